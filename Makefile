@@ -1,0 +1,61 @@
+# WristMIR. `make demo` shows the main job, `make test` proves it; both make their own environment first.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3.11
+# a machine whose python3 is 3.11 or 3.12 but has no versioned name
+PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
+
+.PHONY: help demo test check bench lint types train lock clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: .venv/serving  ## the main job, end to end, on real wrists; results in demo-output/
+	.venv/bin/wristmir demo --output demo-output
+
+test: .venv/development .venv-training/ready  ## everything; peers (DCMTK, Orthanc, dicom3tools) where they are installed
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/lint-imports
+	.venv/bin/mypy
+	.venv/bin/pytest -m "not training"
+	.venv-training/bin/pytest -m training tests/training
+
+check: .venv/development  ## lint, types and the quick tests, in under two minutes
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/lint-imports
+	.venv/bin/mypy
+	.venv/bin/pytest -q -m "not slow and not training and not peers"
+
+bench: .venv/development  ## exams indexed per second, time to the stored result, query latency
+	.venv/bin/pytest -q -s -m "slow" tests/benchmarks
+
+lock:  ## write the hashed requirement files anew from pyproject.toml
+	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serving.txt
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/serving.txt --extra dev pyproject.toml -o requirements/development.txt
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/serving.txt --extra dev --extra training --override requirements/overrides.txt pyproject.toml -o requirements/training.txt
+
+clean:  ## remove the environments and what was made in them
+	rm -rf .venv .venv-training demo-output bench-output
+
+# Each environment is reused until its requirement file changes.
+.venv/uv: requirements/bootstrap.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+.venv/serving: .venv/uv requirements/serving.txt pyproject.toml
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements/serving.txt
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
+	@touch $@
+
+.venv/development: .venv/serving requirements/development.txt
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements/development.txt
+	@touch $@
+
+.venv-training/ready: .venv/uv requirements/training.txt pyproject.toml
+	.venv/bin/uv venv --quiet --clear --python $(PYTHON) .venv-training
+	.venv/bin/uv pip install --quiet --python .venv-training/bin/python --no-deps --require-hashes -r requirements/training.txt
+	.venv/bin/uv pip install --quiet --python .venv-training/bin/python --no-deps --editable .
+	@touch $@

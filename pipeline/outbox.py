@@ -1,0 +1,169 @@
+"""Result sets that wait for delivery, and what was delivered before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from pydicom import Dataset
+
+__all__ = ["Outbox", "PriorResult"]
+
+_METADATA = sa.MetaData()
+_RESULT = sa.Table(
+    "result",
+    _METADATA,
+    sa.Column("result_id", sa.String(64), primary_key=True),
+    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("query_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
+    sa.Column("series_uid", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
+)
+
+
+@dataclass(frozen=True)
+class PriorResult:
+    """The report of an earlier answer about the same image (PS3.3 C.17.2.1, predecessor)."""
+
+    study_uid: str
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+class Outbox:
+    """A folder per result set, and one row that remembers its report.
+
+    Parameters
+    ----------
+    folder
+        Made with mode 0700; each result set is a folder of DICOM files within.
+    url
+        Database of the rows.
+    """
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._engine = sa.create_engine(url)
+        _METADATA.create_all(self._engine)
+
+    def put(
+        self,
+        result_id: str,
+        query_uid: str,
+        copies: Sequence[Dataset],
+        results: Sequence[Dataset],
+        now: datetime,
+    ) -> None:
+        """Write a result set durably; the same id again replaces it.
+
+        Parameters
+        ----------
+        result_id
+            Name of the result set: letters, digits and hyphens.
+        query_uid
+            SOP Instance UID of the query image.
+        copies
+            Library copies to deliver first, with their file meta information.
+        results
+            The readable SR first, then its companions, with their file meta information.
+        now
+            Timezone-aware time of the answer.
+        """
+        partial = self._folder / f"{result_id}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(mode=0o700)
+        for kind, datasets in (("1-copy", copies), ("2-result", results)):
+            for number, dataset in enumerate(datasets):
+                _write(dataset, partial / f"{kind}-{number:03d}.dcm")
+        final = self._folder / result_id
+        shutil.rmtree(final, ignore_errors=True)
+        partial.rename(final)
+        _sync(self._folder)
+        self._remember(result_id, query_uid, results[0], now)
+
+    def copies(self, result_id: str) -> tuple[Path, ...]:
+        """Files of the library copies that go with a result set."""
+        return tuple(sorted((self._folder / result_id).glob("1-copy-*.dcm")))
+
+    def results(self, result_id: str) -> tuple[Path, ...]:
+        """Files of the result objects: the report first."""
+        return tuple(sorted((self._folder / result_id).glob("2-result-*.dcm")))
+
+    def predecessor(self, query_uid: str, result_id: str) -> PriorResult | None:
+        """Return the last delivered report about this image, other than `result_id`'s own."""
+        query = (
+            sa.select(_RESULT)
+            .where(
+                _RESULT.c.query_uid == query_uid,
+                _RESULT.c.result_id != result_id,
+                _RESULT.c.delivered_at.is_not(None),
+            )
+            .order_by(_RESULT.c.delivered_at.desc())
+            .limit(1)
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return PriorResult(row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid)
+
+    def delivered(self, result_id: str, now: datetime) -> None:
+        """Record the delivery and let the files go."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(_RESULT)
+                .where(_RESULT.c.result_id == result_id)
+                .values(delivered_at=now.astimezone(UTC))
+            )
+        shutil.rmtree(self._folder / result_id, ignore_errors=True)
+
+    def is_delivered(self, result_id: str) -> bool:
+        """Whether the result set has reached its destination."""
+        query = sa.select(_RESULT.c.delivered_at).where(_RESULT.c.result_id == result_id)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none() is not None
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._engine.dispose()
+
+    def _remember(self, result_id: str, query_uid: str, report: Dataset, now: datetime) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_RESULT).where(_RESULT.c.result_id == result_id))
+            connection.execute(
+                sa.insert(_RESULT).values(
+                    result_id=result_id,
+                    study_uid=str(report.StudyInstanceUID),
+                    query_uid=query_uid,
+                    sop_class_uid=str(report.SOPClassUID),
+                    sop_instance_uid=str(report.SOPInstanceUID),
+                    series_uid=str(report.SeriesInstanceUID),
+                    created_at=now.astimezone(UTC),
+                )
+            )
+
+
+def _write(dataset: Dataset, path: Path) -> None:
+    dataset.save_as(path, enforce_file_format=True)
+    path.chmod(0o600)
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
