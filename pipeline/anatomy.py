@@ -1,0 +1,201 @@
+"""Where the wrist is, where its bones are, and the crops that are compared (section 2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.bundle import BONES_FILE, ROI_FILE, Bundle, Preprocessing
+from pipeline.enhancement import Grey, Placement, enhance, grey, resize, square
+from pipeline.region import GLOBAL, Region
+
+__all__ = ["WRIST", "Anatomy", "AnatomyDetector", "Box", "WristCrop", "crops", "wrist_crop"]
+
+WRIST = "wrist"
+"""Name of the box around the wrist region of interest."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """An upright rectangle in pixels of the stored image.
+
+    ``x`` counts columns and ``y`` rows from the top left corner of the top left pixel; ``score``
+    is the detector's, in 0..1 (1 for a box that is known).
+    """
+
+    name: str
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float = 1.0
+
+    @property
+    def corners(self) -> tuple[float, float, float, float]:
+        """``(x0, y0, x1, y1)``."""
+        return self.x0, self.y0, self.x1, self.y1
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What was found in one radiograph: the wrist, and inside it at most one box per bone."""
+
+    wrist: Box | None
+    bones: Mapping[Region, Box] = field(default_factory=dict)
+
+    @property
+    def boxes(self) -> dict[str, tuple[float, float, float, float]]:
+        """Corners by name, the wrist first; for `pipeline.exam.Exam`."""
+        found = [] if self.wrist is None else [self.wrist]
+        return {box.name: box.corners for box in (*found, *self.bones.values())}
+
+
+class AnatomyDetector:
+    """Finds the wrist in the whole image, then the bones in its enhanced crop."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._preprocessing = bundle.manifest.preprocessing
+        self._thresholds = bundle.manifest.thresholds
+        self._roi = bundle.sessions[ROI_FILE]
+        self._bones = bundle.sessions[BONES_FILE]
+
+    def locate(self, pixels: NDArray[np.float32]) -> Anatomy:
+        """Return the wrist and its bones.
+
+        Parameters
+        ----------
+        pixels
+            float32, shape (rows, columns), 0..1, bone bright.
+
+        Returns
+        -------
+        Anatomy
+            Boxes in pixels of ``pixels``; what scored under the bundle's threshold is left out.
+        """
+        whole = grey(pixels, self._preprocessing)
+        (found,) = _detect(self._roi, whole, self._preprocessing.roi_size)
+        if found is None or found[4] < self._thresholds.wrist:
+            return Anatomy(None)
+        rows, columns = pixels.shape
+        wrist = _clipped(Box(WRIST, *found), rows, columns)
+        if wrist is None:
+            return Anatomy(None)
+        return Anatomy(wrist, self._locate_bones(pixels, wrist))
+
+    def _locate_bones(self, pixels: NDArray[np.float32], wrist: Box) -> dict[Region, Box]:
+        crop = wrist_crop(pixels, wrist, self._preprocessing)
+        bones = {}
+        candidates = _detect(self._bones, crop.image, self._preprocessing.bones_size)
+        for region, found in zip(Region, candidates, strict=True):
+            if found is None or found[4] < getattr(self._thresholds, region.value):
+                continue
+            corners = (*crop.placement.back(*found[:2]), *crop.placement.back(*found[2:4]))
+            box = _clipped(Box(region.value, *corners, found[4]), *pixels.shape)
+            if box is not None:
+                bones[region] = box
+        return bones
+
+
+@dataclass(frozen=True, eq=False)
+class WristCrop:
+    """The enhanced wrist, and where the radiograph lies in it."""
+
+    image: Grey
+    placement: Placement
+
+    def bone(self, box: Box, margin: float) -> Grey:
+        """Return the part inside a box of the radiograph, widened by a share of its sides."""
+        place = self.placement
+        rows, columns = self.image.shape
+        widened = _widened(box, margin)
+        left, right = (x * place.scale_x + place.left for x in (widened.x0, widened.x1))
+        top, bottom = (y * place.scale_y + place.top for y in (widened.y0, widened.y1))
+        (x0, x1), (y0, y1) = _span(left, right, columns), _span(top, bottom, rows)
+        return self.image[y0:y1, x0:x1]
+
+
+def wrist_crop(
+    pixels: NDArray[np.float32], wrist: Box | None, preprocessing: Preprocessing
+) -> WristCrop:
+    """Cut out the wrist with its margin, bring it to one size, and enhance it.
+
+    Without a wrist box the whole radiograph is taken.
+    """
+    rows, columns = pixels.shape
+    box = wrist or Box(WRIST, 0, 0, columns, rows)
+    margin = preprocessing.wrist_margin if wrist else 0.0
+    widened = _widened(box, margin)
+    x0, x1 = _span(widened.x0, widened.x1, columns)
+    y0, y1 = _span(widened.y0, widened.y1, rows)
+    cut = grey(pixels[y0:y1, x0:x1], preprocessing)
+    scale = preprocessing.enhanced_size / max(cut.shape)
+    height, width = (max(1, round(side * scale)) for side in cut.shape)
+    scale_x, scale_y = width / (x1 - x0), height / (y1 - y0)
+    image = enhance(resize(cut, height, width), preprocessing)
+    return WristCrop(image, Placement(scale_x, scale_y, -x0 * scale_x, -y0 * scale_y))
+
+
+def crops(
+    pixels: NDArray[np.float32], anatomy: Anatomy, preprocessing: Preprocessing
+) -> dict[str, Grey]:
+    """Return what the image encoder compares: ``global`` and one crop per bone found.
+
+    Each is uint8, shape (size, size), padded to a square with black. Training and serving both
+    come through here.
+    """
+    wrist = wrist_crop(pixels, anatomy.wrist, preprocessing)
+    margin = preprocessing.bone_margin
+    cuts = {region.value: wrist.bone(box, margin) for region, box in anatomy.bones.items()}
+    return {
+        name: square(cut, preprocessing.size)[0]
+        for name, cut in {GLOBAL: wrist.image, **cuts}.items()
+    }
+
+
+Found = tuple[float, float, float, float, float]
+
+
+def _detect(session: Any, image: Grey, size: int) -> list[Found | None]:
+    """Return the best box per class, as corners in pixels of ``image`` and score.
+
+    The network is YOLO11's: float (1, 3, size, size) in 0..1, out (1, 4 + classes, anchors) with
+    centre, width and height in input pixels. Anatomy allows one of each, so the best is enough
+    and no suppression of overlaps is needed.
+    """
+    padded, place = square(image, size)
+    blob = np.broadcast_to(padded.astype(np.float32) / 255, (1, 3, size, size))
+    name = session.get_inputs()[0].name
+    raw = session.run(None, {name: np.ascontiguousarray(blob)})[0][0]
+    found: list[Found | None] = []
+    for scores in raw[4:]:
+        best = int(np.argmax(scores))
+        x, y, width, height = (float(value) for value in raw[:4, best])
+        x0, y0 = place.back(x - width / 2, y - height / 2)
+        x1, y1 = place.back(x + width / 2, y + height / 2)
+        good = np.isfinite((x0, y0, x1, y1)).all()
+        found.append((x0, y0, x1, y1, float(scores[best])) if good else None)
+    return found
+
+
+def _widened(box: Box, margin: float) -> Box:
+    dx, dy = (box.x1 - box.x0) * margin, (box.y1 - box.y0) * margin
+    return Box(box.name, box.x0 - dx, box.y0 - dy, box.x1 + dx, box.y1 + dy, box.score)
+
+
+def _clipped(box: Box, rows: int, columns: int) -> Box | None:
+    """Return the box inside the image, or None where less than a pixel is left."""
+    x0, x1 = max(0.0, box.x0), min(float(columns), box.x1)
+    y0, y1 = max(0.0, box.y0), min(float(rows), box.y1)
+    if x1 - x0 < 1 or y1 - y0 < 1:
+        return None
+    return Box(box.name, x0, y0, x1, y1, box.score)
+
+
+def _span(low: float, high: float, length: int) -> tuple[int, int]:
+    """Return whole pixels from ``low`` to ``high`` inside 0..length, at least one."""
+    start = min(max(0, round(low)), length - 1)
+    return start, max(start + 1, min(length, round(high)))
