@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import onnxruntime
 from pydantic import (
     AwareDatetime,
@@ -24,10 +23,10 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from tokenizers import Tokenizer
 
+from pipeline.calibration import Calibration
 from pipeline.errors import BundleError
 from pipeline.region import GLOBAL, Region
 
@@ -42,7 +41,6 @@ __all__ = [
     "VIEW_FILE",
     "BoxQuality",
     "Bundle",
-    "Calibration",
     "Manifest",
     "Preprocessing",
     "Quality",
@@ -170,41 +168,6 @@ class Thresholds(_Part):
     distal_ulna: Share
     ulnar_styloid: Share
     view: Share
-
-
-class Calibration(_Part):
-    """From cosine to similarity index for one vector name.
-
-    Parameters
-    ----------
-    cosines
-        Knots, rising.
-    indices
-        The similarity index at each knot, 0..100, not falling.
-    nothing_similar_below
-        The cosine under which a match is called not similar enough.
-    """
-
-    cosines: tuple[float, ...] = Field(min_length=2)
-    indices: tuple[float, ...] = Field(min_length=2)
-    nothing_similar_below: float = Field(ge=-1, le=1)
-
-    def index(self, cosine: float) -> float:
-        """Return the similarity index of a cosine, in 0..100: a rank, no probability."""
-        return float(np.interp(cosine, self.cosines, self.indices))
-
-    @model_validator(mode="after")
-    def _rises(self) -> Self:
-        if len(self.cosines) != len(self.indices):
-            msg = "needs as many indices as cosines"
-            raise ValueError(msg)
-        if np.any(np.diff(self.cosines) <= 0) or np.any(np.diff(self.indices) < 0):
-            msg = "must rise"
-            raise ValueError(msg)
-        if min(self.indices) < 0 or max(self.indices) > 100:
-            msg = "must stay within 0 and 100"
-            raise ValueError(msg)
-        return self
 
 
 class Training(_Part):
