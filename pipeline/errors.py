@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 __all__ = [
     "BundleError",
     "DecodeError",
+    "DecodeReason",
     "IdentityError",
     "IndexUnavailableError",
+    "PictureWithheldError",
     "PipelineError",
     "RequestError",
+    "ResultError",
 ]
 
 
@@ -31,8 +36,52 @@ class BundleError(PipelineError):
     """The bundle cannot be used."""
 
 
+class DecodeReason(StrEnum):
+    """Why an object could not be read; a closed list, so that no value of an object can leak."""
+
+    NOT_DICOM = "not_dicom"
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    MALFORMED = "malformed"
+    IDENTITY = "identity"
+    TOO_DEEP = "too_deep"
+    LIMITS = "limits"
+    NO_PIXELS = "no_pixels"
+    MULTI_FRAME = "multi_frame"
+    UNSUPPORTED = "unsupported"
+    CODEC = "codec"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"
+
+    @property
+    def words(self) -> str:
+        """The reason as a sentence fragment for logs and receipts."""
+        return _DECODE_WORDS[self]
+
+
+_DECODE_WORDS = {
+    DecodeReason.NOT_DICOM: "it is no DICOM Part 10 file",
+    DecodeReason.UNREADABLE: "the file cannot be opened",
+    DecodeReason.TRUNCATED: "it ends before its declared length",
+    DecodeReason.MALFORMED: "its elements contradict the standard or one another",
+    DecodeReason.IDENTITY: "an identifier of patient, study or instance is missing or not valid",
+    DecodeReason.TOO_DEEP: "its sequences are nested too deeply",
+    DecodeReason.LIMITS: "it is larger than the configured limits",
+    DecodeReason.NO_PIXELS: "it holds no pixel data",
+    DecodeReason.MULTI_FRAME: "it holds several frames; a radiograph has one",
+    DecodeReason.UNSUPPORTED: "its transfer syntax or pixel format is not supported",
+    DecodeReason.CODEC: "its compressed pixels are damaged",
+    DecodeReason.TIMEOUT: "decoding did not end within its deadline",
+    DecodeReason.CRASHED: "decoding ended the decoder's process",
+}
+
+
 class DecodeError(PipelineError):
     """The object cannot be read within its limits."""
+
+    def __init__(self, reason: DecodeReason) -> None:
+        super().__init__(f"{reason.value}: {reason.words}.")
+        self.reason = reason
 
 
 class IndexUnavailableError(PipelineError):
@@ -45,3 +94,11 @@ class RequestError(PipelineError):
 
 class IdentityError(PipelineError):
     """A result does not belong to the patient and study of its query."""
+
+
+class PictureWithheldError(PipelineError):
+    """The picture of a prior must not be shown to others."""
+
+
+class ResultError(PipelineError):
+    """A result refers to something that its reader could not fetch, or in the wrong place."""

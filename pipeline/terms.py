@@ -1,0 +1,86 @@
+"""The codes that results use: public ones where they exist, else scheme 99WRISTMIR."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from pydicom.sr.coding import Code
+
+from pipeline.region import Region
+
+__all__ = [
+    "ALGORITHM_NAME",
+    "ALGORITHM_VERSION",
+    "ANOTHER_PATIENT",
+    "AP_VIEW",
+    "ENGLISH",
+    "FALLBACK",
+    "INTENDED_USE",
+    "LIBRARY",
+    "LOCATED_BONE",
+    "MATCH",
+    "MATCHES",
+    "NOTHING_SIMILAR",
+    "PATIENT",
+    "PA_VIEW",
+    "PRIOR_IMAGE",
+    "PROVENANCE",
+    "QUERY",
+    "QUERY_IMAGE",
+    "SCHEME",
+    "SCHEME_NAME",
+    "SCORE_MEANING",
+    "SIMILAR_CASES",
+    "SUBJECT_CLASS",
+    "SUBJECT_ID",
+    "TITLE",
+    "WARNING",
+    "WRIST",
+]
+
+SCHEME: Final = "99WRISTMIR"
+SCHEME_NAME: Final = "WristMIR result terms"
+
+
+def _own(value: str, meaning: str) -> Code:
+    return Code(value, SCHEME, meaning)
+
+
+# DICOM has no code for similarity, rank or retrieved case: these are the plugin's own
+TITLE: Final = _own("WM001", "Similar prior wrist radiographs")
+INTENDED_USE: Final = _own("WM002", "Intended use")
+WARNING: Final = _own("WM003", "Warning")
+QUERY: Final = _own("WM010", "Query")
+QUERY_IMAGE: Final = _own("WM011", "Query image")
+LOCATED_BONE: Final = _own("WM012", "Bones located in the query image")
+SIMILAR_CASES: Final = MappingProxyType(
+    {
+        None: _own("WM020", "Wrist as a whole: similar prior cases"),
+        Region.DISTAL_RADIUS: _own("WM021", "Distal radius: similar prior cases"),
+        Region.DISTAL_ULNA: _own("WM022", "Distal ulna: similar prior cases"),
+        Region.ULNAR_STYLOID: _own("WM023", "Ulnar styloid: similar prior cases"),
+    }
+)
+FALLBACK: Final = _own("WM030", "How the search was relaxed")
+NOTHING_SIMILAR: Final = _own("WM031", "No sufficiently similar case")
+MATCHES: Final = _own("WM032", "Findings of other patients")
+MATCH: Final = _own("WM033", "Matched prior case")
+PRIOR_IMAGE: Final = _own("WM034", "Image of the prior case")
+PROVENANCE: Final = _own("WM040", "How this was made")
+SCORE_MEANING: Final = _own("WM041", "Meaning of the similarity index")
+LIBRARY: Final = _own("WM042", "Library searched")
+
+# PS3.16: TID 1006 and 1007 (subject context), TID 1204 (language), TID 4019 (algorithm)
+SUBJECT_CLASS: Final = Code("121024", "DCM", "Subject Class")
+PATIENT: Final = Code("121025", "DCM", "Patient")
+SUBJECT_ID: Final = Code("121030", "DCM", "Subject ID")
+ANOTHER_PATIENT: Final = "another patient, not the patient of this report"
+ALGORITHM_NAME: Final = Code("111001", "DCM", "Algorithm Name")
+ALGORITHM_VERSION: Final = Code("111003", "DCM", "Algorithm Version")
+ENGLISH: Final = Code("en", "RFC5646", "English")
+
+# SNOMED CT, as DICOM may use it (PS3.16 section 8.1.1); views from CID 4010
+WRIST: Final = Code("74670003", "SCT", "Wrist joint")
+PA_VIEW: Final = Code("272479007", "SCT", "postero-anterior")
+AP_VIEW: Final = Code("399348003", "SCT", "antero-posterior")
