@@ -1,0 +1,460 @@
+"""The skeleton of a wrist at any age, seen from any direction between PA and lateral."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from training.phantom.bone import Bone, Cloud, Mark, Points, ellipse, rigid, smooth, transformed
+from training.phantom.growth import Growth
+
+__all__ = ["Build", "Skeleton", "skeleton"]
+
+
+@dataclass(frozen=True)
+class Build:
+    """What makes one patient's wrist its own (the same at every visit and in every view).
+
+    Lengths are in units of the radius's metaphyseal width.
+    """
+
+    radius_width: float = 1.0
+    ulna_width: float = 1.0
+    ulnar_variance: float = 0.0
+    carpal_size: float = 1.0
+    inclination: float = 1.0
+    cortex: float = 1.0
+    plumpness: float = 1.0
+    bowing: float = 0.0
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Build:
+        """Draw a patient."""
+        return cls(
+            radius_width=float(rng.normal(1.0, 0.04)),
+            ulna_width=float(rng.normal(1.0, 0.06)),
+            ulnar_variance=float(rng.normal(0.02, 0.07)),
+            carpal_size=float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1)),
+            inclination=float(np.clip(rng.normal(1.0, 0.15), 0.7, 1.3)),
+            cortex=float(np.clip(rng.normal(1.0, 0.12), 0.7, 1.4)),
+            plumpness=float(np.clip(rng.normal(1.0, 0.07), 0.85, 1.2)),
+            bowing=float(rng.normal(0.0, 0.03)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """Bones and skin of one wrist as a left one; mm; origin mid radius at the metaphyseal end.
+
+    Parameters
+    ----------
+    unit
+        Metaphyseal width of the radius, mm.
+    turn
+        Direction of view in degrees: 0 is PA, 90 lateral.
+    bones
+        Drawn additively, in any order.
+    skin
+        Closed outlines whose union is the soft tissue.
+    skin_depth
+        Half thickness of the soft tissue along the beam, mm.
+    clouds
+        Callus and periosteal reaction.
+    """
+
+    unit: float
+    turn: float
+    bones: tuple[Bone, ...]
+    skin: tuple[Points, ...]
+    skin_depth: float
+    clouds: tuple[Cloud, ...] = ()
+
+    def bone(self, name: str) -> Bone | None:
+        """Return the first bone of that name, or None where it is not ossified."""
+        return next((b for b in self.bones if b.name == name), None)
+
+    def named(self, *names: str) -> tuple[Bone, ...]:
+        """Return all bones and fragments of these names."""
+        return tuple(b for b in self.bones if b.name in names)
+
+    def with_bones(self, bones: Sequence[Bone]) -> Skeleton:
+        """Return the same wrist with other bones."""
+        return replace(self, bones=tuple(bones))
+
+
+def skeleton(growth: Growth, build: Build, turn: float, deviation: float = 0.0) -> Skeleton:
+    """Build a wrist.
+
+    Parameters
+    ----------
+    growth, build
+        Age and sex; the patient's own proportions.
+    turn
+        0 for PA, 45 for oblique, 90 for lateral (degrees about the forearm's axis).
+    deviation
+        Degrees by which the hand leans to the radial side.
+    """
+    view = _View.at(turn)
+    unit = growth.metaphysis_mm
+    forearm = [*_radius(growth, build, view), *_ulna(growth, build, view)]
+    hand = [*_carpals(growth, build, view), *_metacarpals(growth, view)]
+    lean = rigid(deviation * view.across, (-0.15, -0.75))
+    hand = [bone.moved(lean) for bone in hand]
+    scale = np.array([[unit, 0.0, 0.0], [0.0, unit, 0.0]])
+    skin = tuple(transformed(p, scale) for p in _skin(growth, build, view, lean))
+    depth = (0.86 * view.across**2 + 1.15 * view.along**2) * growth.plumpness * build.plumpness
+    bones = tuple(_in_mm(bone, unit) for bone in (*forearm, *hand))
+    return Skeleton(unit, turn, bones, skin, depth * unit)
+
+
+@dataclass(frozen=True)
+class _View:
+    """Cosine and sine of the direction of view."""
+
+    across: float
+    along: float
+
+    @classmethod
+    def at(cls, turn: float) -> _View:
+        angle = np.deg2rad(turn)
+        return cls(float(np.cos(angle)), float(np.sin(angle)))
+
+    def place(self, x: float, z: float) -> float:
+        """Column of a point at x (radial) and z (volar)."""
+        return x * self.across + z * self.along
+
+    def breadth(self, wide: float, deep: float) -> float:
+        """Seen half width of something ``wide`` across and ``deep`` along the PA beam."""
+        return float(np.hypot(wide * self.across, deep * self.along))
+
+    def mixed(self, pa: Points, lateral: Points) -> Points:
+        """Outline between its PA and its lateral shape."""
+        mixed: Points = pa * self.across**2 + lateral * self.along**2
+        return mixed
+
+
+def _in_mm(bone: Bone, unit: float) -> Bone:
+    scale = np.array([[unit, 0.0, 0.0], [0.0, unit, 0.0]])
+    return replace(
+        bone.moved(scale),
+        half_depth=bone.half_depth * unit,
+        cortex=(bone.cortex[0] * unit, bone.cortex[1] * unit),
+        marks=tuple(
+            replace(m, line=transformed(m.line, scale), width=m.width * unit, blur=m.blur * unit)
+            for m in bone.marks
+        ),
+    )
+
+
+# Profiles of the forearm bones: y, centre and half width PA, centre and half depth lateral.
+_RADIUS = np.array(
+    [
+        (0.00, 0.000, 0.500, 0.00, 0.370),
+        (0.10, 0.000, 0.492, 0.00, 0.360),
+        (0.25, 0.005, 0.455, 0.00, 0.335),
+        (0.45, 0.010, 0.400, -0.01, 0.300),
+        (0.70, 0.015, 0.345, -0.02, 0.265),
+        (1.00, 0.020, 0.303, -0.03, 0.240),
+        (1.40, 0.030, 0.272, -0.04, 0.225),
+        (2.00, 0.050, 0.255, -0.06, 0.220),
+        (3.00, 0.080, 0.250, -0.08, 0.222),
+        (4.50, 0.100, 0.260, -0.06, 0.230),
+        (7.00, 0.080, 0.280, 0.00, 0.240),
+    ]
+)
+_ULNA = np.array(
+    [
+        (0.00, -0.900, 0.300, -0.16, 0.270),
+        (0.10, -0.903, 0.296, -0.16, 0.265),
+        (0.25, -0.915, 0.268, -0.15, 0.245),
+        (0.45, -0.930, 0.232, -0.14, 0.215),
+        (0.70, -0.955, 0.203, -0.13, 0.195),
+        (1.00, -0.985, 0.188, -0.12, 0.185),
+        (1.40, -1.020, 0.182, -0.11, 0.180),
+        (2.00, -1.065, 0.180, -0.10, 0.180),
+        (3.00, -1.120, 0.182, -0.08, 0.184),
+        (4.50, -1.150, 0.195, -0.06, 0.195),
+        (7.00, -1.150, 0.215, -0.04, 0.215),
+    ]
+)
+
+# Epiphyses at full size, base at y = 0, from the medial (dorsal) corner of the base.
+_RADIUS_EPIPHYSIS_PA = np.array(
+    [
+        (-0.48, 0.00), (-0.20, 0.02), (0.10, -0.01), (0.34, 0.01), (0.49, 0.00), (0.535, -0.12),
+        (0.53, -0.30), (0.47, -0.43), (0.36, -0.37), (0.15, -0.25), (-0.10, -0.19), (-0.30, -0.175),
+        (-0.47, -0.20), (-0.50, -0.10),
+    ]
+)  # fmt: skip
+_RADIUS_EPIPHYSIS_LATERAL = np.array(
+    [
+        (-0.35, 0.00), (-0.15, 0.01), (0.05, -0.01), (0.25, 0.01), (0.36, 0.00), (0.38, -0.10),
+        (0.36, -0.20), (0.31, -0.28), (0.20, -0.26), (0.05, -0.22), (-0.10, -0.22), (-0.25, -0.28),
+        (-0.34, -0.33), (-0.37, -0.14),
+    ]
+)  # fmt: skip
+_ULNA_EPIPHYSIS_PA = np.array(
+    [
+        (-0.29, 0.00), (0.00, 0.01), (0.26, 0.00), (0.30, -0.07), (0.26, -0.15), (0.08, -0.14),
+        (-0.08, -0.12), (-0.16, -0.17), (-0.19, -0.32), (-0.255, -0.38), (-0.32, -0.31), (-0.33, -0.10),
+    ]
+)  # fmt: skip
+_ULNA_STYLOID_POINTS = slice(7, 11)
+_ULNA_EPIPHYSIS_LATERAL = np.array(
+    [
+        (-0.25, 0.00), (0.00, 0.01), (0.24, 0.00), (0.27, -0.07), (0.24, -0.15), (0.10, -0.17),
+        (0.00, -0.17), (-0.05, -0.18), (-0.08, -0.32), (-0.14, -0.37), (-0.20, -0.30), (-0.27, -0.10),
+    ]
+)  # fmt: skip
+
+# name: centre x, y, depth z, half depth; outline PA about the centre
+_CARPALS: dict[str, tuple[tuple[float, float, float, float], list[tuple[float, float]]]] = {
+    "scaphoid": ((0.23, -0.66, 0.12, 0.22), [
+        (-0.30, 0.15), (-0.13, 0.24), (0.08, 0.15), (0.26, 0.00), (0.36, -0.19), (0.28, -0.32),
+        (0.12, -0.25), (-0.02, -0.09), (-0.20, -0.01)]),
+    "lunate": ((-0.33, -0.50, 0.02, 0.27), [
+        (-0.26, -0.02), (-0.15, -0.16), (0.02, -0.12), (0.20, -0.20), (0.27, -0.02), (0.16, 0.14),
+        (-0.05, 0.18), (-0.20, 0.12)]),
+    "triquetrum": ((-0.79, -0.80, -0.10, 0.18), [
+        (-0.20, -0.16), (-0.02, -0.24), (0.16, -0.12), (0.20, 0.08), (0.07, 0.20), (-0.12, 0.20),
+        (-0.24, 0.04)]),
+    "pisiform": ((-0.84, -0.78, 0.36, 0.13), [
+        (-0.13, 0.00), (-0.09, -0.11), (0.03, -0.15), (0.12, -0.05), (0.12, 0.08), (0.02, 0.15),
+        (-0.09, 0.11)]),
+    "hamate": ((-0.50, -1.10, 0.05, 0.24), [
+        (-0.25, -0.21), (-0.03, -0.27), (0.17, -0.27), (0.20, 0.00), (0.12, 0.27), (-0.03, 0.20),
+        (-0.21, 0.02)]),
+    "capitate": ((-0.10, -1.02, 0.00, 0.26), [
+        (-0.20, -0.38), (0.04, -0.40), (0.21, -0.34), (0.17, -0.10), (0.20, 0.14), (0.10, 0.36),
+        (-0.08, 0.38), (-0.20, 0.20), (-0.16, -0.10)]),
+    "trapezoid": ((0.33, -1.23, -0.02, 0.20), [
+        (-0.17, -0.18), (0.10, -0.20), (0.20, -0.04), (0.14, 0.16), (-0.08, 0.20), (-0.20, 0.04)]),
+    "trapezium": ((0.63, -1.18, 0.30, 0.20), [
+        (-0.22, -0.12), (-0.02, -0.26), (0.22, -0.20), (0.26, 0.04), (0.08, 0.24), (-0.16, 0.20)]),
+}  # fmt: skip
+
+# base x, y, depth z; lean PA and lateral (degrees); length; half width of base, shaft, head
+_METACARPALS = (
+    ("metacarpal_1", 0.90, -1.36, 0.52, 40.0, 30.0, 1.55, 0.21, 0.135, 0.19),
+    ("metacarpal_2", 0.27, -1.47, 0.04, 8.0, -3.0, 2.35, 0.215, 0.120, 0.20),
+    ("metacarpal_3", -0.10, -1.47, -0.05, 0.0, 0.0, 2.25, 0.200, 0.120, 0.20),
+    ("metacarpal_4", -0.45, -1.42, 0.00, -8.0, 3.0, 2.00, 0.165, 0.100, 0.18),
+    ("metacarpal_5", -0.78, -1.34, 0.06, -17.0, 6.0, 1.82, 0.175, 0.105, 0.18),
+)
+
+# y, centre and half width PA, centre and half width lateral
+_SKIN = np.array(
+    [
+        (-3.90, -0.22, 1.30, 0.02, 0.60),
+        (-3.20, -0.20, 1.36, 0.06, 0.68),
+        (-2.60, -0.14, 1.42, 0.12, 0.82),
+        (-2.10, -0.06, 1.46, 0.17, 0.92),
+        (-1.60, -0.06, 1.40, 0.16, 0.92),
+        (-1.10, -0.12, 1.28, 0.08, 0.84),
+        (-0.60, -0.18, 1.19, 0.03, 0.77),
+        (0.00, -0.24, 1.14, 0.00, 0.74),
+        (0.80, -0.30, 1.12, -0.02, 0.74),
+        (1.60, -0.34, 1.15, -0.03, 0.79),
+        (2.50, -0.38, 1.22, -0.03, 0.88),
+        (4.00, -0.42, 1.38, -0.03, 1.05),
+        (7.00, -0.42, 1.65, -0.03, 1.35),
+    ]
+)
+
+_SHAFT_ROWS = np.unique(np.concatenate([np.linspace(0, 2.2, 34), np.linspace(2.2, 7.0, 20)]))
+
+
+def _shaft(
+    name: str, table: Points, view: _View, width: float, start: float, cortex: float, bowing: float
+) -> Bone:
+    """Build a long bone from its profile; ``start`` moves its distal end along y."""
+    rows = _SHAFT_ROWS
+    column = [np.interp(rows, table[:, 0], table[:, k]) for k in range(1, 5)]
+    bow = bowing * np.sin(np.clip(rows / 5.0, 0, 1) * np.pi)
+    centre = (column[0] + bow) * view.across + column[2] * view.along
+    half = np.hypot(column[1] * width * view.across, column[3] * width * view.along)
+    rows = rows + start
+    end = np.array([0.88, 0.6, 0.2, -0.2, -0.6, -0.88])
+    lift = np.array([-0.012, -0.026, -0.012, -0.016, -0.026, -0.012])
+    cap = np.column_stack([centre[0] + end * half[0], start + lift])
+    outline = np.concatenate(
+        [
+            np.column_stack([centre - half, rows]),
+            np.column_stack([centre + half, rows])[::-1],
+            cap,
+        ]
+    )
+    plate = np.column_stack([centre[0] + np.linspace(-0.94, 0.94, 7) * half[0], np.full(7, start)])
+    calcified = Mark(plate + (0.0, 0.015), 0.05, 0.45, 0.014)
+    axis = np.array([(centre[0], start), (np.interp(2.2, _SHAFT_ROWS, centre), start + 2.2)])
+    depth = float(np.interp(1.2, table[:, 0], table[:, 4 if view.across > 0.7 else 2]))
+    return Bone(
+        name,
+        (outline,),
+        depth * 1.15,
+        (0.028 * cortex, 0.125 * cortex * width),
+        axis,
+        marks=(calcified,),
+    )
+
+
+def _epiphysis(
+    name: str, shape: Points, at: tuple[float, float], size: float, depth: float, cortex: float
+) -> Bone:
+    """Build an epiphysis of ``size`` (0 to 1) whose base lies at ``at``: a disc that becomes a cap."""
+    middle = (shape.min(axis=0) + shape.max(axis=0)) / 2
+    span = np.ptp(shape, axis=0) / 2
+    turn = np.arctan2((shape[:, 1] - middle[1]) / span[1], (shape[:, 0] - middle[0]) / span[0])
+    disc = middle + np.column_stack([span[0] * np.cos(turn), span[1] * 0.8 * np.sin(turn)])
+    share = np.clip((size - 0.35) / 0.55, 0, 1)
+    blended = disc * (1 - share) + shape * share
+    base = np.array([middle[0] + 0.06 * (1 - size), 0.0])
+    grown = base + (blended - base) * (size, min(1.0, 0.25 + 0.75 * size))
+    grown[:, 1] -= 0.07 * (1 - size)
+    outline = smooth(grown + np.asarray(at), 2)
+    centre = outline.mean(axis=0)
+    axis = np.array([centre, centre + (0.0, 1.0)])
+    return Bone(name, (outline,), depth, (0.030 * cortex, 0.030 * cortex), axis, trabecular=0.24)
+
+
+def _joined(shaft: Bone, epiphysis: Bone, gap: float) -> Bone:
+    """Return shaft and epiphysis as one bone once the physis has closed, with its scar."""
+    left, right = shaft.parts[0][:, 0].min(), shaft.parts[0][:, 0].max()
+    level = float(shaft.axis[0, 1])
+    ends = shaft.parts[0][np.abs(shaft.parts[0][:, 1] - level) < 0.05]
+    left, right = float(ends[:, 0].min()), float(ends[:, 0].max())
+    bridge = np.array(
+        [
+            (left + 0.01, level + 0.06), (right - 0.01, level + 0.06),
+            (right, level - gap - 0.06), (left, level - gap - 0.06),
+        ]
+    )  # fmt: skip
+    scar = np.column_stack([np.linspace(left + 0.04, right - 0.04, 6), np.full(6, level - gap / 2)])
+    scar[:, 1] += 0.012 * np.sin(np.linspace(0, 7, 6))
+    return replace(
+        shaft,
+        parts=(*shaft.parts, *epiphysis.parts, bridge),
+        marks=(Mark(scar, 0.03, 0.3, 0.012),),
+    )
+
+
+def _radius(growth: Growth, build: Build, view: _View) -> list[Bone]:
+    width = build.radius_width
+    shaft = _shaft("radius_shaft", _RADIUS, view, width, 0.0, build.cortex, build.bowing)
+    size = growth.ossified("radius_epiphysis")
+    if size == 0:
+        return [shaft]
+    pa = _RADIUS_EPIPHYSIS_PA.copy()
+    lift = np.where(pa[:, 1] < -0.15, -(pa[:, 1] + 0.19) * (build.inclination - 1), 0.0)
+    pa[:, 1] -= lift * (pa[:, 0] > 0)
+    shape = view.mixed(pa, _RADIUS_EPIPHYSIS_LATERAL) * (width, 1.0)
+    gap = 0.035 + 0.055 * growth.physis_open * (1.2 - 0.5 * size)
+    cap = _epiphysis("radius_epiphysis", shape, (0.0, -gap), size, 0.32, build.cortex)
+    if growth.physis_open < 0.06:
+        return [_joined(shaft, cap, gap)]
+    return [shaft, cap]
+
+
+def _ulna(growth: Growth, build: Build, view: _View) -> list[Bone]:
+    size = growth.ossified("ulna_epiphysis")
+    start = build.ulnar_variance + 0.16 * (1 - size)
+    width = build.ulna_width
+    shaft = _shaft("ulna_shaft", _ULNA, view, width, start, build.cortex, -build.bowing)
+    if size == 0:
+        return [shaft]
+    pa = _ULNA_EPIPHYSIS_PA.copy()
+    lateral = _ULNA_EPIPHYSIS_LATERAL.copy()
+    styloid = growth.ossified("ulna_styloid")
+    for shape in (pa, lateral):
+        tall = shape[_ULNA_STYLOID_POINTS, 1]
+        shape[_ULNA_STYLOID_POINTS, 1] = -0.13 + (tall + 0.13) * styloid
+    shape = view.mixed(pa, lateral) * (width, 1.0)
+    gap = 0.04 + 0.05 * growth.physis_open
+    at = (view.place(-0.90, -0.16), start - gap)
+    cap = _epiphysis("ulna_epiphysis", shape, at, size, 0.24, build.cortex)
+    if growth.physis_open < 0.06:
+        return [_joined(shaft, cap, gap)]
+    return [shaft, cap]
+
+
+def _carpals(growth: Growth, build: Build, view: _View) -> list[Bone]:
+    bones = []
+    for name, ((x, y, z, deep), corners) in _CARPALS.items():
+        size = growth.ossified(name)
+        if size == 0:
+            continue
+        shape = np.array(corners)
+        wide = float(np.ptp(shape[:, 0])) / 2
+        tall = float(np.ptp(shape[:, 1])) / 2
+        turn = np.arctan2(shape[:, 1] / tall, shape[:, 0] / wide)
+        disc = np.column_stack([wide * 0.85 * np.cos(turn), tall * 0.85 * np.sin(turn)])
+        share = float(np.clip((size - 0.3) / 0.5, 0, 1))
+        outline = disc * (1 - share) + shape * share
+        outline = outline * (view.breadth(wide, deep) / wide, 1.0) * size * build.carpal_size
+        outline = smooth(outline, 2) + (view.place(x, z), y)
+        axis = np.array([(x, y), (x, y + 1.0)])
+        cortex = 0.026 * build.cortex
+        bones.append(Bone(name, (outline,), deep * size, (cortex, cortex), axis, trabecular=0.3))
+    return bones
+
+
+def _metacarpals(growth: Growth, view: _View) -> list[Bone]:
+    bones = []
+    heads = growth.ossified("metacarpal_heads")
+    for name, x, y, z, lean, lateral_lean, length, base, shaft, head in _METACARPALS:
+        along = np.array([0.0, 0.05, 0.12, 0.25, 0.5, 0.72, 0.86, 0.95, 1.0]) * length
+        half = np.array([0.8, 1.0, 0.92, 0, 0, 0, 0, 0.95, 0.6])
+        half = half * np.where(along < 0.2 * length, base, head)
+        half[3:7] = [0.35 * base + 0.65 * shaft, shaft, shaft * 1.12, 0.75 * head]
+        outline = smooth(
+            np.concatenate(
+                [np.column_stack([-half, -along]), np.column_stack([half, -along])[::-1]]
+            ),
+            1,
+        )
+        angle = lean * view.across**2 + lateral_lean * view.along**2
+        place = rigid(angle, (0.0, 0.0), (view.place(x, z), y))
+        axis = np.array([(0.0, -length * 0.05), (0.0, -length * 0.4)])
+        bone = Bone(name, (outline,), shaft * 1.15, (0.03, 0.085), axis, trabecular=0.28)
+        bones.append(bone.moved(place))
+        if name == "metacarpal_1":
+            bones += _thumb_epiphysis(growth, place)
+        elif heads > 0:
+            disc = ellipse(head * 0.95 * heads, 0.15 * heads, 12) + (0.0, -length - 0.14)
+            cap = Bone(f"{name}_head", (disc,), 0.16 * heads, (0.02, 0.02), axis)
+            bones.append(cap.moved(place))
+    return bones
+
+
+def _thumb_epiphysis(growth: Growth, place: Points) -> list[Bone]:
+    size = growth.ossified("thumb_epiphysis")
+    if size == 0 or growth.physis_open < 0.06:
+        return []
+    disc = ellipse(0.19 * size, 0.055 + 0.02 * size, 14) + (0.0, 0.085)
+    axis = np.array([(0.0, 0.1), (0.0, 1.0)])
+    return [Bone("thumb_epiphysis", (disc,), 0.15 * size, (0.022, 0.022), axis).moved(place)]
+
+
+def _skin(growth: Growth, build: Build, view: _View, lean: Points) -> list[Points]:
+    """Outline of arm and palm, and of the thumb."""
+    plump = growth.plumpness * build.plumpness
+    rows = np.linspace(_SKIN[0, 0], _SKIN[-1, 0], 60)
+    column = [np.interp(rows, _SKIN[:, 0], _SKIN[:, k]) for k in range(1, 5)]
+    centre = column[0] * view.across + column[2] * view.along
+    half = np.hypot(column[1] * view.across, column[3] * view.along) * plump
+    arm = np.concatenate(
+        [np.column_stack([centre - half, rows]), np.column_stack([centre + half, rows])[::-1]]
+    )
+    share = np.clip((-0.2 - arm[:, 1]) / 0.9, 0, 1)[:, None]
+    arm = arm * (1 - share) + transformed(arm, lean) * share
+    name, x, y, z, angle, lateral_angle, length, *_ = _METACARPALS[0]
+    thumb = smooth(
+        np.array([(-0.36, 0.5), (-0.46, -0.2), (-0.4, -length * 0.8), (-0.34, -length * 1.9),
+                  (0.34, -length * 1.9), (0.38, -length * 0.8), (0.42, -0.2), (0.30, 0.5)]), 2
+    ) * (plump, 1.0)  # fmt: skip
+    place = rigid(
+        angle * view.across**2 + lateral_angle * view.along**2, (0.0, 0.0), (view.place(x, z), y)
+    )
+    return [arm, transformed(transformed(thumb, place), lean)]

@@ -1,0 +1,203 @@
+"""What is the matter with one wrist, and how it is examined: drawn before anything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.exam import RegionFindings
+from pipeline.region import Laterality, Region
+from training.phantom.anatomy import Build
+from training.phantom.growth import Growth
+
+__all__ = ["Case"]
+
+_ABSENT = RegionFindings(fracture="absent")
+
+# Table 3 of the paper: 29.3 % normal; radius 71 %, ulna 27 %, styloid 16 % of exams.
+_SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
+    (0.293, ()),
+    (0.282, (Region.DISTAL_RADIUS,)),
+    (0.235, (Region.DISTAL_RADIUS, Region.DISTAL_ULNA)),
+    (0.140, (Region.DISTAL_RADIUS, Region.ULNAR_STYLOID)),
+    (0.020, (Region.DISTAL_RADIUS, Region.DISTAL_ULNA, Region.ULNAR_STYLOID)),
+    (0.014, (Region.DISTAL_ULNA,)),
+    (0.016, (Region.ULNAR_STYLOID,)),
+)
+
+# weight, type, from age, to age
+_TYPES: Mapping[Region, tuple[tuple[float, str, float, float], ...]] = {
+    Region.DISTAL_RADIUS: (
+        (0.23, "salter_harris_2", 5.0, 16.0),
+        (0.02, "salter_harris_1", 5.0, 15.5),
+        (0.012, "salter_harris_3", 10.0, 16.0),
+        (0.012, "salter_harris_4", 10.0, 16.0),
+        (0.17, "buckle", 0.5, 13.5),
+        (0.28, "transverse", 0.5, 19.0),
+        (0.10, "greenstick", 1.5, 14.0),
+        (0.04, "oblique", 2.0, 19.0),
+        (0.02, "comminuted", 11.0, 19.0),
+        (0.012, "plastic_bowing", 2.0, 11.0),
+        (0.10, "unspecified", 0.5, 19.0),
+    ),
+    Region.DISTAL_ULNA: (
+        (0.06, "salter_harris_2", 7.5, 15.5),
+        (0.02, "salter_harris_1", 7.5, 15.5),
+        (0.25, "buckle", 0.5, 13.5),
+        (0.34, "transverse", 0.5, 19.0),
+        (0.14, "greenstick", 1.5, 14.0),
+        (0.05, "oblique", 2.0, 19.0),
+        (0.03, "plastic_bowing", 2.0, 11.0),
+        (0.11, "unspecified", 0.5, 19.0),
+    ),
+    Region.ULNAR_STYLOID: ((0.75, "avulsion", 0.0, 20.0), (0.25, "unspecified", 0.0, 20.0)),
+}
+
+_UNDISPLACED = ("buckle", "plastic_bowing")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One visit of one patient.
+
+    Parameters
+    ----------
+    patient, age_years, sex, laterality
+        Who, and which wrist.
+    growth, build
+        What follows for the skeleton.
+    findings
+        The truth, a value for each of the three bones.
+    other
+        Codes of `pipeline.findings` for what else is seen (``cast_or_splint``, ``hardware`` …).
+    """
+
+    patient: int
+    age_years: float
+    sex: str
+    laterality: Laterality
+    growth: Growth
+    build: Build
+    findings: Mapping[Region, RegionFindings]
+    other: tuple[str, ...]
+
+    @classmethod
+    def drawn(
+        cls,
+        seed: int,
+        patient: int,
+        *,
+        age_years: float | None = None,
+        sex: str | None = None,
+        laterality: Laterality | None = None,
+        findings: Mapping[Region, RegionFindings] | None = None,
+        other: tuple[str, ...] | None = None,
+    ) -> Case:
+        """Draw a case; what is given is kept, and what it leaves open is drawn as ever."""
+        person = np.random.default_rng([patient, 11])
+        born = _age(person)
+        drawn_sex = str(person.choice(["M", "F"], p=[0.57, 0.43]))
+        tempo = float(person.normal(0, 0.5))
+        build = Build.drawn(person)
+        side = Laterality.LEFT if person.random() < 0.55 else Laterality.RIGHT
+        age = born if age_years is None else age_years
+        rng = np.random.default_rng([seed, 12])
+        growth = Growth(age, sex or drawn_sex, tempo)
+        drawn_findings = _findings(growth, rng)
+        chosen = drawn_findings if findings is None else _completed(findings)
+        drawn_other = _other(chosen, rng)
+        return cls(
+            patient=patient,
+            age_years=round(age, 1),
+            sex=sex or drawn_sex,
+            laterality=laterality or side,
+            growth=growth,
+            build=build,
+            findings=chosen,
+            other=drawn_other if other is None else other,
+        )
+
+
+def _age(rng: np.random.Generator) -> float:
+    """Ages as in GRAZPEDWRI-DX: mean near 11, from infancy to 18."""
+    return float(np.clip(rng.normal(10.6, 3.7), rng.uniform(0.6, 3.5), rng.uniform(16.0, 18.9)))
+
+
+def _completed(findings: Mapping[Region, RegionFindings]) -> dict[Region, RegionFindings]:
+    return {region: findings.get(region, _ABSENT) for region in Region}
+
+
+def _findings(growth: Growth, rng: np.random.Generator) -> dict[Region, RegionFindings]:
+    weights = np.array([weight for weight, _ in _SITES])
+    sites = _SITES[int(rng.choice(len(_SITES), p=weights / weights.sum()))][1]
+    age = growth.age_years
+    stage = _stage(rng)
+    possible = rng.random() < 0.035
+    drawn = dict.fromkeys(Region, _ABSENT)
+    for region in sites:
+        if region is Region.ULNAR_STYLOID and growth.ossified("ulna_styloid") < 0.45:
+            continue
+        drawn[region] = _fracture(region, growth, stage, rng)
+    if not sites and possible and 2 < age < 13:
+        kind = "buckle" if age < 9 else "salter_harris_1"
+        drawn[Region.DISTAL_RADIUS] = RegionFindings("possible", kind, "acute", None, None)
+    return drawn
+
+
+def _stage(rng: np.random.Generator) -> str:
+    return str(rng.choice(["acute", "healing", "healed"], p=[0.49, 0.46, 0.05]))
+
+
+def _fracture(
+    region: Region, growth: Growth, stage: str, rng: np.random.Generator
+) -> RegionFindings:
+    age = growth.age_years
+    options = [(w, kind) for w, kind, low, high in _TYPES[region] if low <= age < high]
+    options = [(w, k) for w, k in options if _drawable(k, region, growth)]
+    weights = np.array([w for w, _ in options])
+    kind = options[int(rng.choice(len(options), p=weights / weights.sum()))][1]
+    displacement = _displacement(kind, rng)
+    angulation = None
+    bends = region is not Region.ULNAR_STYLOID and kind != "buckle"
+    if bends and displacement not in (None, "none") and rng.random() < 0.45:
+        angulation = float(5 * rng.integers(1, {"mild": 4, "moderate": 6}.get(displacement, 8)))
+    if kind == "plastic_bowing":
+        angulation = float(5 * rng.integers(1, 4))
+    return RegionFindings("present", kind, stage, displacement, angulation)
+
+
+def _drawable(kind: str, region: Region, growth: Growth) -> bool:
+    """A Salter–Harris fracture needs an open physis with an ossified epiphysis."""
+    if not kind.startswith("salter"):
+        return True
+    centre = "radius_epiphysis" if region is Region.DISTAL_RADIUS else "ulna_epiphysis"
+    return growth.physis_open > 0.12 and growth.ossified(centre) > 0.4
+
+
+def _displacement(kind: str, rng: np.random.Generator) -> str | None:
+    if kind in _UNDISPLACED:
+        return None if rng.random() < 0.6 else "none"
+    if kind == "greenstick":
+        return str(rng.choice(["none", "mild"])) if rng.random() < 0.5 else None
+    degree = rng.choice(["", "none", "mild", "moderate", "severe"], p=[0.22, 0.28, 0.3, 0.14, 0.06])
+    return str(degree) or None
+
+
+def _other(findings: Mapping[Region, RegionFindings], rng: np.random.Generator) -> tuple[str, ...]:
+    """Casts and metal where a fracture explains them; the odd further finding."""
+    broken = [f for f in findings.values() if f.fracture == "present"]
+    draw = rng.random(4)
+    healing = any(f.healing == "healing" for f in broken)
+    severe = any(f.displacement in ("moderate", "severe") for f in broken)
+    other = []
+    if broken and draw[0] < (0.45 if healing else 0.25):
+        other.append("cast_or_splint")
+    if findings[Region.DISTAL_RADIUS] in broken and draw[1] < (0.22 if severe else 0.02):
+        other.append("hardware")
+    if broken and not healing and draw[2] < 0.3:
+        other.append("soft_tissue_swelling")
+    if draw[3] < 0.01:
+        other.append("osteopenia")
+    return tuple(other)
