@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from pipeline.exam import Exam
 from pipeline.region import Region
@@ -68,6 +69,32 @@ class Match:
     mirrored: bool = False
     reasons: tuple[str, ...] = ()
 
+    def as_json(self) -> dict[str, Any]:
+        """The match for programs: codes and scores, no identifier but the image's own UIDs."""
+        return {
+            "rank": self.rank,
+            "study_instance_uid": self.exam.study_instance_uid,
+            "sop_instance_uid": self.exam.sop_instance_uid,
+            "laterality": self.exam.laterality.value,
+            "age_band": self.exam.age_band,
+            "global_similarity": round(float(self.global_similarity), 4),
+            "region_similarity": _rounded(self.region_similarity, 4),
+            "global_index": round(float(self.global_index), 1),
+            "region_index": _rounded(self.region_index, 1),
+            "mirrored": self.mirrored,
+            "findings": {
+                region.value: {
+                    "fracture": found.fracture,
+                    "type": found.type,
+                    "healing": found.healing,
+                    "displacement": found.displacement,
+                    "angulation_deg": found.angulation_deg,
+                }
+                for region, found in self.exam.findings.items()
+            },
+            "reasons": list(self.reasons),
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class RegionAnswer:
@@ -101,3 +128,33 @@ class Answer:
         """Every prior that is returned, once, in order of first mention."""
         seen = {m.exam.sop_instance_uid: m.exam for r in self.regions for m in r.matches}
         return tuple(seen.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer for programs."""
+        return {
+            "query": {
+                "study_instance_uid": self.query.study_instance_uid,
+                "sop_instance_uid": self.query.sop_instance_uid,
+                "laterality": self.query.laterality.value,
+                "age_band": self.query.age_band,
+                "boxes": {name: list(map(float, box)) for name, box in self.query.boxes.items()},
+            },
+            "mode": self.request.mode.value,
+            "bundle": self.bundle_id,
+            "pool": self.pool_size,
+            "warnings": list(self.warnings),
+            "regions": [
+                {
+                    "region": "global" if part.region is None else part.region.value,
+                    "fallbacks": list(part.fallbacks),
+                    "nothing_similar": part.nothing_similar,
+                    "matches": [match.as_json() for match in part.matches],
+                }
+                for part in self.regions
+            ],
+            "seconds": {name: round(float(value), 4) for name, value in self.seconds.items()},
+        }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(float(value), digits)

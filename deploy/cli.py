@@ -1,0 +1,224 @@
+"""The `wristmir` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from deploy import doctor as doctor_
+from deploy import jobs as jobs_
+from deploy import service
+from deploy.demo import run_demo
+from deploy.errors import DeployError, InputError
+from deploy.inspection import inspect_files
+from deploy.intake import index_folder
+from deploy.mining import mine_files
+from deploy.query import query as query_
+from deploy.settings import SHIPPED_BUNDLE, Settings, load
+from listener.errors import ListenerError
+from pipeline.errors import BundleError, DecodeError, PipelineError
+from pipeline.region import Region
+from pipeline.request import Mode
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="wristmir",
+    help="Similar prior wrist radiographs, inside the PACS. Demonstration software: no medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+jobs_app = typer.Typer(help="List, inspect and retry the work in the ledger.", no_args_is_help=False)
+app.add_typer(jobs_app, name="jobs")
+
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config", "-c", envvar="WRISTMIR_CONFIG", help="The TOML configuration file."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+CONFIG = Path("/etc/wristmir/wristmir.toml")
+
+
+def main() -> None:
+    """Run the command; an expected refusal is one line on stderr and an exit status."""
+    try:
+        app()
+    except DeployError as error:
+        _stop(str(error), error.exit_status)
+    except BundleError as error:
+        _stop(str(error), 78)
+    except DecodeError as error:
+        _stop(str(error), 66)
+    except (PipelineError, ListenerError) as error:
+        _stop(str(error), 69)
+
+
+@app.command()
+def serve(config: Config = CONFIG) -> None:
+    """Receive, index and answer in one process: the default for one hospital."""
+    service.serve(_settings(config), receive=True, work=True)
+
+
+@app.command()
+def listen(config: Config = CONFIG) -> None:
+    """Only receive: studies and reports into the inbox and the ledger."""
+    service.serve(_settings(config), receive=True, work=False)
+
+
+@app.command()
+def work(config: Config = CONFIG) -> None:
+    """Only work: index studies, answer requests, deliver results."""
+    service.serve(_settings(config), receive=False, work=True)
+
+
+@app.command()
+def query(
+    target: Annotated[str, typer.Argument(help="A DICOM file, or a StudyInstanceUID.")],
+    region: Annotated[
+        list[Region] | None, typer.Option("--region", "-r", help="Bone; may be repeated.")
+    ] = None,
+    k: Annotated[int | None, typer.Option("-k", min=1, max=50, help="Matches per bone.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="How candidates are ranked.")] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for a worker.")] = 60.0,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """Ask the running service for the cases most similar to a study or a file."""
+    outcome = query_(_settings(config), target, tuple(region or ()), k, mode, timeout)
+    if as_json:
+        _print_json(outcome.as_json())
+    else:
+        Console().print(outcome.as_table())
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder of DICOM files, searched as a whole.")],
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """Hand a folder of studies and reports to the service, as if a PACS had sent them."""
+    counts = index_folder(_settings(config), folder)
+    if as_json:
+        _print_json(counts)
+    else:
+        Console().print(", ".join(f"{value} {name}" for name, value in counts.items()))
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="DICOM, PNG or JPEG files.")],
+    bundle: Annotated[Path, typer.Option(help="Folder of the models.")] = SHIPPED_BUNDLE,
+    as_json: Json = False,
+) -> None:
+    """Say what the pipeline sees in a file: view, side, wrist and bones."""
+    with _failing_last() as failed:
+        for row in inspect_files(files, bundle):
+            failed.append(row.failed)
+            if as_json:
+                _print_json(row.as_json())
+            else:
+                Console().print(row.as_table())
+
+
+@app.command()
+def mine(
+    files: Annotated[list[Path], typer.Argument(help="Text files or DICOM structured reports.")],
+    as_json: Json = False,
+) -> None:
+    """Say what the miner reads in a report: findings with their evidence."""
+    with _failing_last() as failed:
+        for row in mine_files(files):
+            failed.append(row.failed)
+            if as_json:
+                _print_json(row.as_json())
+            else:
+                Console().print(row.as_table())
+
+
+@jobs_app.callback(invoke_without_command=True)
+def jobs(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="ready, leased, done or dead.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 50,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """List jobs."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    rows = jobs_.listed(_settings(config), state, limit)
+    if as_json:
+        for row in rows:
+            _print_json(jobs_.as_json(row))
+    else:
+        Console().print(jobs_.as_table(rows))
+
+
+@jobs_app.command("show")
+def jobs_show(context: typer.Context, number: int) -> None:
+    """Show one job as JSON: its argument, last error and outcome."""
+    _print_json(jobs_.as_json(jobs_.one(_settings(context.obj), number)))
+
+
+@jobs_app.command("retry")
+def jobs_retry(context: typer.Context, number: int) -> None:
+    """Give a dead job all its attempts again."""
+    _print_json(jobs_.as_json(jobs_.retried(_settings(context.obj), number)))
+
+
+@app.command()
+def doctor(as_json: Json = False, config: Config = CONFIG) -> None:
+    """Check the installation: configuration, state, bundle, index, port, destinations."""
+    checks = doctor_.examine(config)
+    if as_json:
+        for check in checks:
+            _print_json(check.as_json())
+    else:
+        Console().print(doctor_.as_table(checks))
+    raise typer.Exit(doctor_.exit_status(checks))
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Where the result objects go.")] = Path("demo-output"),
+    data: Annotated[
+        Path | None, typer.Option(help="Studies to play with; by default those of tests/data.")
+    ] = None,
+) -> None:
+    """Play the main job on this machine: a small PACS, real wrists, a question, the answer."""
+    run_demo(output, data)
+
+
+def _settings(config: Path) -> Settings:
+    return load(config)
+
+
+def _print_json(row: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def _failing_last() -> Iterator[list[bool]]:
+    """Report on every file, then fail if one could not be read."""
+    failed: list[bool] = []
+    yield failed
+    if any(failed):
+        text = f"{sum(failed)} of {len(failed)} files could not be used; the reason stands with each."
+        raise InputError(text)
+
+
+def _stop(message: str, status: int) -> None:
+    Console(stderr=True, soft_wrap=True).print(f"wristmir: {message}", style="red", markup=False)
+    raise SystemExit(status)

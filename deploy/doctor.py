@@ -1,0 +1,163 @@
+"""Whether an installation can do its work: one line per check, with the way out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from deploy.errors import ConfigurationError, DeployError
+from deploy.service import open_index
+from deploy.settings import Settings, load
+from listener.errors import ListenerError
+from listener.ledger import JobState, Ledger
+from listener.service import echo
+from pipeline.bundle import Bundle
+from pipeline.errors import PipelineError
+
+__all__ = ["Check", "as_table", "examine", "exit_status"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    ``verdict`` is ``ok``, ``warning`` (it works, but look at it) or ``error``.
+    """
+
+    name: str
+    verdict: str
+    detail: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The check as one JSON object."""
+        return {"check": self.name, "verdict": self.verdict, "detail": self.detail}
+
+
+def examine(config: Path) -> tuple[Check, ...]:
+    """Look at everything that a working installation needs; never stops at the first fault."""
+    try:
+        settings = load(config)
+    except ConfigurationError as error:
+        return (Check("configuration", "error", str(error)),)
+    checks = [Check("configuration", "ok", str(config))]
+    for name, look in _LOOKS.items():
+        try:
+            checks.extend(Check(name, verdict, detail) for verdict, detail in look(settings))
+        except (DeployError, ListenerError, PipelineError) as error:
+            checks.append(Check(name, "error", str(error)))
+        except OSError as error:
+            checks.append(Check(name, "error", error.strerror or type(error).__name__))
+    return tuple(checks)
+
+
+def exit_status(checks: Sequence[Check]) -> int:
+    """Return 0 where nothing is wrong, else 1."""
+    return int(any(check.verdict == "error" for check in checks))
+
+
+def as_table(checks: Sequence[Check]) -> Table:
+    """Return the checks as a table."""
+    table = Table("", "check", "what was found")
+    marks = {"ok": "[green]✔[/]", "warning": "[yellow]![/]", "error": "[red]✘[/]"}
+    for check in checks:
+        table.add_row(marks[check.verdict], check.name, check.detail)
+    return table
+
+
+Look = Iterator[tuple[str, str]]
+
+
+def _state(settings: Settings) -> Look:
+    folder = settings.state_dir
+    if not folder.is_dir():
+        yield "error", f"{folder} does not exist; make it, owned by the service account"
+        return
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield "error", f"{folder} cannot be written by this account; run as the service account"
+        return
+    free = shutil.disk_usage(folder).free
+    watermark = settings.listener.watermark_bytes
+    verdict = "ok" if free > 2 * watermark else "warning" if free > watermark else "error"
+    yield verdict, f"{free >> 30} GiB free; receiving stops under {watermark / 2**30:.1f} GiB"
+    if folder.stat().st_mode & 0o077:
+        yield "warning", f"{folder} can be read by others; set its mode to 0700"
+
+
+def _bundle(settings: Settings) -> Look:
+    bundle = Bundle.load(settings.bundle)
+    word = "demonstration only, not for clinical use" if bundle.demonstration else "in clinical use"
+    yield ("warning" if bundle.demonstration else "ok"), f"{bundle.id}, {bundle.runtime}: {word}"
+
+
+def _ledger(settings: Settings) -> Look:
+    with Ledger(settings.ledger_url) as ledger:
+        counts = ledger.counts()
+    dead = sum(number for (_, state), number in counts.items() if state is JobState.DEAD)
+    waiting = sum(number for (_, state), number in counts.items() if state is JobState.READY)
+    yield "ok", f"{sum(counts.values())} jobs, {waiting} waiting"
+    if dead:
+        yield "warning", f"{dead} dead jobs: see `wristmir jobs --state dead`"
+
+
+def _index(settings: Settings) -> Look:
+    if settings.pipeline.index.engine == "embedded":
+        folder = settings.state_dir / "index"
+        yield "ok", f"embedded, in {folder}; owned by the running service"
+        return
+    with open_index(settings, Bundle.load(settings.bundle)) as index:
+        yield "ok", f"server at {settings.pipeline.index.url}, {index.count()} exams"
+
+
+def _port(settings: Settings) -> Look:
+    listener = settings.listener
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        host = "127.0.0.1" if listener.host in ("0.0.0.0", "") else listener.host  # noqa: S104 - compared, not bound
+        if probe.connect_ex((host, listener.port)) == 0:
+            yield "ok", f"something listens on port {listener.port}, as it should when running"
+        else:
+            yield "warning", f"nothing listens on port {listener.port}: the receiver is not running"
+
+
+def _peers(settings: Settings) -> Look:
+    peers = settings.listener.peers
+    if not peers:
+        yield "error", "no peer may associate; add the PACS to listener.peers"
+        return
+    yield "ok", f"{len(peers)} peers may associate"
+
+
+def _destinations(settings: Settings) -> Look:
+    listener = settings.listener
+    if settings.pipeline.destination is None:
+        yield "error", "results have nowhere to go; set pipeline.destination"
+    for destination in listener.destinations:
+        try:
+            echo(
+                destination.host,
+                destination.port,
+                calling_ae=listener.calling_ae_title,
+                called_ae=destination.ae_title,
+            )
+        except ListenerError as error:
+            yield "error", f"{destination.name}: {error}"
+        else:
+            yield "ok", f"{destination.name} answers C-ECHO"
+
+
+_LOOKS: dict[str, Callable[[Settings], Look]] = {
+    "state": _state,
+    "bundle": _bundle,
+    "ledger": _ledger,
+    "index": _index,
+    "port": _port,
+    "peers": _peers,
+    "destinations": _destinations,
+}

@@ -1,0 +1,73 @@
+"""What the ledger says of its work, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from deploy.errors import InputError
+from deploy.settings import Settings
+from listener.ledger import Job, JobState, Ledger
+
+__all__ = ["as_json", "as_table", "listed", "one", "retried"]
+
+
+def listed(settings: Settings, state: str | None, limit: int) -> tuple[Job, ...]:
+    """Return the latest jobs, of one state where one is named."""
+    try:
+        wanted = None if state is None else JobState(state)
+    except ValueError:
+        text = f"{state}: no such state; there are {', '.join(JobState)}"
+        raise InputError(text) from None
+    with Ledger(settings.ledger_url) as ledger:
+        return ledger.jobs(state=wanted, limit=limit)
+
+
+def one(settings: Settings, number: int) -> Job:
+    """Return one job."""
+    with Ledger(settings.ledger_url) as ledger:
+        return ledger.job(number)
+
+
+def retried(settings: Settings, number: int) -> Job:
+    """Make a dead job ready again."""
+    with Ledger(settings.ledger_url) as ledger:
+        return ledger.retry(number)
+
+
+def as_json(job: Job) -> dict[str, Any]:
+    """Return a job as one JSON object; times in ISO 8601, UTC."""
+    return {
+        "id": job.id,
+        "kind": job.kind,
+        "subject": job.subject,
+        "argument": job.argument,
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "created_at": job.created_at.isoformat(),
+        "not_before": job.not_before.isoformat(),
+        "last_error": job.last_error,
+        "outcome": job.outcome,
+    }
+
+
+def as_table(jobs: Sequence[Job]) -> Table:
+    """Return jobs as a table, the latest first."""
+    table = Table("job", "kind", "state", "tries", "since", "subject", "last error or outcome")
+    for job in jobs:
+        colour = {"dead": "red", "leased": "yellow", "done": "green"}.get(job.state.value, "")
+        said = job.last_error or _summary(job.outcome)
+        since = job.created_at.strftime("%Y-%m-%d %H:%M:%S")
+        tail = f"…{job.subject[-16:]}" if len(job.subject) > 17 else job.subject
+        state = f"[{colour}]{job.state.value}[/]" if colour else job.state.value
+        table.add_row(str(job.id), job.kind, state, str(job.attempts), since, tail, said)
+    return table
+
+
+def _summary(outcome: dict[str, Any] | None) -> str:
+    if not outcome:
+        return ""
+    words = [f"{key}: {value}" for key, value in outcome.items() if isinstance(value, (int, str))]
+    return ", ".join(words)[:100]

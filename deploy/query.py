@@ -1,0 +1,149 @@
+"""A question from the command line, put to whichever process owns the index."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from deploy.errors import DeployError, InputError, WaitError
+from deploy.settings import Settings
+from listener.ledger import Job, JobState, Ledger
+from pipeline.region import Region
+from pipeline.request import Mode
+from pipeline.worker import QUERY, uploads_dir
+
+__all__ = ["QueryOutcome", "query"]
+
+
+@dataclass(frozen=True)
+class QueryOutcome:
+    """The answers of one question: one for each PA radiograph of the study."""
+
+    answers: tuple[dict[str, Any], ...]
+    reason: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The outcome as one JSON object."""
+        return {"answers": list(self.answers), "reason": self.reason}
+
+    def as_table(self) -> RenderableType:
+        """The outcome for people: a table per bone."""
+        if not self.answers:
+            return f"No answer: {self.reason}"
+        parts: list[RenderableType] = []
+        for answer in self.answers:
+            parts.extend(f"[yellow]{warning}[/]" for warning in answer["warnings"])
+            for region in answer["regions"]:
+                parts.append(_matches(region))
+                parts.extend(f"  {fallback}" for fallback in region["fallbacks"])
+        return Group(*parts)
+
+
+def query(
+    settings: Settings,
+    target: str,
+    regions: tuple[Region, ...],
+    k: int | None,
+    mode: Mode | None,
+    timeout: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> QueryOutcome:
+    """Ask the running service and wait for its answer.
+
+    Parameters
+    ----------
+    target
+        Path of a DICOM file, or a StudyInstanceUID that is indexed.
+    timeout
+        Seconds to wait.
+
+    Raises
+    ------
+    InputError
+        Where the target is neither a file nor a UID.
+    WaitError
+        Where no worker answered in time.
+    DeployError
+        Where the worker could not answer; the message is its reason.
+    """
+    asked: dict[str, Any] = {"regions": [region.value for region in regions]}
+    asked |= {} if k is None else {"k": k}
+    asked |= {} if mode is None else {"mode": mode.value}
+    file = Path(target)
+    if file.is_file():
+        asked["upload"] = _uploaded(settings, file)
+        subject = asked["upload"]
+    elif re.fullmatch(r"[0-9]+(\.[0-9]+)+", target) and len(target) <= 64:
+        subject = target
+    else:
+        text = f"{target}: neither a file nor a StudyInstanceUID"
+        raise InputError(text)
+    with Ledger(settings.ledger_url) as ledger:
+        job = _awaited(ledger, ledger.enqueue(QUERY, subject, asked), timeout, sleep)
+    if job.state is JobState.DEAD:
+        raise DeployError(job.last_error or "the worker gave no reason")
+    outcome = job.outcome or {}
+    return QueryOutcome(tuple(outcome.get("answers", ())), str(outcome.get("reason", "")))
+
+
+def _uploaded(settings: Settings, file: Path) -> str:
+    """Hand the file over by its bytes: the worker may be another account that cannot read it."""
+    folder = uploads_dir(settings.state_dir)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"upload-{secrets.token_hex(12)}"
+    (folder / name).write_bytes(file.read_bytes())
+    (folder / name).chmod(0o600)
+    return name
+
+
+def _awaited(
+    ledger: Ledger, number: int, timeout: float, sleep: Callable[[float], None]
+) -> Job:
+    deadline = time.monotonic() + timeout
+    while True:
+        job = ledger.job(number)
+        if job.state in (JobState.DONE, JobState.DEAD):
+            return job
+        if time.monotonic() > deadline:
+            text = (
+                f"no worker answered within {timeout:.0f} s; is `wristmir serve` running? "
+                f"The question stays in the ledger as job {number}"
+            )
+            raise WaitError(text)
+        sleep(0.05)
+
+
+def _matches(region: dict[str, Any]) -> Table:
+    name = region["region"].replace("_", " ")
+    table = Table(title=f"{name}: most similar priors", title_justify="left")
+    for heading in ("#", "region", "wrist", "side", "age", "findings of that patient", "why"):
+        table.add_column(heading, overflow="fold")
+    for match in region["matches"]:
+        own = match["region_index"]
+        table.add_row(
+            str(match["rank"]),
+            "–" if own is None else f"{own:.0f}",
+            f"{match['global_index']:.0f}",
+            match["laterality"],
+            match["age_band"],
+            _findings(match["findings"]),
+            "; ".join(match["reasons"]),
+        )
+    return table
+
+
+def _findings(findings: dict[str, dict[str, Any]]) -> str:
+    said = []
+    for region, found in findings.items():
+        if found["fracture"] in ("present", "possible"):
+            kind = (found["type"] or "fracture").replace("_", " ")
+            said.append(f"{region.replace('_', ' ')}: {kind}")
+    return "; ".join(said) or "no fracture described"

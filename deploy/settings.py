@@ -1,0 +1,163 @@
+"""One TOML file into each package's frozen settings."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import secrets
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deploy.errors import ConfigurationError
+from listener.settings import ListenerSettings
+from pipeline.settings import PipelineSettings
+
+__all__ = ["SHIPPED_BUNDLE", "Settings", "load", "site_key"]
+
+SHIPPED_BUNDLE = Path(__file__).parent / "bundle" / "wristmir-demonstration-1"
+"""The demonstration bundle that comes with the plugin."""
+
+
+class Settings(BaseModel):
+    """The whole configuration: one table per package.
+
+    `state_dir` stands at the top because receiver, worker and command line must agree on it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state_dir: Path = Field(
+        Path("/var/lib/wristmir"),
+        description="everything that must survive: inbox, ledger, index, records, site key",
+    )
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="debug, info, warning or error; no level prints a patient's data",
+    )
+    listener: ListenerSettings = Field(description="the DICOM receiver and sender")
+    pipeline: PipelineSettings = Field(
+        default_factory=PipelineSettings, description="from study to result set"
+    )
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the models in use."""
+        return self.pipeline.bundle or SHIPPED_BUNDLE
+
+    @property
+    def ledger_url(self) -> str:
+        """Database of the durable work."""
+        return f"sqlite:///{self.state_dir / 'ledger.sqlite3'}"
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path
+        A TOML file like ``deploy/wristmir.example.toml``.
+    overrides
+        Top-level keys that take precedence, for tests and the demo.
+
+    Raises
+    ------
+    ConfigurationError
+        Where the file is missing or not TOML, a key is unknown (the message names it and the
+        nearest right one) or a value is of the wrong kind.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        text = f"{path}: no such configuration file; start from deploy/wristmir.example.toml"
+        raise ConfigurationError(text) from None
+    except OSError as error:
+        text = f"{path}: cannot be read ({error.strerror})"
+        raise ConfigurationError(text) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        text = f"{path}: not valid TOML: {error}"
+        raise ConfigurationError(text) from None
+    return parse({**data, **(overrides or {})}, source=str(path))
+
+
+def parse(data: Mapping[str, Any], source: str = "configuration") -> Settings:
+    """Check a configuration given as nested tables; see `load`."""
+    tables = dict(data)
+    listener = dict(tables.get("listener", {}))
+    state_dir = tables.get("state_dir", Settings.model_fields["state_dir"].default)
+    listener.setdefault("state_dir", state_dir)
+    tables["listener"] = listener
+    try:
+        settings = Settings.model_validate(tables)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_complaints(error, source))) from None
+    names = {destination.name for destination in settings.listener.destinations}
+    for key in ("destination", "library_destination"):
+        wanted = getattr(settings.pipeline, key)
+        if wanted is not None and wanted not in names:
+            text = f"{source}: pipeline.{key} names a destination that listener.destinations lacks"
+            raise ConfigurationError(text)
+    return settings
+
+
+def site_key(state_dir: Path) -> bytes:
+    """Return the site's secret key, made at first use (32 bytes, file mode 0600).
+
+    Patient keys, library UIDs and the hashes in the log are made with it: a backup without it
+    cannot recognise its own patients.
+    """
+    path = state_dir / "site.key"
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        key = path.read_bytes()
+        if len(key) != 32:
+            text = f"{path}: a site key has 32 bytes; restore it from the backup"
+            raise ConfigurationError(text) from None
+        return key
+    except OSError as error:
+        text = f"{state_dir}: cannot be written ({error.strerror}); set state_dir or its owner"
+        raise ConfigurationError(text) from None
+    key = secrets.token_bytes(32)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(key)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return key
+
+
+def _complaints(error: ValidationError, source: str) -> Iterator[str]:
+    for problem in error.errors(include_input=False, include_url=False):
+        place = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = list(_model_at(problem["loc"][:-1]).model_fields)
+            near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.4)
+            hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+            yield f"{source}: unknown key {place}; {hint}"
+        else:
+            yield f"{source}: {place}: {problem['msg']}"
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel]:
+    model: type[BaseModel] = Settings
+    for part in location:
+        if isinstance(part, str) and part in model.model_fields:
+            found = _model_in(model.model_fields[part].annotation)
+            model = found or model
+    return model
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _model_in(argument)
+        if found is not None:
+            return found
+    return None
