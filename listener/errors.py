@@ -1,0 +1,99 @@
+"""Everything the listener can refuse. A class's docstring is its message."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AddressError",
+    "CannotUnderstandError",
+    "DeliveryError",
+    "EchoError",
+    "LeaseLostError",
+    "LedgerError",
+    "ListenerError",
+    "MismatchError",
+    "NotAuthorisedError",
+    "OutOfResourcesError",
+    "PeerConnectionError",
+    "RefusalError",
+    "SopClassNotSupportedError",
+]
+
+
+class ListenerError(Exception):
+    """The listener could not do what was asked.
+
+    Parameters
+    ----------
+    detail
+        What and why, without any patient's data: it is logged and kept with the job.
+    """
+
+    def __init__(self, detail: str = "") -> None:
+        message = (type(self).__doc__ or "").strip().splitlines()[0]
+        super().__init__(f"{message} {detail}".strip())
+        self.detail = detail
+
+
+class RefusalError(ListenerError):
+    """The object is refused.
+
+    ``status`` is what the peer is told (DICOM PS3.7 annex C; PS3.4 section B.2.3, table B.2-1).
+    """
+
+    status: ClassVar[int] = 0x0110
+
+
+class SopClassNotSupportedError(RefusalError):
+    """The SOP class is not one of the storage classes."""
+
+    status: ClassVar[int] = 0x0122
+
+
+class NotAuthorisedError(RefusalError):
+    """The peer may not do this."""
+
+    status: ClassVar[int] = 0x0124
+
+
+class OutOfResourcesError(RefusalError):
+    """There is no room to keep the object."""
+
+    status: ClassVar[int] = 0xA700
+
+
+class MismatchError(RefusalError):
+    """The data set does not agree with the command or the SOP class."""
+
+    status: ClassVar[int] = 0xA900
+
+
+class CannotUnderstandError(RefusalError):
+    """The data set cannot be understood."""
+
+    status: ClassVar[int] = 0xC000
+
+
+class PeerConnectionError(ListenerError, OSError):
+    """The connection is ended because the peer broke a limit."""
+
+
+class AddressError(ListenerError):
+    """The listener cannot use its address."""
+
+
+class LedgerError(ListenerError):
+    """The ledger has no such entry."""
+
+
+class LeaseLostError(ListenerError):
+    """The job has since been given to another worker; this result is dropped."""
+
+
+class DeliveryError(ListenerError):
+    """The objects were not all delivered."""
+
+
+class EchoError(ListenerError):
+    """The C-ECHO was not answered."""
