@@ -14,7 +14,7 @@ from pydicom import uid
 
 from pipeline.errors import DecodeError, DecodeReason
 
-__all__ = ["NATIVE", "SUPPORTED", "PixelLayout", "decode_frame"]
+__all__ = ["NATIVE", "SUPPORTED", "PixelLayout", "decode_frame", "decoded_photometric"]
 
 NATIVE = frozenset(
     {
@@ -79,6 +79,12 @@ def decode_frame(syntax: str, data: bytes, layout: PixelLayout) -> NDArray[np.in
     else:
         raise DecodeError(DecodeReason.UNSUPPORTED)
     return _stored_values(array, layout)
+
+
+def decoded_photometric(syntax: str, layout: PixelLayout) -> str:
+    """Return the Photometric Interpretation that holds for what `decode_frame` returns."""
+    transformed = layout.samples == 3 and syntax in _CODESTREAMS
+    return "RGB" if transformed and syntax not in _JPEG_LS else layout.photometric
 
 
 def _native(data: bytes, layout: PixelLayout, order: str) -> NDArray[np.integer[Any]]:
@@ -205,6 +211,8 @@ _CODESTREAMS: dict[str, tuple[_Claim, _Decode]] = {
     uid.HTJ2KLosslessRPCL: (_jpeg_2000_claim, _high_throughput),
     uid.HTJ2K: (_jpeg_2000_claim, _high_throughput),
 }
+
+_JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 
 SUPPORTED = NATIVE | {uid.RLELossless} | frozenset(_CODESTREAMS)
 """Every transfer syntax that `decode_frame` reads."""

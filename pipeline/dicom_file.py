@@ -26,7 +26,7 @@ from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.tag import BaseTag, Tag
 
-from pipeline.codec import SUPPORTED, PixelLayout, decode_frame
+from pipeline.codec import SUPPORTED, PixelLayout, decode_frame, decoded_photometric
 from pipeline.errors import DecodeError, DecodeReason
 from pipeline.vetting import PARSE_ERRORS, vetted
 
@@ -82,8 +82,8 @@ def read_header(path: Path, limits: FileLimits) -> bytes:
     return encoded
 
 
-def read_pixels(path: Path, limits: FileLimits) -> tuple[NDArray[np.integer[Any]], PixelLayout]:
-    """Return the only frame of a file and how it was stored.
+def read_pixels(path: Path, limits: FileLimits) -> tuple[NDArray[np.integer[Any]], str]:
+    """Return the only frame of a file and the Photometric Interpretation that holds for it.
 
     The budget is checked against the header before any pixel is read.
 
@@ -99,7 +99,9 @@ def read_pixels(path: Path, limits: FileLimits) -> tuple[NDArray[np.integer[Any]
         if not isinstance(element, RawDataElement) or not element.value:
             raise DecodeError(DecodeReason.NO_PIXELS)
         data = _frame(element, source.syntax)
-    return decode_frame(source.syntax, data, layout), layout
+        if source.syntax == uid.ExplicitVRBigEndian and layout.bits_allocated == 8:
+            data = _byte_order(data, element.VR)
+    return decode_frame(source.syntax, data, layout), decoded_photometric(source.syntax, layout)
 
 
 _PIXEL_DATA = Tag("PixelData")
@@ -252,3 +254,10 @@ def _frame(element: RawDataElement, syntax: str) -> bytes:
         return encaps.get_frame(data, 0, number_of_frames=1)
     except PARSE_ERRORS:
         raise DecodeError(DecodeReason.TRUNCATED) from None
+
+
+def _byte_order(data: bytes, vr: str | None) -> bytes:
+    """Undo the swapping of 8-bit pixels that were written as 16-bit words (PS3.5 annex A.3)."""
+    if vr != "OW" or len(data) % 2:
+        return data
+    return np.frombuffer(data, "<u2").byteswap().tobytes()

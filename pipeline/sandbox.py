@@ -104,8 +104,8 @@ def _header(path: Path, limits: FileLimits) -> tuple[dict[str, Any], bytes]:
 
 
 def _pixels(path: Path, limits: FileLimits) -> tuple[dict[str, Any], bytes]:
-    array, layout = read_pixels(path, limits)
-    described = {"dtype": array.dtype.str, "shape": array.shape, "photometric": layout.photometric}
+    array, photometric = read_pixels(path, limits)
+    described = {"dtype": array.dtype.str, "shape": array.shape, "photometric": photometric}
     return described, array.tobytes()
 
 

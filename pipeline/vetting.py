@@ -72,9 +72,10 @@ def vetted(dataset: Dataset, *, max_depth: int, max_binary: int, max_document: i
 
 _REQUIRED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 _IDENTITY = frozenset(
-    Tag(name)
-    for name in (*_REQUIRED, "PatientID", "IssuerOfPatientID", "PatientName", "AccessionNumber")
+    Tag(name) for name in (*_REQUIRED, "PatientID", "IssuerOfPatientID", "PatientName")
 )
+# an identifier is itself or nothing: repairing it would make another patient or order of it
+_EXACT = _IDENTITY | {Tag("AccessionNumber"), Tag("StudyID"), Tag("OtherPatientIDs")}
 _DOCUMENT = Tag("EncapsulatedDocument")
 _DROPPED = frozenset(
     Tag(name)
@@ -159,8 +160,7 @@ def _fit(tag: BaseTag, vr: str, value: Any) -> Any:
     if vr in ("FL", "FD"):
         return value if isinstance(value, float) and math.isfinite(value) else None
     text = "" if value is None else str(value).strip(" \0")
-    # an identifier is itself or nothing: repairing it would make another patient of it
-    repaired = text if tag in _IDENTITY or not text else _REPAIRS.get(vr, _as_is)(text)
+    repaired = text if tag in _EXACT or not text else _REPAIRS.get(vr, _as_is)(text)
     if vr == "PN" and not _one_person(repaired):
         return None
     try:
