@@ -70,7 +70,8 @@ def read_header(path: Path, limits: FileLimits) -> bytes:
         dataset = vetted(
             source.read_until(_PIXEL_DATA),
             max_depth=limits.max_depth,
-            max_binary=limits.max_binary_bytes,
+            # words of a big-endian file would be read in the wrong order from here on
+            max_binary=0 if source.syntax == uid.ExplicitVRBigEndian else limits.max_binary_bytes,
             max_document=limits.max_document_bytes,
         )
     buffer = DicomBytesIO()
