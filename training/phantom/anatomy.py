@@ -23,7 +23,7 @@ class Build:
     radius_width: float = 1.0
     ulna_width: float = 1.0
     ulnar_variance: float = 0.0
-    carpal_size: float = 1.0
+    carpal_size: float = 1.12
     inclination: float = 1.0
     cortex: float = 1.0
     plumpness: float = 1.0
@@ -36,7 +36,7 @@ class Build:
             radius_width=float(rng.normal(1.0, 0.04)),
             ulna_width=float(rng.normal(1.0, 0.06)),
             ulnar_variance=float(rng.normal(0.02, 0.07)),
-            carpal_size=float(np.clip(rng.normal(1.0, 0.04), 0.9, 1.1)),
+            carpal_size=float(np.clip(rng.normal(1.12, 0.04), 1.0, 1.22)),
             inclination=float(np.clip(rng.normal(1.0, 0.15), 0.7, 1.3)),
             cortex=float(np.clip(rng.normal(1.0, 0.12), 0.7, 1.4)),
             plumpness=float(np.clip(rng.normal(1.0, 0.07), 0.85, 1.2)),
@@ -184,7 +184,7 @@ _ULNA = np.array(
 _RADIUS_EPIPHYSIS_PA = np.array(
     [
         (-0.48, 0.00), (-0.20, 0.02), (0.10, -0.01), (0.34, 0.01), (0.49, 0.00), (0.535, -0.12),
-        (0.53, -0.30), (0.47, -0.43), (0.36, -0.37), (0.15, -0.25), (-0.10, -0.19), (-0.30, -0.175),
+        (0.53, -0.32), (0.47, -0.47), (0.36, -0.40), (0.15, -0.27), (-0.10, -0.19), (-0.30, -0.175),
         (-0.47, -0.20), (-0.50, -0.10),
     ]
 )  # fmt: skip
@@ -220,7 +220,7 @@ _CARPALS: dict[str, tuple[tuple[float, float, float, float], list[tuple[float, f
     "triquetrum": ((-0.79, -0.80, -0.10, 0.18), [
         (-0.20, -0.16), (-0.02, -0.24), (0.16, -0.12), (0.20, 0.08), (0.07, 0.20), (-0.12, 0.20),
         (-0.24, 0.04)]),
-    "pisiform": ((-0.84, -0.78, 0.36, 0.13), [
+    "pisiform": ((-0.92, -0.72, 0.36, 0.11), [
         (-0.13, 0.00), (-0.09, -0.11), (0.03, -0.15), (0.12, -0.05), (0.12, 0.08), (0.02, 0.15),
         (-0.09, 0.11)]),
     "hamate": ((-0.50, -1.10, 0.05, 0.24), [
@@ -247,23 +247,23 @@ _METACARPALS = (
 # y, centre and half width PA, centre and half width lateral
 _SKIN = np.array(
     [
-        (-3.90, -0.22, 1.30, 0.02, 0.60),
-        (-3.20, -0.20, 1.36, 0.06, 0.68),
-        (-2.60, -0.14, 1.42, 0.12, 0.82),
-        (-2.10, -0.06, 1.46, 0.17, 0.92),
-        (-1.60, -0.06, 1.40, 0.16, 0.92),
-        (-1.10, -0.12, 1.28, 0.08, 0.84),
-        (-0.60, -0.18, 1.19, 0.03, 0.77),
-        (0.00, -0.24, 1.14, 0.00, 0.74),
-        (0.80, -0.30, 1.12, -0.02, 0.74),
-        (1.60, -0.34, 1.15, -0.03, 0.79),
-        (2.50, -0.38, 1.22, -0.03, 0.88),
-        (4.00, -0.42, 1.38, -0.03, 1.05),
-        (7.00, -0.42, 1.65, -0.03, 1.35),
+        (-3.90, -0.22, 1.22, 0.02, 0.60),
+        (-3.20, -0.20, 1.28, 0.06, 0.68),
+        (-2.60, -0.16, 1.32, 0.12, 0.80),
+        (-2.10, -0.10, 1.34, 0.17, 0.88),
+        (-1.60, -0.10, 1.29, 0.16, 0.86),
+        (-1.10, -0.14, 1.17, 0.08, 0.78),
+        (-0.60, -0.20, 1.08, 0.03, 0.72),
+        (0.00, -0.27, 1.04, 0.00, 0.69),
+        (0.80, -0.34, 1.02, -0.02, 0.70),
+        (1.60, -0.38, 1.04, -0.03, 0.75),
+        (2.50, -0.42, 1.10, -0.03, 0.84),
+        (4.00, -0.45, 1.24, -0.03, 1.00),
+        (7.00, -0.45, 1.50, -0.03, 1.30),
     ]
 )
 
-_SHAFT_ROWS = np.unique(np.concatenate([np.linspace(0, 2.2, 34), np.linspace(2.2, 7.0, 20)]))
+_SHAFT_ROWS = np.unique(np.concatenate([np.linspace(0, 2.4, 80), np.linspace(2.4, 7.0, 20)]))
 
 
 def _shaft(
@@ -359,8 +359,8 @@ def _radius(growth: Growth, build: Build, view: _View) -> list[Bone]:
 
 def _ulna(growth: Growth, build: Build, view: _View) -> list[Bone]:
     size = growth.ossified("ulna_epiphysis")
-    start = build.ulnar_variance + 0.16 * (1 - size)
-    width = build.ulna_width
+    start = build.ulnar_variance + 0.06 + 0.1 * (1 - size)
+    width = build.ulna_width * float(np.interp(growth.bone_age, [3, 17], [1.06, 0.94]))
     shaft = _shaft("ulna_shaft", _ULNA, view, width, start, build.cortex, -build.bowing)
     if size == 0:
         return [shaft]

@@ -22,8 +22,8 @@ def boxes(skeleton: Skeleton, frame: Frame, fracture_mm: float | None = None) ->
     ``wrist``: full soft tissue from mid-metacarpal to 2.5 widths of the radius proximal of its
     joint; ``distal_radius``: full cortical width from the distal end over 1.5 widths, more where
     ``fracture_mm`` (distance proximal of the metaphyseal end) lies further; ``distal_ulna`` over
-    1.9 widths of the ulna; ``ulnar_styloid``: a square of 1.1 widths of the ulna's end around
-    styloid and epiphysis. A bone of which less than half lies in the image has no box.
+    1.9 widths of the ulna; ``ulnar_styloid``: a square of about the width of the ulna's end
+    around styloid and epiphysis. A bone of which less than half lies in the image has no box.
     """
     unit = skeleton.unit
     found: dict[str, Box | None] = {"wrist": _wrist(skeleton, frame)}
@@ -32,7 +32,7 @@ def boxes(skeleton: Skeleton, frame: Frame, fracture_mm: float | None = None) ->
     ulna = _extent(skeleton, "ulna", 1.9 * ulna_width, None)
     found[Region.DISTAL_RADIUS.value] = _box(radius, frame, _MARGIN * unit)
     found[Region.DISTAL_ULNA.value] = _box(ulna, frame, _MARGIN * unit)
-    styloid = _styloid(skeleton, 1.1 * ulna_width)
+    styloid = _styloid(skeleton, 0.97 * ulna_width)
     found[Region.ULNAR_STYLOID.value] = _box(styloid, frame, 0.0)
     return {name: box for name, box in found.items() if box is not None}
 
@@ -83,20 +83,28 @@ def _extent(skeleton: Skeleton, prefix: str, length: float, at_least: float | No
 def _styloid(skeleton: Skeleton, side: float) -> Points:
     """Corners of the square around styloid and epiphysis, or at the bare metaphyseal end."""
     points = _bone_points(skeleton, "ulna")
-    cap = skeleton.named("ulna_epiphysis", "ulna_styloid")
+    cap = _grown(skeleton)
     top = points[:, 1].min()
     end = points[points[:, 1] < top + 0.5 * skeleton.unit]
     centre = (end[:, 0].min() + end[:, 0].max()) / 2
-    outward = -0.06 * side * np.cos(np.deg2rad(skeleton.turn))
-    distal = top - (0.10 if cap else 0.55) * side
+    outward = -0.14 * side * cap * np.cos(np.deg2rad(skeleton.turn))
+    distal = top - (0.66 - 0.52 * cap) * side
     x0 = centre + outward - side / 2
     square = [(x0, distal), (x0 + side, distal), (x0 + side, distal + side), (x0, distal + side)]
     return np.array(square)
 
 
+def _grown(skeleton: Skeleton) -> float:
+    """How much of the ulna's epiphysis is seen: 0 to 1."""
+    cap = skeleton.bone("ulna_epiphysis")
+    if cap is not None:
+        return float(min(np.ptp(cap.points[:, 0]) / (0.5 * skeleton.unit), 1.0))
+    return 1.0 if any(len(b.parts) > 1 for b in skeleton.named("ulna_shaft")) else 0.0
+
+
 def _wrist(skeleton: Skeleton, frame: Frame) -> Box | None:
     unit = skeleton.unit
-    low, high = -2.45 * unit, 2.3 * unit
+    low, high = -2.15 * unit, 2.2 * unit
     points = np.concatenate(skeleton.skin)
     inside = points[(points[:, 1] >= low) & (points[:, 1] <= high)]
     return _box(inside, frame, 0.0)

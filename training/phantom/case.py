@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.exam import RegionFindings
 from pipeline.region import Laterality, Region
 from training.phantom.anatomy import Build
+from training.phantom.fractures import Injury
 from training.phantom.growth import Growth
 
 __all__ = ["Case"]
@@ -72,6 +73,8 @@ class Case:
         The truth, a value for each of the three bones.
     other
         Codes of `pipeline.findings` for what else is seen (``cast_or_splint``, ``hardware`` …).
+    injuries
+        How the fractures among the findings look.
     """
 
     patient: int
@@ -82,6 +85,7 @@ class Case:
     build: Build
     findings: Mapping[Region, RegionFindings]
     other: tuple[str, ...]
+    injuries: tuple[Injury, ...]
 
     @classmethod
     def drawn(
@@ -117,6 +121,11 @@ class Case:
             build=build,
             findings=chosen,
             other=drawn_other if other is None else other,
+            injuries=tuple(
+                Injury.drawn(region, finding, growth, rng)
+                for region, finding in chosen.items()
+                if finding.fracture in ("present", "possible")
+            ),
         )
 
 

@@ -13,6 +13,7 @@ from pipeline.region import Laterality, Region, View
 from training.phantom.anatomy import skeleton
 from training.phantom.boxes import Box, boxes
 from training.phantom.case import Case
+from training.phantom.fractures import injured
 from training.phantom.frame import Frame
 from training.phantom.marker import side_marker
 from training.phantom.rendering import Exposure, Scene, render
@@ -139,6 +140,7 @@ def _exposed(
     wrist = skeleton(
         case.growth, case.build, float(rng.normal(middle, spread)), float(rng.normal(0, 6))
     )
+    wrist = injured(wrist, case.injuries)
     frame = _frame(wrist.unit, view, case.laterality, size, rng)
     scene = Scene(wrist.bones, wrist.skin, wrist.skin_depth, clouds=wrist.clouds, unit=wrist.unit)
     grey = render(scene, frame, Exposure.drawn(rng), rng)
@@ -150,10 +152,10 @@ def _frame(
     unit: float, view: View, laterality: Laterality, size: int, rng: np.random.Generator
 ) -> Frame:
     """Lay the wrist on the detector: how much of it is seen, and how crooked."""
-    half = 1.75 if view is not View.LATERAL else 1.25
-    x0 = -0.15 - half * rng.uniform(0.85, 1.35)
-    x1 = -0.05 + half * rng.uniform(0.85, 1.35)
-    y0, y1 = -rng.uniform(1.9, 3.4), rng.uniform(1.9, 4.8)
+    half = 1.6 if view is not View.LATERAL else 1.15
+    x0 = -0.2 - half * rng.uniform(0.75, 1.4)
+    x1 = -0.1 + half * rng.uniform(0.75, 1.4)
+    y0, y1 = -rng.uniform(1.4, 3.4), rng.triangular(1.2, 2.2, 5.5)
     degrees = rng.normal(0, 5.5) if rng.random() < 0.85 else rng.uniform(-40, 40)
     inset = rng.uniform(0.0, 0.07, 4) * (rng.random() < 0.8)
     return Frame.around(
