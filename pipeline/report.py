@@ -1,0 +1,237 @@
+"""Report text out of DICOM structured reports, without the names of those who wrote it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+__all__ = ["MAX_CHARACTERS", "ReportText", "combined_report", "is_report", "report_text"]
+
+MAX_CHARACTERS = 50_000
+"""Longer text is cut: no radiology report is."""
+
+
+@dataclass(frozen=True)
+class ReportText:
+    """One report's words, and how far they can be relied on.
+
+    Parameters
+    ----------
+    text
+        Headings as lines of capitals with a colon, everything else as it was written.
+    kind
+        ``basic_text``, ``enhanced``, ``comprehensive``, ``comprehensive_3d``.
+    verified, complete, final
+        Verification Flag, Completion Flag and Preliminary Flag (PS3.3 C.17.2). A document without
+        Preliminary Flag counts as final where it is complete.
+    addendum
+        True where the document adds to another one.
+    at
+        When it was verified, else written; UTC (a document without time zone is taken as UTC).
+    """
+
+    text: str
+    kind: str
+    verified: bool
+    complete: bool
+    final: bool
+    addendum: bool
+    at: datetime | None
+
+
+def report_text(header: Dataset) -> ReportText:
+    """Return the text of a structured report; empty where it holds none.
+
+    Observation and acquisition context (names, institutions) and concept modifiers are skipped
+    with all below them (PS3.3 C.17.3.2.4; PS3.16 TID 1001), and so are person names, dates, UIDs
+    and references anywhere. Codes and numbers are written out.
+
+    Raises
+    ------
+    KeyError
+        If `header` is no structured report that `is_report` knows.
+    """
+    kind = _KINDS[str(header.get("SOPClassUID"))]
+    lines = list(_lines(header.get("ContentSequence") or (), 0))
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()[:MAX_CHARACTERS]
+    complete = header.get("CompletionFlag") == "COMPLETE"
+    preliminary = header.get("PreliminaryFlag")
+    return ReportText(
+        text=text,
+        kind=kind,
+        verified=header.get("VerificationFlag") == "VERIFIED",
+        complete=complete,
+        final=preliminary == "FINAL" if preliminary else complete,
+        addendum=_is_addendum(header),
+        at=_time(header),
+    )
+
+
+def is_report(header: Dataset) -> bool:
+    """Whether `header` is a structured report that may hold a radiologist's words.
+
+    Measurement reports (root title 126000) are made by machines and hold numbers only.
+    """
+    known = str(header.get("SOPClassUID")) in _KINDS
+    return known and _concept(header) not in _MEASUREMENT_TITLES
+
+
+def combined_report(reports: Sequence[ReportText]) -> ReportText | None:
+    """Return what a study's reports say together, or None where none says anything.
+
+    Verified outranks unverified, final preliminary, complete partial, later earlier; of those one
+    is taken, and addenda are appended in the order in which they were written.
+    """
+    told = sorted((report for report in reports if report.text), key=_order_of_time)
+    addenda = [report for report in told if report.addendum]
+    bodies = [report for report in told if not report.addendum]
+    if not told:
+        return None
+    # sorted by time, and max keeps the first of equals: so look from the latest
+    rank = [(r.verified, r.final, r.complete) for r in reversed(bodies)]
+    parts = [list(reversed(bodies))[rank.index(max(rank))]] if bodies else []
+    parts += addenda
+    text = "\n\n".join(
+        part.text if index == 0 else f"ADDENDUM:\n{part.text}" for index, part in enumerate(parts)
+    )
+    return replace(parts[0], text=text[:MAX_CHARACTERS], at=parts[-1].at or parts[0].at)
+
+
+_KINDS = {
+    str(uid.BasicTextSRStorage): "basic_text",
+    str(uid.EnhancedSRStorage): "enhanced",
+    str(uid.ComprehensiveSRStorage): "comprehensive",
+    str(uid.Comprehensive3DSRStorage): "comprehensive_3d",
+}
+_SKIPPED = frozenset({"HAS OBS CONTEXT", "HAS ACQ CONTEXT", "HAS CONCEPT MOD"})
+_MEASUREMENT_TITLES = frozenset({("DCM", "126000"), ("DCM", "126001"), ("DCM", "126010")})
+_ADDENDUM_TITLES = frozenset({("LN", "55107-7"), ("LN", "81223-0")})
+_MAX_DEPTH = 16
+
+
+def _lines(items: Sequence[Dataset], depth: int) -> Iterator[str]:
+    if depth > _MAX_DEPTH:
+        return
+    for item in items:
+        if item.get("RelationshipType") in _SKIPPED:
+            continue
+        below = item.get("ContentSequence") or ()
+        if item.get("ValueType") == "CONTAINER":
+            found = list(_lines(below, depth + 1))
+            # a heading over nothing would read as a section without findings
+            if found:
+                yield from _heading(item)
+                yield from found
+            continue
+        yield from _statement(item, under_root=depth == 0)
+        yield from _lines(below, depth + 1)
+
+
+def _statement(item: Dataset, *, under_root: bool) -> Iterator[str]:
+    kind, name = item.get("ValueType"), _meaning(item, "ConceptNameCodeSequence")
+    if kind == "TEXT":
+        text = _clean(_one_text(item.get("TextValue")))
+        if text and under_root:
+            yield from _heading(item)
+        if text:
+            yield text
+    elif kind == "CODE":
+        value = _meaning(item, "ConceptCodeSequence")
+        if value:
+            yield f"{name}: {value}" if name else value
+    elif kind == "NUM":
+        measured = next(iter(item.get("MeasuredValueSequence") or ()), None)
+        if measured is not None and measured.get("NumericValue") not in (None, ""):
+            unit = _unit(measured)
+            yield f"{name}: {measured.NumericValue} {unit}".strip()
+
+
+def _heading(item: Dataset) -> Iterator[str]:
+    name = _meaning(item, "ConceptNameCodeSequence")
+    if name:
+        yield f"\n{name.upper()}:"
+
+
+def _unit(measured: Dataset) -> str:
+    code = next(iter(measured.get("MeasurementUnitsCodeSequence") or ()), Dataset())
+    value = str(code.get("CodeValue") or "")
+    return "" if value in ("1", "{no units}") else value
+
+
+def _meaning(item: Dataset, sequence: str) -> str:
+    code = next(iter(item.get(sequence) or ()), Dataset())
+    return _clean(str(code.get("CodeMeaning") or "")).strip(" :")
+
+
+def _concept(item: Dataset) -> tuple[str, str]:
+    code = next(iter(item.get("ConceptNameCodeSequence") or ()), Dataset())
+    return str(code.get("CodingSchemeDesignator") or ""), str(code.get("CodeValue") or "")
+
+
+def _one_text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return "\\".join(str(part) for part in value)  # a backslash in UT separates nothing
+
+
+def _clean(text: str) -> str:
+    unix = text.replace("\r\n", "\n").replace("\r", "\n")
+    printable = re.sub(r"[^\S\n]+", " ", re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", " ", unix))
+    return "\n".join(line.strip() for line in printable.split("\n")).strip()
+
+
+def _is_addendum(header: Dataset) -> bool:
+    title = _meaning(header, "ConceptNameCodeSequence").lower()
+    return _concept(header) in _ADDENDUM_TITLES or "addendum" in title or "nachtrag" in title
+
+
+def _time(header: Dataset) -> datetime | None:
+    zone = _zone(header.get("TimezoneOffsetFromUTC"))
+    verified = [
+        moment
+        for observer in header.get("VerifyingObserverSequence") or ()
+        if (moment := _moment(str(observer.get("VerificationDateTime") or ""), zone)) is not None
+    ]
+    if verified:
+        return max(verified)
+    written = f"{header.get('ContentDate') or ''}{header.get('ContentTime') or ''}"
+    return _moment(written, zone)
+
+
+def _moment(text: str, zone: timezone) -> datetime | None:
+    """Read a DICOM DT (PS3.5 6.2) to the second; its own offset outranks `zone`."""
+    found = re.fullmatch(r"(\d{8})(\d{2})?(\d{2})?(\d{2})?(?:\.\d{1,6})?([+-]\d{4})?", text)
+    if not found:
+        return None
+    day, hour, minute, second, offset = found.groups()
+    try:
+        local = datetime(
+            int(day[:4]),
+            int(day[4:6]),
+            int(day[6:]),
+            int(hour or 0),
+            int(minute or 0),
+            min(int(second or 0), 59),  # a leap second is allowed in DICOM
+            tzinfo=_zone(offset) if offset else zone,
+        )
+        return local.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _zone(offset: Any) -> timezone:
+    found = re.fullmatch(r"([+-])(\d{2})(\d{2})", str(offset or ""))
+    if not found:
+        return UTC
+    minutes = min(int(found[2]) * 60 + int(found[3]), 14 * 60)
+    return timezone(timedelta(minutes=minutes if found[1] == "+" else -minutes))
+
+
+def _order_of_time(report: ReportText) -> datetime:
+    return report.at or datetime.min.replace(tzinfo=UTC)

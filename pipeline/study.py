@@ -1,0 +1,239 @@
+"""What a received study holds: images that may be PA wrists, reports, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import uid
+from pydicom.dataset import Dataset
+
+from pipeline.decoder import Decoder
+from pipeline.errors import DecodeError
+from pipeline.report import ReportText, combined_report, is_report, report_text
+from pipeline.view import exclusion
+
+__all__ = ["LeftOut", "Study", "StudyImage", "StudyReport", "read_study"]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyImage:
+    """A stored CR or DX image that may be the PA view of a wrist."""
+
+    path: Path
+    sop_instance_uid: str
+    header: Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class StudyReport:
+    """A stored structured report and its text."""
+
+    path: Path
+    sop_instance_uid: str
+    report: ReportText
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A stored file that is not used.
+
+    Parameters
+    ----------
+    sop_instance_uid
+        Empty where the file could not be read.
+    reason
+        In words, without any value of the file.
+    path
+        Where it lies; may be named by a user, so it belongs in no log.
+    """
+
+    sop_instance_uid: str
+    reason: str
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One study as far as it could be read.
+
+    Parameters
+    ----------
+    uid
+        Study Instance UID.
+    images
+        Candidates for the PA view, in the order of their series and instance numbers.
+    reports
+        Structured reports that hold text.
+    left_out
+        Everything else, each with its reason.
+    """
+
+    uid: str
+    images: tuple[StudyImage, ...]
+    reports: tuple[StudyReport, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def report(self) -> ReportText | None:
+        """What the reports say together, by `pipeline.report.combined_report`."""
+        return combined_report([stored.report for stored in self.reports])
+
+
+def read_study(
+    uid: str, files: Sequence[Path], decoder: Decoder, is_own: Callable[[str], bool]
+) -> Study:
+    """Sort the files of a study; one that cannot be read never spoils the others.
+
+    Parameters
+    ----------
+    uid
+        Study Instance UID that every file must bear.
+    files
+        Stored files; of two with the same SOP Instance UID the later in this order counts.
+    decoder
+        Reads their headers; no pixels are decoded here.
+    is_own
+        Recognises UIDs that this plugin gave, so that its own results are never taken in.
+    """
+    left_out: list[LeftOut] = []
+    found: dict[str, _Stored] = {}
+    for path in files:
+        stored = _read(uid, path, decoder, is_own)
+        if isinstance(stored, LeftOut):
+            left_out.append(stored)
+            continue
+        if stored.uid in found:
+            left_out.append(found[stored.uid].leave_out("a later version of it came"))
+        found[stored.uid] = stored
+    images, reports = [], []
+    rejected = _rejected(found.values())
+    for stored in _without_twins(found.values(), left_out):
+        kept = _sorted_in(stored, rejected)
+        if isinstance(kept, LeftOut):
+            left_out.append(kept)
+        elif isinstance(kept, StudyReport):
+            reports.append(kept)
+        else:
+            images.append(kept)
+    images.sort(key=_order)
+    return Study(uid, tuple(images), tuple(reports), tuple(left_out))
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    path: Path
+    uid: str
+    header: Dataset
+
+    def leave_out(self, reason: str) -> LeftOut:
+        return LeftOut(self.uid, reason, self.path)
+
+
+def _read(
+    study: str, path: Path, decoder: Decoder, is_own: Callable[[str], bool]
+) -> _Stored | LeftOut:
+    try:
+        header = decoder.header(path)
+    except DecodeError as error:
+        return LeftOut("", f"it cannot be read: {error.reason.words}", path)
+    stored = _Stored(path, str(header.SOPInstanceUID), header)
+    if is_own(stored.uid):
+        return stored.leave_out("it was made by this plugin")
+    if str(header.StudyInstanceUID) != study:
+        return stored.leave_out("it belongs to another study")
+    return stored
+
+
+def _sorted_in(stored: _Stored, rejected: frozenset[str]) -> StudyImage | StudyReport | LeftOut:
+    header, sop_class = stored.header, str(stored.header.SOPClassUID)
+    if stored.uid in rejected:
+        return stored.leave_out("a rejection note withdraws it")
+    if sop_class == uid.KeyObjectSelectionDocumentStorage:
+        return stored.leave_out(
+            "it is a rejection note and was applied" if _withdraws(header) else _NO_IMAGE
+        )
+    if is_report(header):
+        report = report_text(header)
+        if not report.text:
+            return stored.leave_out("the report holds no text")
+        return StudyReport(stored.path, stored.uid, report)
+    if sop_class in _DOCUMENTS:
+        return stored.leave_out("the text of encapsulated documents is not read")
+    if str(header.get("Modality")) == "SR":
+        return stored.leave_out("it is a structured document, but no radiologist's report")
+    excluded = exclusion(header)
+    if excluded is not None:
+        return stored.leave_out(excluded.reason)
+    return StudyImage(stored.path, stored.uid, header)
+
+
+_NO_IMAGE = "it is a selection of other objects"
+_DOCUMENTS = frozenset({uid.EncapsulatedPDFStorage, uid.EncapsulatedCDAStorage})
+
+
+# Key Object Selection titles that withdraw what they list (IHE IOCM; PS3.16 CID 7011)
+_REJECTIONS = frozenset({"113001", "113037", "113038", "113039"})
+
+
+def _withdraws(header: Dataset) -> bool:
+    title = next(iter(header.get("ConceptNameCodeSequence") or ()), Dataset())
+    return str(title.get("CodeValue")) in _REJECTIONS
+
+
+def _rejected(found: Iterable[_Stored]) -> frozenset[str]:
+    return frozenset(
+        str(instance.get("ReferencedSOPInstanceUID"))
+        for stored in found
+        if str(stored.header.SOPClassUID) == uid.KeyObjectSelectionDocumentStorage
+        and _withdraws(stored.header)
+        for study in stored.header.get("CurrentRequestedProcedureEvidenceSequence") or ()
+        for series in study.get("ReferencedSeriesSequence") or ()
+        for instance in series.get("ReferencedSOPSequence") or ()
+    )
+
+
+def _without_twins(found: Iterable[_Stored], left_out: list[LeftOut]) -> list[_Stored]:
+    """Leave out what is FOR PROCESSING where its FOR PRESENTATION twin is there too."""
+    stored = list(found)
+    shown = [one.header for one in stored if _intent(one.header) == "FOR PRESENTATION"]
+    sources = {
+        str(item.get("ReferencedSOPInstanceUID"))
+        for header in shown
+        for item in header.get("SourceImageSequence") or ()
+    }
+    exposures = {key for header in shown for key in _exposure(header)}
+    kept = []
+    for one in stored:
+        raw = _intent(one.header) == "FOR PROCESSING"
+        if raw and (one.uid in sources or exposures & set(_exposure(one.header))):
+            left_out.append(one.leave_out("its twin for presentation is used"))
+        else:
+            kept.append(one)
+    return kept
+
+
+def _intent(header: Dataset) -> str:
+    stated = str(header.get("PresentationIntentType") or "")
+    if stated:
+        return stated
+    is_raw = header.SOPClassUID == uid.DigitalXRayImageStorageForProcessing
+    return "FOR PROCESSING" if is_raw else "FOR PRESENTATION"
+
+
+def _exposure(header: Dataset) -> tuple[tuple[str, ...], ...]:
+    """Return keys that two images of one exposure share."""
+    event = str(header.get("IrradiationEventUID") or "")
+    when = str(header.get("AcquisitionDateTime") or "") or "".join(
+        str(header.get(name) or "") for name in ("AcquisitionDate", "AcquisitionTime")
+    )
+    device = str(header.get("DetectorID") or "")
+    keys = [("event", event)] if event else []
+    # a date alone would join everything that was taken that day
+    return (*keys, ("time", when, device)) if len(when) >= 12 else tuple(keys)
+
+
+def _order(image: StudyImage) -> tuple[int, int, str]:
+    series, instance = image.header.get("SeriesNumber"), image.header.get("InstanceNumber")
+    return int(series or 0), int(instance or 0), image.sop_instance_uid
