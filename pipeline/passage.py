@@ -1,0 +1,273 @@
+"""A report's text cut into passages: sentences that know their section and side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.region import Laterality
+
+__all__ = ["Passage", "Section", "flatten", "language_of", "passages", "sides_in"]
+
+
+class Section(StrEnum):
+    """What part of a report a sentence stands in."""
+
+    TITLE = "title"
+    INDICATION = "indication"
+    COMPARISON = "comparison"
+    FINDINGS = "findings"
+    IMPRESSION = "impression"
+    ADDENDUM = "addendum"
+    CLOSING = "closing"
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One sentence.
+
+    ``words`` is the sentence in lower case with plain punctuation, of the same length as the
+    original that starts at ``start``, so that an offset in one is an offset in the other.
+    ``side`` is that of the heading it stands under, if any.
+    """
+
+    start: int
+    words: str
+    section: Section
+    side: frozenset[Laterality]
+
+
+def passages(text: str) -> tuple[Passage, ...]:
+    """Cut a report into sentences, in reading order, headings left out."""
+    flat = flatten(text)
+    found = []
+    for start, end, section, side in _parts(flat):
+        found += [
+            Passage(first, flat[first:last].replace("\n", " "), section, side)
+            for first, last in _sentences(flat, start, end)
+        ]
+    return tuple(_without_preamble(found))
+
+
+def flatten(text: str) -> str:
+    """Return the text in lower case and plain punctuation, character for character."""
+    return text.translate(_PLAIN)
+
+
+def sides_in(words: str) -> frozenset[Laterality]:
+    """Return the sides that flattened words name."""
+    return frozenset(
+        side
+        for match in _SIDE.finditer(words)
+        for side in (_BOTH if match["both"] else (_side(match),))
+    )
+
+
+def language_of(text: str) -> str:
+    """Return the ISO 639-1 code of a report's language, ``und`` where it cannot be told.
+
+    A vote of frequent words; a report too short to vote is taken for English.
+    """
+    letters = [c for c in text if c.isalpha()]
+    if letters and sum(c > "\u024f" for c in letters) > len(letters) / 2:
+        return "und"
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    votes = {code: sum(word in common for word in words) for code, common in _COMMON.items()}
+    best = max(votes, key=lambda code: (votes[code], code == "en"))
+    return best if votes[best] >= 2 and votes[best] > votes["en"] else "en"
+
+
+_PLAIN = {ord(c): c.lower() for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_PLAIN |= dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
+_PLAIN |= dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
+_PLAIN |= dict.fromkeys(map(ord, "\u00a0\u2009\u202f\t\r\f\v"), " ")
+_PLAIN |= {0xBA: "°", 0x201C: '"', 0x201D: '"'}
+
+_BOTH = (Laterality.LEFT, Laterality.RIGHT)
+_SIDE = re.compile(
+    r"\b(?P<both>bilateral(?:ly)?|both\s+(?:wrists?|hands|sides|forearms)|either\s+(?:wrist|side))\b"
+    r"|\b(?P<left>left|lt)\b(?!-handed)|\b(?P<right>right|rt)\b(?!-handed)"
+    r"|(?P<l>\(l\)|(?<![\w.])l\.?(?=\s+(?:wrist|hand|forearm|distal|radius|radial|ulnar?|#)))"
+    r"|(?P<r>\(r\)|(?<![\w.])r\.?(?=\s+(?:wrist|hand|forearm|distal|radius|radial|ulnar?|#)))"
+)
+
+
+def _side(match: re.Match[str]) -> Laterality:
+    return Laterality.LEFT if match["left"] or match["l"] else Laterality.RIGHT
+
+
+_HEADINGS = {
+    Section.INDICATION: r"(?:clinical\s+)?indications?(?:\s+for\s+\w+)?|(?:relevant\s+)?clinical"
+    r"(?:\s+(?:history|information|info|details|data|context|question|presentation|background"
+    r"|notes?|statement))?|(?:patient\s+|medical\s+)?history|hx|reason\s+for\s+(?:the\s+)?"
+    r"(?:exam(?:ination)?|study|request|visit|referral)|request|presenting\s+complaint"
+    r"|mechanism(?:\s+of\s+injury)?|referral|question",
+    Section.COMPARISON: r"comparisons?(?:\s+(?:studies|study|films?))?|compared\s+(?:with|to)"
+    r"|(?:prior|previous)\s+(?:stud(?:y|ies)|exams?|examinations?|imaging|films?|radiographs)",
+    Section.TITLE: r"exam(?:ination)?(?:\s+(?:type|performed))?|study|procedure|technique|views?"
+    r"|protocol|title|modality|projections?",
+    Section.FINDINGS: r"(?:radiographic\s+|x-?ray\s+)?findings?|(?:original\s+|full\s+)?report"
+    r"|results?|observations?|description",
+    Section.IMPRESSION: r"(?:final\s+)?impressions?|conclusions?|opinion|summary|assessment"
+    r"|(?:final\s+)?diagnosis|interpretation|comments?|imp",
+    Section.ADDENDUM: r"addend(?:um|a)(?:\s+#?\d+)?|amendment|amended\s+report|corrections?"
+    r"|corrected\s+report|supplementary\s+report|revised\s+report",
+    Section.CLOSING: r"recommendations?|plan|(?:electronically\s+)?signed(?:\s+by)?"
+    r"|dictated(?:\s+by)?|reported\s+by|radiologist|verified\s+by|transcribed(?:\s+by)?|disclaimer",
+}
+_SIDED = (
+    r"(?:(?:x-?rays?|xr|radiographs?|plain\s+films?|\d\s+views?)\s+(?:of\s+)?(?:the\s+)?)?"
+    r"(?:left|right|lt|rt|both|bilateral|l|r)\b\.?(?:\s+(?:wrists?|hands?|forearms?|side))?"
+    r"(?:\s*[,(][^.:\n]{0,40}|\s+(?:x-?rays?|radiographs?|(?:\w+\s+){0,2}views?))?"
+)
+_HEADING = re.compile(
+    r"(?:^|(?<=[.!?;\n])[ ]|(?<=[.!?;\n]))[ ]*(?:[-*•>]+|\d+[.)])?[ *_]*(?:"
+    + "|".join(f"(?P<{section}>{words})" for section, words in _HEADINGS.items())
+    + rf"|(?P<sided>{_SIDED})(?:\s+(?P<sided_section>findings?|impression))?"
+    + r")[ *_]*(?::[*_]*|-(?=[ ])|(?=\n|\Z))",
+    re.MULTILINE,
+)
+
+
+def _parts(flat: str) -> Iterator[tuple[int, int, Section, frozenset[Laterality]]]:
+    headings = [m for m in _HEADING.finditer(flat) if _is_heading(flat, m)]
+    sectioned = any(not m["sided"] for m in headings)
+    section = Section.TITLE if sectioned else Section.FINDINGS
+    side: frozenset[Laterality] = frozenset()
+    start = 0
+    for match in headings:
+        yield start, match.start(), section, side
+        start = match.end()
+        if match["sided"]:
+            side = sides_in(match["sided"] + " wrist")
+            if match["sided_section"]:
+                section = _section_named(match["sided_section"])
+            elif section in (Section.TITLE, Section.INDICATION, Section.COMPARISON):
+                section = Section.FINDINGS
+        else:
+            section, side = Section(match.lastgroup or ""), frozenset()
+    yield start, len(flat), section, side
+
+
+def _is_heading(flat: str, match: re.Match[str]) -> bool:
+    if flat[match.start() : match.end()].rstrip().endswith((":", "-", "*", "_")):
+        return True
+    # a heading without a colon stands alone on its line; a bare side is a title, not a heading
+    return not match["sided"] and "\n" in flat[match.end() : match.end() + 1]
+
+
+def _section_named(words: str) -> Section:
+    return Section.IMPRESSION if words.startswith("impression") else Section.FINDINGS
+
+
+_END = re.compile(r"(?P<stop>[.!](?=[\s\"')\]]|\Z)|;|\?(?=\s*\n|\s*\Z))|(?P<line>\n)", re.MULTILINE)
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:approx|dist|prox|dr|vs|fx|deg|incl|resp|lt|rt|e\.g|i\.e|p\.a|a\.p|d\.p|[a-z])"
+    r"|(?:^|\n)\s*\d+)$"
+)
+_BULLET = re.compile(r"\s*(?:[-*•>]|\d+[.)]\s)")
+
+
+def _sentences(flat: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    first = start
+    for match in _END.finditer(flat, start, end):
+        if match["line"]:
+            if not _breaks(flat, first, match.start(), end):
+                continue
+        elif match["stop"] == "." and _ABBREVIATION.search(
+            flat[max(first, match.start() - 12) : match.start()]
+        ):
+            continue
+        yield from _trimmed(flat, first, match.end())
+        first = match.end()
+    yield from _trimmed(flat, first, end)
+
+
+def _breaks(flat: str, first: int, newline: int, end: int) -> bool:
+    """Tell whether a line's end is a sentence's end, or the text was only wrapped there."""
+    following = flat[newline + 1 : end]
+    if not following.strip() or following.lstrip(" ").startswith("\n") or _BULLET.match(following):
+        return True
+    line = flat[flat.rfind("\n", 0, newline) + 1 : newline].rstrip()
+    return len(line) < 45 and not line.endswith((",", " and", " of", " the", " with", " or"))
+
+
+def _trimmed(flat: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+    piece = flat[first:last]
+    if any(c.isalpha() or c == "#" for c in piece):
+        left = len(piece) - len(piece.lstrip())
+        yield first + left, first + len(piece.rstrip())
+
+
+_PREAMBLE = re.compile(
+    r"\b(?:fell|fall|foosh|fallen|trauma|injur(?:y|ed)|pain|tender\w*|year[- ]old|y/?o|hit|accident"
+    r"|rule\s+out|r/o|complain\w*|trampoline|sports?)\b|\?"
+)
+_SEEN = re.compile(
+    r"\b(?:there\s+(?:is|are)|seen|shows?|demonstrat\w+|noted|identified|visible|evident|reveals?)\b"
+)
+_TITLED = re.compile(
+    r"\b(?:x-?rays?|xr|radiographs?|wrists?|cr|dx|views?|study|plain\s+films?|ap|pa|lat(?:eral)?)\b"
+)
+
+
+def _without_preamble(found: list[Passage]) -> Iterator[Passage]:
+    """Yield the passages with an unheaded title and indication named as such."""
+    headed = any(p.section is Section.INDICATION for p in found)
+    for number, passage in enumerate(found):
+        section = passage.section
+        words = passage.words
+        if number < 3 and section in (Section.FINDINGS, Section.TITLE) and not passage.side:
+            said = _SEEN.search(words)
+            if not headed and not said and _PREAMBLE.search(words):
+                section = Section.INDICATION
+            elif number == 0 and not said and _TITLED.search(words) and _is_bare(words):
+                section = Section.TITLE
+        yield Passage(passage.start, words, section, passage.side)
+
+
+def _is_bare(words: str) -> bool:
+    return not re.search(
+        r"#|fract|buckl|torus|salter|greenstick|normal|intact|unremarkable|\bno\b|abnormal", words
+    )
+
+
+_FREQUENT = {
+    "en": (
+        "the of is are no and with there in to a seen left right fracture distal without wrist "
+        "for at this has been normal view views"
+    ),
+    "de": (
+        "der die das und mit ohne kein keine keinen nicht ist des im am dem den eine einer fraktur "
+        "handgelenk links rechts befund beurteilung distale distalen distaler ebenen nachweis "
+        "zustand knöcherne"
+    ),
+    "fr": (
+        "le la les de du des et avec sans pas une un est au aux poignet gauche droit droite "
+        "visible radiographie absence extrémité inférieure"
+    ),
+    "es": (
+        "el la los las de del y con sin se no una un es en fractura muñeca izquierda derecha "
+        "radio cúbito observa distal"
+    ),
+    "it": (
+        "il la lo le di del della e con senza non una un è frattura polso sinistro destro radio "
+        "distale evidenza"
+    ),
+    "pt": (
+        "o a os as de do da e com sem não uma um é fratura punho esquerdo direito rádio observa "
+        "distal"
+    ),
+    "nl": (
+        "de het een van en met geen zonder is in fractuur pols links rechts linker rechter distale "
+        "aanwijzingen"
+    ),
+    "tr": (
+        "ve ile bir yok izlenmedi izlendi kırık el bilek bileği sol sağ grafisi mevcut saptanmadı "
+        "hattı"
+    ),
+    "pl": "i w z na bez nie jest złamanie nadgarstka lewego prawego kości cech",
+}
+_COMMON = {code: frozenset(words.split()) for code, words in _FREQUENT.items()}

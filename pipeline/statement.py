@@ -1,0 +1,557 @@
+"""What one sentence of a report states: which bones, broken or not, and in what way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from pipeline import lexicon
+from pipeline.findings import (
+    Alignment,
+    Displacement,
+    Fracture,
+    FractureType,
+    Healing,
+    Other,
+)
+from pipeline.lexicon import Elsewhere
+from pipeline.passage import sides_in
+from pipeline.region import Laterality, Region, View
+
+__all__ = ["Bone", "Details", "Statement", "alignment_in", "others_in", "statements", "views_in"]
+
+Bone = Region | Elsewhere
+
+
+@dataclass(frozen=True)
+class Details:
+    """How a fracture is; None where the words do not say."""
+
+    type: FractureType | None = None
+    healing: Healing | None = None
+    displacement: Displacement | None = None
+    angulation_deg: float | None = None
+    physeal: bool | None = None
+    intra_articular: bool | None = None
+
+    def completed_by(self, other: Details) -> Details:
+        """Return these details with what is missing taken from others."""
+        mine = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(other, **mine)
+
+    def __bool__(self) -> bool:
+        return any(value is not None for value in vars(self).values())
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing said.
+
+    ``fracture`` None is a remark on a fracture that was named before ("callus is seen"). Without
+    ``bones`` a denial is about the whole wrist, anything else about what was named before.
+    ``reach`` of a denial: ``all``, ``acute`` (of new or displaced fractures only) or ``rest`` (of
+    what was not named).
+    """
+
+    fracture: Fracture | None
+    bones: tuple[Bone, ...] = ()
+    sides: frozenset[Laterality] = frozenset()
+    reach: str = "all"
+    details: Details = field(default_factory=Details)
+
+
+def statements(words: str) -> tuple[Statement, ...]:
+    """Read one flattened sentence (`pipeline.passage.flatten`).
+
+    Cues of denial, doubt and history reach forward to the next terminator and backward from
+    the end of a clause, after ConText (Harkema et al., 2009), with the cues of wrist reports.
+    """
+    named = _bones(words)
+    intact = _intact(words, named)
+    whole = {bone for group, _ in intact for bone in group}
+    bones = tuple(bone for bone in named if bone not in whole)
+    heads = _heads(words, bones)
+    heads = tuple(head for head in heads if not head.weak or len(heads) == 1)
+    sentence = _Sentence(words, bones, heads)
+    said = [statement for _, statement in intact]
+    said += [s for s in map(sentence.read, range(len(heads))) if s is not None]
+    said += _normal(words)
+    if not heads and not said:
+        said += _remark(words, named)
+    return tuple(said)
+
+
+@dataclass(frozen=True)
+class _Bone:
+    start: int
+    end: int
+    names: tuple[Bone, ...]
+
+
+@dataclass(frozen=True)
+class _Head:
+    start: int
+    end: int
+    kinds: tuple[str, ...]
+    type: FractureType | None
+
+    @property
+    def weak(self) -> bool:
+        return self.kinds == ("irregularity",)
+
+    @property
+    def needs_denial(self) -> bool:
+        return set(self.kinds) <= {"injury", "line"}
+
+
+_BONE_NAMES: dict[str, tuple[Bone, ...]] = {
+    "ulnar_styloid": (Region.ULNAR_STYLOID,),
+    "styloid": (Region.ULNAR_STYLOID,),
+    "radial_styloid": (Region.DISTAL_RADIUS,),
+    "distal_radius": (Region.DISTAL_RADIUS,),
+    "distal_ulna": (Region.DISTAL_ULNA,),
+    "both": (Region.DISTAL_RADIUS, Region.DISTAL_ULNA),
+    "scaphoid": (Elsewhere.SCAPHOID,),
+    "carpus": (Elsewhere.CARPUS,),
+    "elsewhere": (Elsewhere.ELSEWHERE,),
+}
+# where a bone is named only to say where something else lies
+_ASIDE_OF_BONE = re.compile(
+    r"(?:swelling|o?edema|effusion|relative|relation|compared|adjacent|overlying|over|towards?|near"
+    r"|alongside|proximal|anterior|posterior|medial|lateral|views?|distal\s+to|minus|plus|parallel)"
+    r"\s+(?:(?:to|of|the|about|around|along|a|left|right)\s+){0,3}$"
+)
+
+
+def _bones(words: str) -> tuple[_Bone, ...]:
+    found = []
+    for match in lexicon.BONE.finditer(words):
+        if match.lastgroup == "no_bone" or _ASIDE_OF_BONE.search(words, 0, match.start()):
+            continue
+        names = _BONE_NAMES[match.lastgroup or ""]
+        if match.lastgroup in ("distal_radius", "distal_ulna", "both"):
+            near = words[max(0, match.start() - 22) : match.end() + 16]
+            if lexicon.SHAFT.search(near) and "distal" not in near:
+                names = (Elsewhere.ELSEWHERE,)
+        found.append(_Bone(match.start(), match.end(), names))
+    return tuple(found)
+
+
+_MERGING = re.compile(
+    r"[\s,/():-]*(?:(?:type|or|likely|possibly|probably|probable|incomplete|complete|minimally"
+    r"|mildly|non|displaced|undisplaced|nondisplaced|impacted|intra-?articular|extra-?articular"
+    r"|metaphyseal|physeal|epiphyseal|dorsal|volar|cortical|transverse|oblique|spiral|comminuted"
+    r"|acute|healing|healed|old|deformity|injury|pattern|a|of)\b[\s,/():-]*)*"
+)
+
+
+def _heads(words: str, bones: Sequence[_Bone]) -> tuple[_Head, ...]:
+    heads: list[_Head] = []
+    for match in lexicon.HEAD.finditer(words):
+        head = _Head(match.start(), match.end(), (_kind(match),), _type_of(match))
+        if heads and _merges(words, heads[-1], head, bones):
+            last = heads[-1]
+            specific = last.type
+            if specific in (None, FractureType.SALTER_HARRIS_UNSPECIFIED):
+                specific = head.type or specific
+            heads[-1] = _Head(last.start, head.end, last.kinds + head.kinds, specific)
+        else:
+            heads.append(head)
+    return tuple(heads)
+
+
+def _kind(match: re.Match[str]) -> str:
+    return next(name for name in _KINDS if match[name])
+
+
+_KINDS = (
+    "salter_harris",
+    "buckle",
+    "greenstick",
+    "plastic_bowing",
+    "avulsion",
+    "physeal",
+    "fracture",
+    "line",
+    "injury",
+    "irregularity",
+)
+
+
+def _type_of(match: re.Match[str]) -> FractureType | None:
+    kind = _kind(match)
+    if kind == "salter_harris":
+        number = match["after"] or match["before"]
+        if number and not match["alternative"]:
+            return lexicon.SALTER_HARRIS[number]
+        return FractureType.SALTER_HARRIS_UNSPECIFIED
+    if kind == "physeal":
+        return FractureType.SALTER_HARRIS_UNSPECIFIED
+    return FractureType(kind) if kind in set(FractureType) else None
+
+
+def _merges(words: str, last: _Head, head: _Head, bones: Sequence[_Bone]) -> bool:
+    if head.kinds == ("injury",) or last.kinds == ("injury",) or head.weak or last.weak:
+        return False
+    if any(last.end <= bone.start < head.start for bone in bones):
+        return False
+    salter = FractureType.SALTER_HARRIS_UNSPECIFIED
+    clash = (
+        last.type and head.type and head.type != last.type and salter not in (last.type, head.type)
+    )
+    return not clash and bool(_MERGING.fullmatch(words, last.end, head.start))
+
+
+_NOT_TIGHT = re.compile(
+    r"[,;:]|\b(?:of|with|in|at|and|is|are|has|have|shows?|demonstrat\w+|no|without|there|but|through"
+    r"|involv\w+|from|which|the|a|an|appears?|was|were|for|reveals?|or|to)\b"
+)
+_COORDINATED = re.compile(
+    r"\s*(?:metaphys\w+\s*|epiphys\w+\s*|phys\w+\s*|process\s*)?(?:,|,?\s*and|&|/|\+|,?\s*as\s+well\s+as"
+    r"|,?\s*or|along\s+with|together\s+with)\s*(?:(?:of|in|through|involving|also|the|left|right"
+    r"|distal|tip|base|also)\s+)*(?:of\s+the\s+)?"
+)
+_GOVERNED = re.compile(
+    r"[\s,(-]*(?:of|in|through|involving|at|to|within|across|about|along|affecting)\b.{0,60}",
+    re.DOTALL,
+)
+
+
+def _tight(words: str, head: _Head, bones: Sequence[_Bone]) -> list[_Bone]:
+    """Return the bones directly before a head: "distal radius and ulna fractures"."""
+    before = [bone for bone in bones if bone.end <= head.start]
+    if not before or head.start - before[-1].end > 45:
+        return []
+    if _NOT_TIGHT.search(words, before[-1].end, head.start):
+        return []
+    return _coordinated_back(words, before)
+
+
+def _coordinated_back(words: str, before: Sequence[_Bone]) -> list[_Bone]:
+    group = [before[-1]]
+    earlier = [m.end() for m in lexicon.HEAD.finditer(words, 0, before[-1].start)]
+    for bone in reversed(before[:-1]):
+        if earlier and bone.start < earlier[-1]:
+            break
+        if earlier and _GOVERNED.fullmatch(words, earlier[-1], bone.start):
+            break
+        if not _COORDINATED.fullmatch(words, bone.end, group[0].start):
+            break
+        group.insert(0, bone)
+    return group
+
+
+_CONNECTOR = re.compile(r",|;|\b(?:and|with|plus|as\s+well\s+as|or|along\s+with)\b")
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """A sentence with its bones and heads, each in order."""
+
+    words: str
+    bones: tuple[_Bone, ...]
+    heads: tuple[_Head, ...]
+
+    def read(self, number: int) -> Statement | None:
+        """Return what one head states, or None where it is no statement."""
+        words, head = self.words, self.heads[number]
+        status, reach = _stance(words, head, self._next(number))
+        if status is None:
+            return None
+        located = self._located(number)
+        window = self._window(number)
+        if status is not Fracture.ABSENT:
+            if head.needs_denial:
+                return Statement(None, located, details=_details(words, window, None))
+            if head.weak:
+                if not located:
+                    return None
+                status = Fracture.POSSIBLE
+        elif not located and (head.type or head.weak) and "fracture" not in head.kinds:
+            return None  # "without Salter-Harris extension" says nothing of other fractures
+        elif not located and "line" in head.kinds:
+            details = Details(healing=Healing.HEALED) if "longer" in words else Details()
+            return Statement(None if details else status, (), sides_in(words), "acute", details)
+        sides = sides_in(words[window[0] : window[1]]) or sides_in(words)
+        if status is Fracture.ABSENT:
+            return Statement(status, located, sides, reach)
+        return Statement(status, located, sides, details=_details(words, window, head))
+
+    def _next(self, number: int) -> _Head | None:
+        return self.heads[number + 1] if number + 1 < len(self.heads) else None
+
+    def _window(self, number: int) -> tuple[int, int]:
+        """Return from which character to which the words describe this head."""
+        end = self._border(number + 1) if self._next(number) else len(self.words)
+        return (self._border(number) if number else 0), end
+
+    def _border(self, number: int) -> int:
+        last, head = self.heads[number - 1], self.heads[number]
+        tight = _tight(self.words, head, self.bones)
+        begin = max(tight[0].start if tight else head.start, last.end)
+        between = [bone for bone in self.bones if last.end <= bone.start < begin]
+        links = list(_CONNECTOR.finditer(self.words, last.end, begin))
+        links = [m for m in links if not between or m.start() >= between[0].end] or links
+        return links[-1].start() if links else begin
+
+    def _located(self, number: int) -> tuple[Bone, ...]:
+        """Return the bones of a head: before it, after it, or the clause's subject."""
+        words, head, following = self.words, self.heads[number], self._next(number)
+        group = _tight(words, head, self.bones)
+        if not group:
+            limit = following.start if following else len(words)
+            taken = {b.start for b in _tight(words, following, self.bones)} if following else set()
+            behind = [b for b in self.bones if head.end <= b.start < limit]
+            group = _behind(words, head, behind, taken)
+        if not group:
+            begin = self.heads[number - 1].end if number else 0
+            subjects = [b for b in self.bones if begin <= b.start and b.end <= head.start]
+            border = self._window(number)[0]
+            subjects = [b for b in subjects if b.start >= border] or subjects
+            group = _coordinated_back(words, subjects) if subjects else []
+        return tuple(dict.fromkeys(name for bone in group for name in bone.names))
+
+
+_BREAK = re.compile(
+    r"[;]|\b(?:but|while|whereas|however|although|which|there\s+(?:is|are)|no|without|intact|normal)\b"
+)
+
+
+def _behind(words: str, head: _Head, candidates: Sequence[_Bone], taken: set[int]) -> list[_Bone]:
+    group: list[_Bone] = []
+    for bone in candidates:
+        if bone.start in taken:
+            break
+        begin = group[-1].end if group else head.end
+        gap = words[begin : bone.start]
+        if _BREAK.search(gap) or len(gap) > (70 if not group else 60):
+            break
+        if group and not (
+            _COORDINATED.fullmatch(words, begin, bone.start)
+            or re.search(
+                r"\b(?:and|as\s+well\s+as|also|plus)\b.{0,40}\b(?:of|in|through|involving)\s", gap
+            )
+        ):
+            continue
+        if not group and re.search(r",\s*(?:the\s+)?$", gap) and ":" not in gap:
+            break
+        group.append(bone)
+    return group
+
+
+def _stance(words: str, head: _Head, following: _Head | None) -> tuple[Fracture | None, str]:
+    """Return how a head is meant: status and reach; no status where it is no statement."""
+    forward = list(lexicon.FORWARD.finditer(words, 0, head.start))
+    meant = Fracture.PRESENT
+    for cue in reversed(forward):
+        gap = words[cue.end() : head.start]
+        kind = cue.lastgroup
+        if lexicon.TERMINATOR.search(gap) or kind == "pseudo":
+            continue
+        if kind == "denial":
+            if lexicon.CONSUMER.search(gap):
+                continue
+            return Fracture.ABSENT, _reach(gap + words[head.start : head.end])
+        if kind == "aside":
+            return None, ""
+        if not _HEADED.search(gap):
+            meant = Fracture.POSSIBLE
+    behind = words[head.end : following.start if following else len(words)]
+    behind = re.split(r"[;]|\b(?:but|however|although)\b", behind)[0]
+    cue_behind = lexicon.BACKWARD.search(behind)
+    if cue_behind and cue_behind.lastgroup == "doubt":
+        meant = Fracture.POSSIBLE
+    elif cue_behind and not re.search(
+        r",|\b(?:and|with|callus|displacement|angulation|healing|well|extension|line)\b",
+        behind[: cue_behind.start()],
+    ):
+        return Fracture.ABSENT, "all"
+    return meant, "all"
+
+
+_HEADED = re.compile(r"#|\bfract\w+(?!\s+or)")
+
+
+def _reach(words: str) -> str:
+    if re.search(r"\b(?:other|further|additional|second|else|associated)\b", words):
+        return "rest"
+    if re.search(r"\b(?:acute|new|recent|displaced|obvious|definite)\b", words):
+        return "acute"
+    return "all"
+
+
+_SUBJECT_NOT_BONE = re.compile(
+    r"\b(?:phys[ei]\w*|growth|epiphys\w+|align\w*|joint|artic\w+|varian\w+|minerali\w+|ossific\w+"
+    r"|soft|position|height|length|inclination|tilt|relation\w*|apophys\w+|space)\b"
+)
+
+
+def _intact(words: str, bones: Sequence[_Bone]) -> list[tuple[tuple[_Bone, ...], Statement]]:
+    """Return denials that name no fracture: "the ulna is intact", "intact ulnar styloid"."""
+    found = []
+    for number, bone in enumerate(bones):
+        limit = bones[number + 1].start if number + 1 < len(bones) else len(words)
+        behind = lexicon.INTACT.match(words, bone.end, min(limit, bone.end + 60))
+        ahead = _INTACT_AHEAD.search(words[: bone.start])
+        near = words[max(0, bone.start - 25) : behind.end() if behind else bone.end + 20]
+        if not (behind or ahead) or _SUBJECT_NOT_BONE.search(near):
+            continue
+        group = tuple(_coordinated_back(words, bones[: number + 1]))
+        names = tuple(dict.fromkeys(name for b in group for name in b.names))
+        found.append((group, Statement(Fracture.ABSENT, names, sides_in(words))))
+    return found
+
+
+_INTACT_AHEAD = re.compile(r"\b(?:intact|normal)\s+(?:(?:left|right|the)\s+)*$")
+
+
+def _normal(words: str) -> Iterator[Statement]:
+    for match in lexicon.NORMAL.finditer(words):
+        near = words[max(0, match.start() - 30) : match.end()]
+        if lexicon.CARPUS.search(near) or _SUBJECT_NOT_BONE.search(near):
+            continue
+        reach = "rest" if match["rest"] else "all"
+        yield Statement(Fracture.ABSENT, (), sides_in(words), reach)
+        return
+
+
+def _remark(words: str, bones: Sequence[_Bone]) -> Iterator[Statement]:
+    details = _details(words, (0, len(words)), None)
+    if details:
+        names = tuple(dict.fromkeys(name for bone in bones for name in bone.names))
+        yield Statement(None, names, sides_in(words), details=details)
+
+
+def _denied(words: str, start: int, reach: int = 45) -> bool:
+    """Tell whether what begins at ``start`` stands under a denial shortly before."""
+    behind = words[max(0, start - reach) : start]
+    cues = [m for m in lexicon.FORWARD.finditer(behind) if m.lastgroup in ("denial", "pseudo")]
+    return bool(cues) and not lexicon.TERMINATOR.search(behind, cues[-1].end())
+
+
+def _details(words: str, window: tuple[int, int], head: _Head | None) -> Details:
+    part = words[window[0] : window[1]]
+    kind = None
+    if head is not None:
+        kind = head.type or _adjective(words, window, head) or FractureType.UNSPECIFIED
+    return Details(
+        type=kind,
+        healing=_healing(part, head.end - window[0] if head else 0),
+        displacement=_displacement(part),
+        angulation_deg=_angulation(part),
+        physeal=_stated(lexicon.PHYSEAL, part) or (_is_salter(kind) or None),
+        intra_articular=_articular(part),
+    )
+
+
+def _is_salter(kind: FractureType | None) -> bool:
+    return kind is not None and kind.value.startswith("salter_harris")
+
+
+def _adjective(words: str, window: tuple[int, int], head: _Head) -> FractureType | None:
+    for begin, end in ((window[0], head.end), (head.end, window[1])):
+        for kind, pattern in lexicon.ADJECTIVES.items():
+            match = pattern.search(words, begin, end)
+            if match and not _denied(words, match.start()):
+                return kind
+    return None
+
+
+def _healing(part: str, head_end: int) -> Healing | None:
+    healed = lexicon.HEALINGS[Healing.HEALED].search(part)
+    healing = [
+        match
+        for match in lexicon.HEALINGS[Healing.HEALING].finditer(part)
+        if not _denied(part, match.start()) or match.group().startswith("not")
+    ]
+    if healed and not _denied(part, healed.start()):
+        return Healing.HEALED
+    if healing:
+        return Healing.HEALING
+    if head_end and lexicon.ACUTE.search(part, 0, head_end):
+        return Healing.ACUTE
+    return None
+
+
+def _displacement(part: str) -> Displacement | None:
+    for degree, pattern in lexicon.DISPLACEMENTS:
+        match = pattern.search(part)
+        if match and (degree is Displacement.NONE or not _denied(part, match.start())):
+            return degree
+    match = lexicon.DISPLACEMENT_MEASURED.search(part)
+    if not match or _denied(part, match.start()):
+        return None
+    if match["plain"]:
+        return Displacement.MODERATE
+    size = float(match["before"] or match["after"])
+    unit = match["unit_before"] or match["unit_after"]
+    if unit == "cm":
+        size, unit = size * 10, "mm"
+    mild, moderate = (2.0, 5.0) if unit == "mm" else (25.0, 75.0)
+    if size == 0:
+        return Displacement.NONE
+    if size <= mild:
+        return Displacement.MILD
+    return Displacement.MODERATE if size <= moderate else Displacement.SEVERE
+
+
+def _angulation(part: str) -> float | None:
+    if not re.search(r"angul|apex|tilt", part) or re.search(r"inclination", part):
+        return None
+    for match in lexicon.ANGLE.finditer(part):
+        value = float(match["high"] or match["low"])
+        if not match["earlier"] and value <= 180:
+            return value
+    return None
+
+
+def _stated(pattern: re.Pattern[str], part: str) -> bool | None:
+    match = pattern.search(part)
+    return None if match is None else not _denied(part, match.start())
+
+
+def _articular(part: str) -> bool | None:
+    if lexicon.EXTRA_ARTICULAR.search(part):
+        return False
+    return _stated(lexicon.ARTICULAR, part)
+
+
+def others_in(words: str) -> tuple[tuple[Other, bool], ...]:
+    """Return what else a sentence names, each with whether it is doubted; no fractures."""
+    found: dict[Other, bool] = {}
+    for name, pattern in lexicon.OTHERS.items():
+        for match in pattern.finditer(words):
+            if _denied(words, match.start(), 80) or _absent_behind(words, match.end()):
+                continue
+            if name in (Other.CAST_OR_SPLINT, Other.HARDWARE) and lexicon.REMOVED.search(words):
+                continue
+            found[name] = found.get(name, True) and _doubted(words, match.start())
+    return tuple(found.items())
+
+
+def _absent_behind(words: str, end: int) -> bool:
+    return bool(
+        re.match(r"\s*(?:\w+\s+){0,3}(?:not\s+\w+|absent|:\s*(?:no|none|nil))\b", words[end:])
+    )
+
+
+def _doubted(words: str, start: int) -> bool:
+    cues = [
+        m for m in lexicon.FORWARD.finditer(words, 0, start) if m.lastgroup in ("doubt", "aside")
+    ]
+    return bool(cues) and not lexicon.TERMINATOR.search(words, cues[-1].end(), start)
+
+
+def alignment_in(words: str) -> Alignment | None:
+    """Return what a sentence says of alignment."""
+    for alignment, pattern in lexicon.ALIGNMENTS.items():
+        match = pattern.search(words)
+        if match and not _denied(words, match.start()):
+            return alignment
+    return None
+
+
+def views_in(words: str) -> tuple[View, ...]:
+    """Return the projections that a title or technique sentence names."""
+    return tuple(view for view, pattern in lexicon.VIEWS.items() if pattern.search(words))
