@@ -87,9 +87,6 @@ class PipelineSettings(_Frozen):
     lease_seconds: float = Field(
         120.0, gt=1, description="a job whose worker is silent this long is given to another"
     )
-    retention_days: int = Field(
-        0, ge=0, description="delete received files after this many days; 0 keeps them"
-    )
     index: IndexSettings = Field(default_factory=IndexSettings, description="the vector index")
     retrieval: RetrievalSettings = Field(
         default_factory=RetrievalSettings, description="defaults of a request"

@@ -1,0 +1,83 @@
+"""A PACS small enough for a demonstration: it stores what it is sent."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.sop_class import Verification
+
+__all__ = ["SmallPacs"]
+
+
+class SmallPacs:
+    """A storage SCP on a free loopback port that writes each object to a folder.
+
+    Parameters
+    ----------
+    folder
+        Where the files go, named by SOP Instance UID.
+    ae_title
+        The title it answers to.
+    """
+
+    def __init__(self, folder: Path, ae_title: str = "SMALLPACS") -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.ae_title = ae_title
+        self._arrived = threading.Condition()
+        self._by_class: dict[str, list[Path]] = {}
+        entity = AE(ae_title)
+        entity.maximum_pdu_size = 131072
+        for context in AllStoragePresentationContexts[:]:
+            entity.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
+        entity.add_supported_context(Verification)
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_C_ECHO, lambda _: 0x0000)]
+        self._server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.socket.getsockname()[1])
+
+    def stored(self, sop_class_uid: str) -> tuple[Path, ...]:
+        """Files of one SOP class, in the order of arrival."""
+        with self._arrived:
+            return tuple(self._by_class.get(sop_class_uid, ()))
+
+    def wait_for(self, sop_class_uid: str, number: int, seconds: float) -> bool:
+        """Wait until so many objects of a class are there; False where they did not come."""
+        with self._arrived:
+            return self._arrived.wait_for(
+                lambda: len(self._by_class.get(sop_class_uid, ())) >= number, seconds
+            )
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+
+    def __enter__(self) -> Self:
+        """Return the PACS itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop listening."""
+        self.close()
+
+    def _store(self, event: Any) -> int:
+        path = self._folder / f"{event.request.AffectedSOPInstanceUID}.dcm"
+        path.write_bytes(event.encoded_dataset())
+        with self._arrived:
+            kept = self._by_class.setdefault(str(event.request.AffectedSOPClassUID), [])
+            if path not in kept:
+                kept.append(path)
+            self._arrived.notify_all()
+        return 0x0000
