@@ -23,7 +23,7 @@ class Build:
     radius_width: float = 1.0
     ulna_width: float = 1.0
     ulnar_variance: float = 0.0
-    carpal_size: float = 1.12
+    carpal_size: float = 1.04
     inclination: float = 1.0
     cortex: float = 1.0
     plumpness: float = 1.0
@@ -36,7 +36,7 @@ class Build:
             radius_width=float(rng.normal(1.0, 0.04)),
             ulna_width=float(rng.normal(1.0, 0.06)),
             ulnar_variance=float(rng.normal(0.02, 0.07)),
-            carpal_size=float(np.clip(rng.normal(1.12, 0.04), 1.0, 1.22)),
+            carpal_size=float(np.clip(rng.normal(1.05, 0.035), 0.96, 1.14)),
             inclination=float(np.clip(rng.normal(1.0, 0.15), 0.7, 1.3)),
             cortex=float(np.clip(rng.normal(1.0, 0.12), 0.7, 1.4)),
             plumpness=float(np.clip(rng.normal(1.0, 0.07), 0.85, 1.2)),
@@ -100,7 +100,7 @@ def skeleton(growth: Growth, build: Build, turn: float, deviation: float = 0.0) 
     unit = growth.metaphysis_mm
     forearm = [*_radius(growth, build, view), *_ulna(growth, build, view)]
     hand = [*_carpals(growth, build, view), *_metacarpals(growth, view)]
-    lean = rigid(deviation * view.across, (-0.15, -0.75))
+    lean = rigid(deviation * view.across, (-0.15, -0.75), (0.0, 0.045))
     hand = [bone.moved(lean) for bone in hand]
     scale = np.array([[unit, 0.0, 0.0], [0.0, unit, 0.0]])
     skin = tuple(transformed(p, scale) for p in _skin(growth, build, view, lean))
@@ -197,8 +197,8 @@ _RADIUS_EPIPHYSIS_LATERAL = np.array(
 )  # fmt: skip
 _ULNA_EPIPHYSIS_PA = np.array(
     [
-        (-0.29, 0.00), (0.00, 0.01), (0.26, 0.00), (0.30, -0.07), (0.26, -0.15), (0.08, -0.14),
-        (-0.08, -0.12), (-0.16, -0.17), (-0.19, -0.32), (-0.255, -0.38), (-0.32, -0.31), (-0.33, -0.10),
+        (-0.29, 0.00), (0.00, 0.01), (0.26, 0.00), (0.30, -0.07), (0.27, -0.17), (0.08, -0.17),
+        (-0.08, -0.14), (-0.14, -0.17), (-0.16, -0.30), (-0.24, -0.37), (-0.33, -0.30), (-0.34, -0.10),
     ]
 )  # fmt: skip
 _ULNA_STYLOID_POINTS = slice(7, 11)
@@ -211,37 +211,38 @@ _ULNA_EPIPHYSIS_LATERAL = np.array(
 
 # name: centre x, y, depth z, half depth; outline PA about the centre
 _CARPALS: dict[str, tuple[tuple[float, float, float, float], list[tuple[float, float]]]] = {
-    "scaphoid": ((0.23, -0.66, 0.12, 0.22), [
-        (-0.30, 0.15), (-0.13, 0.24), (0.08, 0.15), (0.26, 0.00), (0.36, -0.19), (0.28, -0.32),
-        (0.12, -0.25), (-0.02, -0.09), (-0.20, -0.01)]),
-    "lunate": ((-0.33, -0.50, 0.02, 0.27), [
-        (-0.26, -0.02), (-0.15, -0.16), (0.02, -0.12), (0.20, -0.20), (0.27, -0.02), (0.16, 0.14),
-        (-0.05, 0.18), (-0.20, 0.12)]),
-    "triquetrum": ((-0.79, -0.80, -0.10, 0.18), [
-        (-0.20, -0.16), (-0.02, -0.24), (0.16, -0.12), (0.20, 0.08), (0.07, 0.20), (-0.12, 0.20),
-        (-0.24, 0.04)]),
-    "pisiform": ((-0.92, -0.72, 0.36, 0.11), [
-        (-0.13, 0.00), (-0.09, -0.11), (0.03, -0.15), (0.12, -0.05), (0.12, 0.08), (0.02, 0.15),
-        (-0.09, 0.11)]),
-    "hamate": ((-0.50, -1.10, 0.05, 0.24), [
-        (-0.25, -0.21), (-0.03, -0.27), (0.17, -0.27), (0.20, 0.00), (0.12, 0.27), (-0.03, 0.20),
-        (-0.21, 0.02)]),
-    "capitate": ((-0.10, -1.02, 0.00, 0.26), [
-        (-0.20, -0.38), (0.04, -0.40), (0.21, -0.34), (0.17, -0.10), (0.20, 0.14), (0.10, 0.36),
-        (-0.08, 0.38), (-0.20, 0.20), (-0.16, -0.10)]),
-    "trapezoid": ((0.33, -1.23, -0.02, 0.20), [
-        (-0.17, -0.18), (0.10, -0.20), (0.20, -0.04), (0.14, 0.16), (-0.08, 0.20), (-0.20, 0.04)]),
-    "trapezium": ((0.63, -1.18, 0.30, 0.20), [
-        (-0.22, -0.12), (-0.02, -0.26), (0.22, -0.20), (0.26, 0.04), (0.08, 0.24), (-0.16, 0.20)]),
+    "scaphoid": ((0.22, -0.68, 0.12, 0.22), [
+        (-0.34, 0.14), (-0.30, 0.24), (-0.08, 0.27), (0.14, 0.14), (0.28, -0.02), (0.38, -0.22),
+        (0.30, -0.36), (0.12, -0.30), (-0.02, -0.10), (-0.20, -0.02)]),
+    "lunate": ((-0.34, -0.49, 0.02, 0.27), [
+        (-0.27, 0.02), (-0.20, -0.16), (0.00, -0.10), (0.18, -0.20), (0.28, -0.10), (0.26, 0.08),
+        (0.08, 0.18), (-0.12, 0.18), (-0.24, 0.12)]),
+    "triquetrum": ((-0.80, -0.76, -0.10, 0.18), [
+        (-0.22, -0.20), (0.00, -0.30), (0.10, -0.18), (0.24, 0.06), (0.20, 0.20), (0.00, 0.20),
+        (-0.20, 0.12), (-0.28, -0.04)]),
+    "pisiform": ((-0.93, -0.70, 0.36, 0.10), [
+        (-0.13, 0.02), (-0.10, -0.12), (0.02, -0.16), (0.12, -0.07), (0.12, 0.08), (0.03, 0.15),
+        (-0.09, 0.12)]),
+    "hamate": ((-0.52, -1.10, 0.05, 0.24), [
+        (-0.30, -0.22), (-0.10, -0.27), (0.18, -0.29), (0.20, -0.02), (0.17, 0.30), (0.04, 0.30),
+        (-0.14, 0.12), (-0.28, -0.08)]),
+    "capitate": ((-0.11, -1.02, 0.00, 0.26), [
+        (-0.21, -0.40), (0.02, -0.43), (0.22, -0.38), (0.20, -0.12), (0.16, 0.04), (0.18, 0.22),
+        (0.08, 0.35), (-0.10, 0.36), (-0.18, 0.22), (-0.14, 0.00), (-0.19, -0.14)]),
+    "trapezoid": ((0.31, -1.24, -0.02, 0.20), [
+        (-0.18, -0.20), (0.10, -0.24), (0.22, -0.06), (0.15, 0.18), (-0.08, 0.22), (-0.20, 0.02)]),
+    "trapezium": ((0.63, -1.17, 0.30, 0.20), [
+        (-0.26, -0.10), (-0.10, -0.28), (0.12, -0.20), (0.28, -0.18), (0.26, 0.08), (0.06, 0.26),
+        (-0.18, 0.22)]),
 }  # fmt: skip
 
 # base x, y, depth z; lean PA and lateral (degrees); length; half width of base, shaft, head
 _METACARPALS = (
-    ("metacarpal_1", 0.90, -1.36, 0.52, 40.0, 30.0, 1.55, 0.21, 0.135, 0.19),
-    ("metacarpal_2", 0.27, -1.47, 0.04, 8.0, -3.0, 2.35, 0.215, 0.120, 0.20),
-    ("metacarpal_3", -0.10, -1.47, -0.05, 0.0, 0.0, 2.25, 0.200, 0.120, 0.20),
-    ("metacarpal_4", -0.45, -1.42, 0.00, -8.0, 3.0, 2.00, 0.165, 0.100, 0.18),
-    ("metacarpal_5", -0.78, -1.34, 0.06, -17.0, 6.0, 1.82, 0.175, 0.105, 0.18),
+    ("metacarpal_1", 0.84, -1.38, 0.52, 36.0, 30.0, 1.60, 0.230, 0.145, 0.20),
+    ("metacarpal_2", 0.28, -1.45, 0.04, 8.0, -3.0, 2.35, 0.245, 0.125, 0.21),
+    ("metacarpal_3", -0.11, -1.46, -0.05, 0.0, 0.0, 2.25, 0.220, 0.125, 0.21),
+    ("metacarpal_4", -0.45, -1.41, 0.00, -8.0, 3.0, 2.00, 0.185, 0.108, 0.19),
+    ("metacarpal_5", -0.77, -1.33, 0.06, -18.0, 6.0, 1.82, 0.205, 0.115, 0.19),
 )
 
 # y, centre and half width PA, centre and half width lateral
@@ -336,7 +337,7 @@ def _joined(shaft: Bone, epiphysis: Bone, gap: float) -> Bone:
     return replace(
         shaft,
         parts=(*shaft.parts, *epiphysis.parts, bridge),
-        marks=(Mark(scar, 0.03, 0.3, 0.012),),
+        marks=(Mark(scar, 0.03, 0.3, 0.012), *epiphysis.marks),
     )
 
 
@@ -350,11 +351,19 @@ def _radius(growth: Growth, build: Build, view: _View) -> list[Bone]:
     lift = np.where(pa[:, 1] < -0.15, -(pa[:, 1] + 0.19) * (build.inclination - 1), 0.0)
     pa[:, 1] -= lift * (pa[:, 0] > 0)
     shape = view.mixed(pa, _RADIUS_EPIPHYSIS_LATERAL) * (width, 1.0)
-    gap = 0.035 + 0.055 * growth.physis_open * (1.2 - 0.5 * size)
+    gap = 0.02 + 0.05 * growth.physis_open * (1.2 - 0.5 * size)
     cap = _epiphysis("radius_epiphysis", shape, (0.0, -gap), size, 0.32, build.cortex)
+    if size > 0.75:
+        cap = cap.marked(_rim(shape, gap))
     if growth.physis_open < 0.06:
         return [_joined(shaft, cap, gap)]
     return [shaft, cap]
+
+
+def _rim(shape: Points, gap: float) -> Mark:
+    """Second contour of the joint surface: the far rim, seen through the near one."""
+    surface = shape[[8, 9, 10, 11]] + (0.0, -gap + 0.075)
+    return Mark(surface, 0.045, 0.8, 0.012)
 
 
 def _ulna(growth: Growth, build: Build, view: _View) -> list[Bone]:
@@ -371,7 +380,7 @@ def _ulna(growth: Growth, build: Build, view: _View) -> list[Bone]:
         tall = shape[_ULNA_STYLOID_POINTS, 1]
         shape[_ULNA_STYLOID_POINTS, 1] = -0.13 + (tall + 0.13) * styloid
     shape = view.mixed(pa, lateral) * (width, 1.0)
-    gap = 0.04 + 0.05 * growth.physis_open
+    gap = 0.025 + 0.045 * growth.physis_open
     at = (view.place(-0.90, -0.16), start - gap)
     cap = _epiphysis("ulna_epiphysis", shape, at, size, 0.24, build.cortex)
     if growth.physis_open < 0.06:
@@ -404,10 +413,10 @@ def _metacarpals(growth: Growth, view: _View) -> list[Bone]:
     bones = []
     heads = growth.ossified("metacarpal_heads")
     for name, x, y, z, lean, lateral_lean, length, base, shaft, head in _METACARPALS:
-        along = np.array([0.0, 0.05, 0.12, 0.25, 0.5, 0.72, 0.86, 0.95, 1.0]) * length
-        half = np.array([0.8, 1.0, 0.92, 0, 0, 0, 0, 0.95, 0.6])
+        along = np.array([0.0, 0.03, 0.09, 0.15, 0.26, 0.5, 0.72, 0.86, 0.95, 1.0]) * length
+        half = np.array([0.86, 1.0, 0.97, 0.84, 0, 0, 0, 0, 0.95, 0.6])
         half = half * np.where(along < 0.2 * length, base, head)
-        half[3:7] = [0.35 * base + 0.65 * shaft, shaft, shaft * 1.12, 0.75 * head]
+        half[4:8] = [0.4 * base + 0.6 * shaft, shaft, shaft * 1.12, 0.75 * head]
         outline = smooth(
             np.concatenate(
                 [np.column_stack([-half, -along]), np.column_stack([half, -along])[::-1]]

@@ -12,6 +12,7 @@ from pipeline.region import Laterality, Region
 from training.phantom.anatomy import Build
 from training.phantom.fractures import Injury
 from training.phantom.growth import Growth
+from training.phantom.supports import Support
 
 __all__ = ["Case"]
 
@@ -75,6 +76,8 @@ class Case:
         Codes of `pipeline.findings` for what else is seen (``cast_or_splint``, ``hardware`` …).
     injuries
         How the fractures among the findings look.
+    support
+        Which cast and which metal, where ``other`` names them.
     """
 
     patient: int
@@ -86,6 +89,7 @@ class Case:
     findings: Mapping[Region, RegionFindings]
     other: tuple[str, ...]
     injuries: tuple[Injury, ...]
+    support: Support
 
     @classmethod
     def drawn(
@@ -126,6 +130,7 @@ class Case:
                 for region, finding in chosen.items()
                 if finding.fracture in ("present", "possible")
             ),
+            support=Support.drawn(drawn_other if other is None else other, age, rng),
         )
 
 

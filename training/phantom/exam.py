@@ -13,10 +13,13 @@ from pipeline.region import Laterality, Region, View
 from training.phantom.anatomy import skeleton
 from training.phantom.boxes import Box, boxes
 from training.phantom.case import Case
+from training.phantom.elsewhere import elsewhere
 from training.phantom.fractures import injured
 from training.phantom.frame import Frame
 from training.phantom.marker import side_marker
 from training.phantom.rendering import Exposure, Scene, render
+from training.phantom.reports import dictate
+from training.phantom.supports import shells, wires
 
 __all__ = ["PhantomExam", "phantom"]
 
@@ -45,6 +48,8 @@ class PhantomExam:
         Further findings as codes of `pipeline.findings`.
     report
         The dictated text; empty where the image shows no wrist.
+    body_part
+        Defined term of BodyPartExamined; ``WRIST`` but for the view ``other``.
     """
 
     pixels: NDArray[np.uint16]
@@ -60,6 +65,7 @@ class PhantomExam:
     report: str
     patient: int
     seed: int
+    body_part: str = "WRIST"
 
 
 def phantom(
@@ -104,25 +110,35 @@ def phantom(
     rng = np.random.default_rng([seed, 13])
     shown = _view(rng) if view is None else view
     rng = np.random.default_rng([seed, 14, list(View).index(shown)])
-    grey, frame, found = _exposed(case, shown, size, rng)
+    shot = _elsewhere(case, size, rng) if shown is View.OTHER else _wrist(case, shown, size, rng)
     bits = int(rng.choice([10, 12, 12, 14, 15]))
-    pixels = np.round(grey * ((1 << bits) - 1)).astype(np.uint16)
-    spacing = round(frame.spacing_mm, 4)
+    spacing = round(shot.frame.spacing_mm, 4)
+    dictation = dictate(case, np.random.default_rng([seed, 15]))
+    wrist = shown is not View.OTHER
     return PhantomExam(
-        pixels=pixels,
+        pixels=np.round(shot.grey * ((1 << bits) - 1)).astype(np.uint16),
         bits=bits,
         view=shown,
         laterality=case.laterality,
         age_years=case.age_years,
         sex=case.sex,
         spacing_mm=(spacing, spacing),
-        boxes=found,
-        findings=case.findings,
-        other=case.other,
-        report="",
+        boxes=shot.boxes,
+        findings=dictation.findings if wrist else {},
+        other=case.other if wrist else (),
+        report=dictation.text if wrist else "",
         patient=case.patient,
         seed=seed,
+        body_part=shot.body_part,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Shot:
+    grey: NDArray[np.float32]
+    frame: Frame
+    boxes: Mapping[str, Box]
+    body_part: str
 
 
 def _view(rng: np.random.Generator) -> View:
@@ -133,19 +149,43 @@ def _view(rng: np.random.Generator) -> View:
 _TURN = {View.PA: (0.0, 4.0), View.OBLIQUE: (42.0, 6.0), View.LATERAL: (89.0, 5.0)}
 
 
-def _exposed(
-    case: Case, view: View, size: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], Frame, dict[str, Box]]:
-    middle, spread = _TURN.get(view, (0.0, 4.0))
+def _wrist(case: Case, view: View, size: int, rng: np.random.Generator) -> _Shot:
+    middle, spread = _TURN[view]
     wrist = skeleton(
         case.growth, case.build, float(rng.normal(middle, spread)), float(rng.normal(0, 6))
     )
     wrist = injured(wrist, case.injuries)
     frame = _frame(wrist.unit, view, case.laterality, size, rng)
-    scene = Scene(wrist.bones, wrist.skin, wrist.skin_depth, clouds=wrist.clouds, unit=wrist.unit)
+    scene = Scene(
+        wrist.bones,
+        wrist.skin,
+        wrist.skin_depth,
+        clouds=wrist.clouds,
+        unit=wrist.unit,
+        wires=wires(wrist, case.support, rng),
+        shells=shells(wrist, case.support, rng),
+    )
     grey = render(scene, frame, Exposure.drawn(rng), rng)
     side_marker(grey, frame, case.laterality, rng)
-    return grey, frame, boxes(wrist, frame)
+    return _Shot(grey, frame, boxes(wrist, frame), "WRIST")
+
+
+def _elsewhere(case: Case, size: int, rng: np.random.Generator) -> _Shot:
+    shown = elsewhere(case.growth.metaphysis_mm, rng)
+    wide, high = shown.window[2] - shown.window[0], shown.window[3] - shown.window[1]
+    inset = rng.uniform(0.0, 0.05, 4) * (rng.random() < 0.7)
+    frame = Frame.around(
+        shown.window,
+        size,
+        float(np.clip(wide / high, 0.5, 1.2)),
+        float(rng.normal(0, 8)),
+        case.laterality is Laterality.RIGHT,
+        (float(inset[0]), float(inset[1]), float(inset[2]), float(inset[3])),
+        float(rng.normal(0, 2)),
+    )
+    grey = render(shown.scene, frame, Exposure.drawn(rng), rng)
+    side_marker(grey, frame, case.laterality, rng)
+    return _Shot(grey, frame, {}, shown.body_part)
 
 
 def _frame(

@@ -178,9 +178,12 @@ def _hand_moved(skeleton: Skeleton, site: _Site, motion: Affine) -> Skeleton:
     if site.prefix == "ulna":
         return skeleton.with_bones(bones)
     skin = []
+    centre = np.asarray(site.middle)
+    pulled = motion.copy()  # soft tissue spans the step: it follows the turn and half of the shift
+    pulled[:, 2] -= 0.5 * (transformed(centre[None], motion)[0] - centre)
     for outline in skeleton.skin:
         share = np.clip((site.level - outline[:, 1]) / (0.7 * site.unit) + 0.4, 0, 1)[:, None]
-        skin.append(outline * (1 - share) + transformed(outline, motion) * share)
+        skin.append(outline * (1 - share) + transformed(outline, pulled) * share)
     return replace(skeleton, skin=tuple(skin), bones=tuple(bones))
 
 

@@ -34,11 +34,12 @@ class Wire:
 class Shell:
     """A cast or splint around the arm.
 
-    ``outline`` closed, mm; ``thickness`` of the wall in mm; ``half_depth`` in mm; ``weave`` 0 for
+    ``outline`` closed, mm; ``extent`` the part of it that exists, mm; ``thickness`` of the wall in mm; ``half_depth`` in mm; ``weave`` 0 for
     plaster, 1 for a knitted synthetic cast; ``density`` relative to soft tissue.
     """
 
     outline: Points
+    extent: Points
     thickness: float
     half_depth: float
     weave: float
@@ -301,7 +302,9 @@ def _shell(shell: Shell, frame: Frame, rng: np.random.Generator) -> Image:
     radius = np.float32(shell.half_depth)
     wall = np.float32(shell.thickness)
     thick = _chord(depth, radius) - _chord(depth - wall, radius - wall)
-    thick *= np.float32(shell.density)
+    kept = np.zeros(size, np.uint8)
+    cv2.fillPoly(kept, [_fixed(frame.pixels(shell.extent) / half)], 255, cv2.LINE_AA, _SHIFT)
+    thick *= kept * np.float32(shell.density / 255)
     thick = cv2.resize(thick, (frame.columns, frame.rows))
     coarse = rng.standard_normal((60, 14)).astype(np.float32)
     wrinkles = cv2.resize(coarse, (frame.columns, frame.rows), interpolation=cv2.INTER_CUBIC)
