@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from training.phantom.exam import PhantomExam, phantom
+from training.phantom.studies import dicom_study
 
-__all__ = ["PhantomExam", "phantom"]
+__all__ = ["PhantomExam", "dicom_study", "phantom"]
