@@ -31,19 +31,19 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="wristmir",
-    help="Similar prior wrist radiographs, inside the PACS. Demonstration software: no medical device.",
+    help="Similar prior wrist radiographs, inside the PACS. No medical device.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-jobs_app = typer.Typer(help="List, inspect and retry the work in the ledger.", no_args_is_help=False)
+jobs_app = typer.Typer(
+    help="List, inspect and retry the work in the ledger.", no_args_is_help=False
+)
 app.add_typer(jobs_app, name="jobs")
 
 Config = Annotated[
     Path,
-    typer.Option(
-        "--config", "-c", envvar="WRISTMIR_CONFIG", help="The TOML configuration file."
-    ),
+    typer.Option("--config", "-c", envvar="WRISTMIR_CONFIG", help="The TOML configuration file."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 CONFIG = Path("/etc/wristmir/wristmir.toml")
@@ -192,7 +192,9 @@ def doctor(as_json: Json = False, config: Config = CONFIG) -> None:
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option(help="Where the result objects go.")] = Path("demo-output"),
+    output: Annotated[Path, typer.Option(help="Where the result objects go.")] = Path(
+        "demo-output"
+    ),
     data: Annotated[
         Path | None, typer.Option(help="Studies to play with; by default those of tests/data.")
     ] = None,
@@ -215,7 +217,9 @@ def _failing_last() -> Iterator[list[bool]]:
     failed: list[bool] = []
     yield failed
     if any(failed):
-        text = f"{sum(failed)} of {len(failed)} files could not be used; the reason stands with each."
+        text = (
+            f"{sum(failed)} of {len(failed)} files could not be used; the reason stands with each."
+        )
         raise InputError(text)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+from listener.service import echo
 from pydicom import dcmread
 from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
 from rich.console import Console
@@ -28,7 +29,6 @@ from deploy.small_pacs import SmallPacs
 from listener.errors import EchoError
 from listener.ledger import INDEX, JobState, Ledger
 from listener.sender import send
-from listener.service import echo
 from listener.settings import DestinationSettings
 from pipeline.match_report import readable
 from pipeline.worker import ANSWER, DELIVER, MINE
@@ -113,7 +113,9 @@ def demo_files(data: Path, phantoms: Path) -> tuple[list[list[Path]], list[Path]
     """
     manifest = data / "manifest.csv"
     if not manifest.is_file():
-        text = f"{data}: no studies there; the demo's wrists come with the source, name them by --data"
+        text = (
+            f"{data}: no studies there; the demo's wrists come with the source, name them by --data"
+        )
         raise InputError(text)
     studies: dict[str, list[Path]] = {}
     query: list[Path] = []

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from listener.service import echo
 from rich.table import Table
 
 from deploy.errors import ConfigurationError, DeployError
@@ -17,7 +18,6 @@ from deploy.service import open_index
 from deploy.settings import Settings, load
 from listener.errors import ListenerError
 from listener.ledger import JobState, Ledger
-from listener.service import echo
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
 
@@ -36,7 +36,7 @@ class Check:
     detail: str
 
     def as_json(self) -> dict[str, Any]:
-        """The check as one JSON object."""
+        """Return the check as one JSON object."""
         return {"check": self.name, "verdict": self.verdict, "detail": self.detail}
 
 

@@ -18,8 +18,9 @@ from deploy.settings import Settings
 __all__ = ["example"]
 
 _HEAD = """\
-# WristMIR's configuration. A line that begins with `#` and a key shows the default; take the `#` away to change it.
-# An unknown key is an error that names the nearest right one. `wristmir doctor` checks the whole.
+# WristMIR's configuration. A line that begins with `#` and a key shows the default; take the `#`
+# away to change it. An unknown key is an error that names the nearest right one. `wristmir doctor`
+# checks the whole.
 """
 
 # what an administrator has to fill in, as an example: nothing else is needed

@@ -31,7 +31,7 @@ class Inspection:
         return self.examination is None
 
     def as_json(self) -> dict[str, Any]:
-        """The inspection in the form that DESIGN's contract and the README give."""
+        """Return the inspection in the form that the README gives."""
         seen = self.examination
         if seen is None:
             return {"file": str(self.file), "accepted": False, "reason": self.reason}
@@ -60,7 +60,7 @@ class Inspection:
         }
 
     def as_table(self) -> Table:
-        """The inspection for people."""
+        """Return the inspection for people."""
         row = self.as_json()
         table = Table(title=self.file.name, show_header=False, title_justify="left")
         table.add_row("accepted", "[green]yes[/]" if row["accepted"] else "[red]no[/]")

@@ -32,11 +32,11 @@ class Mined:
         return "reason" in self.row
 
     def as_json(self) -> dict[str, Any]:
-        """The findings with their evidence as one JSON object."""
+        """Return the findings with their evidence as one JSON object."""
         return self.row
 
     def as_table(self) -> Table:
-        """The findings for people."""
+        """Return the findings for people."""
         table = Table(title=self.file.name, title_justify="left")
         if self.failed:
             table.add_column("not read")

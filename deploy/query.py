@@ -31,11 +31,11 @@ class QueryOutcome:
     reason: str
 
     def as_json(self) -> dict[str, Any]:
-        """The outcome as one JSON object."""
+        """Return the outcome as one JSON object."""
         return {"answers": list(self.answers), "reason": self.reason}
 
     def as_table(self) -> RenderableType:
-        """The outcome for people: a table per bone."""
+        """Return the outcome for people: a table per bone."""
         if not self.answers:
             return f"No answer: {self.reason}"
         parts: list[RenderableType] = []
@@ -104,9 +104,7 @@ def _uploaded(settings: Settings, file: Path) -> str:
     return name
 
 
-def _awaited(
-    ledger: Ledger, number: int, timeout: float, sleep: Callable[[float], None]
-) -> Job:
+def _awaited(ledger: Ledger, number: int, timeout: float, sleep: Callable[[float], None]) -> Job:
     deadline = time.monotonic() + timeout
     while True:
         job = ledger.job(number)

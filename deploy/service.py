@@ -10,11 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from listener.service import Listener, notify
+from pipeline.record import Records
 from qdrant_client import QdrantClient
 
 from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
-from listener.service import Listener, notify
 from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
 from pipeline.crosswalk import Crosswalk
@@ -26,7 +27,6 @@ from pipeline.indexing import Indexer
 from pipeline.match_report import BundleWords
 from pipeline.mining import RulesMiner
 from pipeline.outbox import Outbox
-from pipeline.record import Records
 from pipeline.request import Request
 from pipeline.retrieval import Retriever
 from pipeline.server_index import ServerIndex
@@ -150,9 +150,7 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
 
 def _limits(settings: Settings) -> DecoderLimits:
     decoding = settings.pipeline.decoding
-    file = FileLimits(
-        max_file_bytes=decoding.max_file_mib << 20, max_pixels=decoding.max_pixels
-    )
+    file = FileLimits(max_file_bytes=decoding.max_file_mib << 20, max_pixels=decoding.max_pixels)
     return DecoderLimits(
         file=file, memory_bytes=decoding.memory_mib << 20, seconds=decoding.seconds
     )

@@ -70,7 +70,7 @@ class Match:
     reasons: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The match for programs: codes and scores, no identifier but the image's own UIDs."""
+        """Return the match for programs: codes and scores, no identifier but the image's own UIDs."""
         return {
             "rank": self.rank,
             "study_instance_uid": self.exam.study_instance_uid,
@@ -130,7 +130,7 @@ class Answer:
         return tuple(seen.values())
 
     def as_json(self) -> dict[str, Any]:
-        """The answer for programs."""
+        """Return the answer for programs."""
         return {
             "query": {
                 "study_instance_uid": self.query.study_instance_uid,

@@ -1,0 +1,254 @@
+"""An indexed study and a request into result sets that wait in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+
+from pipeline.crosswalk import Crosswalk
+from pipeline.decoder import Decoder
+from pipeline.deidentify import library_copy, withheld_reason
+from pipeline.errors import DecodeError, IdentityError, PictureWithheldError, RequestError
+from pipeline.exam import Exam
+from pipeline.examination import Examiner
+from pipeline.identity import assert_identity
+from pipeline.index import ExamIndex
+from pipeline.indexing import StoredImage
+from pipeline.match_board import board_dataset, match_board
+from pipeline.match_report import BundleWords, match_report
+from pipeline.outbox import Outbox
+from pipeline.radiograph import radiograph
+from pipeline.reference import PriorReference
+from pipeline.request import Answer, Request
+from pipeline.retrieval import Retriever
+from pipeline.uid import KeyedUids
+
+__all__ = ["Answered", "Answerer", "Originals"]
+
+Originals = Callable[[str], StoredImage | None]
+"""Finds the received file of a prior by its SOP Instance UID, where it is still kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """The answers about one study, one for each PA radiograph, and their result sets' names."""
+
+    answers: tuple[Answer, ...] = ()
+    result_ids: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class _Priors:
+    """What is shown and referenced of the priors of one answer."""
+
+    references: dict[str, PriorReference] = field(default_factory=dict)
+    pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    copies: list[Dataset] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Answerer:
+    """Answers requests and builds their result sets.
+
+    Parameters
+    ----------
+    index, retriever
+        Where exams are, and how the similar ones are found.
+    examiner, decoder
+        Look at files: the query's, and the priors' for board and library copies.
+    uids
+        Give every object a UID that depends on the job alone: a step that runs twice makes the
+        same objects.
+    crosswalk
+        Remembers which copy stands for which prior.
+    outbox
+        Takes the result sets.
+    words
+        What a result says of the models.
+    references
+        ``library``: copies; ``original``: the priors themselves.
+    library
+        Name of the destination of the copies: what is there already is not sent again.
+    """
+
+    index: ExamIndex
+    retriever: Retriever
+    examiner: Examiner
+    decoder: Decoder
+    uids: KeyedUids
+    crosswalk: Crosswalk
+    outbox: Outbox
+    words: BundleWords
+    references: Literal["library", "original"]
+    library: str
+
+    def answer(
+        self,
+        named: str,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        originals: Originals,
+        request: Request,
+        asked_at: datetime,
+    ) -> Answered:
+        """Answer for every PA radiograph of an indexed study; results go to the outbox.
+
+        Parameters
+        ----------
+        named
+            Name of the job, from which the names of the result sets are made.
+        study_uid
+            The study asked about.
+        files
+            Its current files: patient and study identity are taken from them.
+        originals
+            Finds the files of priors.
+        request
+            What was asked.
+        asked_at
+            Timezone-aware time of the request: the results' content time.
+        """
+        by_uid = {file.sop_instance_uid: file for file in files}
+        answers, names = [], []
+        for number, exam in enumerate(self.index.exams(study_uid), 1):
+            stored = by_uid.get(exam.sop_instance_uid)
+            if stored is None:
+                continue
+            answer = self.retriever.answer(exam, request, asked_at)
+            name = f"{named}-{number}"
+            self._put(name, answer, stored, originals, asked_at)
+            answers.append(answer)
+            names.append(name)
+        return Answered(tuple(answers), tuple(names))
+
+    def find(self, study_uid: str, request: Request, asked_at: datetime) -> tuple[Answer, ...]:
+        """Answer without making results: for the command line."""
+        exams = self.index.exams(study_uid)
+        return tuple(self.retriever.answer(exam, request, asked_at) for exam in exams)
+
+    def find_file(
+        self, path: Path, request: Request, asked_at: datetime
+    ) -> tuple[tuple[Answer, ...], str]:
+        """Answer for a file that is not indexed and will not be; with the reason if there is none.
+
+        Raises
+        ------
+        RequestError
+            Where the file is gone: the question was answered before.
+        """
+        if not path.is_file():
+            message = "The file that was asked about is no longer there."
+            raise RequestError(message)
+        try:
+            seen = self.examiner.examine(path)
+        except DecodeError as error:
+            return (), str(error)
+        if not seen.accepted:
+            return (), seen.reason
+        header = seen.radiograph.header
+        uid = "" if header is None else str(header.get("SOPInstanceUID", ""))
+        exam, _ = self.examiner.exam(seen, uid, asked_at, datetime.now(UTC))
+        return (self.retriever.answer(exam, request, asked_at),), ""
+
+    def guard(self, results: Sequence[Path], files: Sequence[StoredImage]) -> None:
+        """Check, right before sending, that results belong to the study that was asked about.
+
+        Raises
+        ------
+        IdentityError
+            Where they do not, or nothing of the study is left to compare with.
+        """
+        headers = []
+        for file in files:
+            try:
+                headers.append(self.decoder.header(file.path))
+            except DecodeError:
+                continue  # a broken neighbour of the query image proves nothing either way
+        if not headers:
+            message = "Nothing of the query's study is left to compare with."
+            raise IdentityError(message)
+        for path in results:
+            result = dcmread(path, stop_before_pixels=True)
+            for header in headers:
+                assert_identity(result, header)
+
+    def copies_delivered(self, copies: Sequence[Path], library: str) -> None:
+        """Remember that the destination has these library copies."""
+        uids = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in copies]
+        self.crosswalk.mark_delivered(uids, library)
+
+    def _put(
+        self,
+        name: str,
+        answer: Answer,
+        stored: StoredImage,
+        originals: Originals,
+        asked_at: datetime,
+    ) -> None:
+        header = self.decoder.header(stored.path)
+        query = radiograph(self.decoder, stored.path, header)
+        priors = self._priors(answer, originals)
+        report = match_report(
+            answer,
+            header,
+            priors.references,
+            bundle=self.words,
+            uids=self.uids,
+            result_id=name,
+            created_at=asked_at,
+            predecessor=self.outbox.predecessor(answer.query.sop_instance_uid, name),
+        )
+        board = board_dataset(
+            match_board(answer, query.pixels, priors.pictures, bundle=self.words),
+            header,
+            uids=self.uids,
+            result_id=name,
+            created_at=asked_at,
+        )
+        for result in (report, board):
+            assert_identity(result, header)
+        self.outbox.put(
+            name, answer.query.sop_instance_uid, priors.copies, [report, board], asked_at
+        )
+
+    def _priors(self, answer: Answer, originals: Originals) -> _Priors:
+        """Collect what may be shown of each prior; one whose file is gone is listed without."""
+        priors = _Priors()
+        for exam in answer.priors:
+            stored = originals(exam.sop_instance_uid)
+            if stored is None:
+                continue
+            try:
+                self._add(exam, stored, priors)
+            except (DecodeError, PictureWithheldError):
+                continue  # the match stays in the list, without picture and reference
+        self._keep_missing(priors)
+        return priors
+
+    def _add(self, exam: Exam, stored: StoredImage, priors: _Priors) -> None:
+        header = self.decoder.header(stored.path)
+        uid = exam.sop_instance_uid
+        if self.references == "original":
+            priors.references[uid] = PriorReference.to_original(exam)
+        else:
+            pixels = self.decoder.pixels(stored.path)
+            copy = library_copy(header, pixels.array, exam, self.uids, stored.version)
+            self.crosswalk.keep(
+                str(copy.SOPInstanceUID), uid, exam.study_instance_uid, stored.version
+            )
+            priors.references[uid] = PriorReference.to_copy(exam, copy)
+            priors.copies.append(copy)
+        if not withheld_reason(header):
+            priors.pictures[uid] = radiograph(self.decoder, stored.path, header).pixels
+
+    def _keep_missing(self, priors: _Priors) -> None:
+        by_uid: Mapping[str, Dataset] = {str(copy.SOPInstanceUID): copy for copy in priors.copies}
+        missing = set(self.crosswalk.missing(by_uid, self.library)) if by_uid else set()
+        priors.copies = [copy for uid, copy in by_uid.items() if uid in missing]

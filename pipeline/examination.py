@@ -1,0 +1,174 @@
+"""One image looked at: view, wrist, bones, vectors."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from pydicom import Dataset
+
+from pipeline.anatomy import Anatomy, AnatomyDetector, crops
+from pipeline.bundle import Bundle
+from pipeline.decoder import Decoder
+from pipeline.encoder import ImageEncoder
+from pipeline.errors import RequestError
+from pipeline.exam import Exam
+from pipeline.radiograph import Radiograph, from_picture, radiograph
+from pipeline.view import ViewDecision, decide_view
+from pipeline.view_model import ViewModel
+
+__all__ = ["Examination", "Examiner"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examination:
+    """What was seen in one image.
+
+    ``reason`` says why it is not accepted as a PA wrist, or is empty. ``seconds`` tells how long
+    each stage took.
+    """
+
+    radiograph: Radiograph
+    view: ViewDecision
+    anatomy: Anatomy
+    reason: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the image can be indexed and asked about."""
+        return not self.reason
+
+
+class Examiner:
+    """Looks at images with the models of one bundle.
+
+    Parameters
+    ----------
+    bundle
+        The models.
+    decoder
+        Reads DICOM files in its child process.
+    site_key
+        Makes patient keys; None where nobody is to be recognised again (`wristmir inspect`).
+    """
+
+    def __init__(self, bundle: Bundle, decoder: Decoder, site_key: bytes | None = None) -> None:
+        self._bundle = bundle
+        self._decoder = decoder
+        self._site_key = site_key
+        self._view_model = ViewModel(bundle)
+        self._detector = AnatomyDetector(bundle)
+        self._encoder = ImageEncoder(bundle)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The models in use."""
+        return self._bundle
+
+    def examine(self, path: Path, header: Dataset | None = None) -> Examination:
+        """Read a file and look at it.
+
+        Parameters
+        ----------
+        path
+            A DICOM file, or a PNG or JPEG picture.
+        header
+            Its header, where the caller has read it already.
+
+        Raises
+        ------
+        DecodeError
+            Where the file cannot be read within its limits.
+        """
+        clock = _Clock()
+        seen = self._read(path, header)
+        clock.lap("decode")
+        scores = self._view_model.classify(seen.pixels)
+        view = decide_view(seen.header, scores)
+        clock.lap("view")
+        if not view.accepted:
+            return Examination(seen, view, Anatomy(None), view.reason, clock.laps)
+        anatomy = self._detector.locate(seen.pixels)
+        clock.lap("anatomy")
+        reason = "" if anatomy.wrist else "no wrist was found in the image"
+        return Examination(seen, view, anatomy, reason, clock.laps)
+
+    def exam(
+        self, seen: Examination, sop_instance_uid: str, received_at: datetime, now: datetime
+    ) -> tuple[Exam, Mapping[str, float]]:
+        """Encode an accepted image; return its exam, still without findings, and the seconds taken.
+
+        Raises
+        ------
+        RequestError
+            Where the image was not accepted.
+        """
+        if not seen.accepted:
+            raise RequestError(seen.reason)
+        clock = _Clock()
+        cuts = crops(seen.radiograph.pixels, seen.anatomy, self._bundle.manifest.preprocessing)
+        clock.lap("crops")
+        vectors = self._encoder.encode(list(cuts.values()))
+        clock.lap("encode")
+        header = seen.radiograph.header or Dataset()
+        exam = Exam(
+            sop_instance_uid=sop_instance_uid,
+            series_instance_uid=str(header.get("SeriesInstanceUID", "")),
+            study_instance_uid=str(header.get("StudyInstanceUID", "")),
+            sop_class_uid=str(header.get("SOPClassUID", "")),
+            patient_key=self._patient_key(header),
+            laterality=seen.radiograph.laterality,
+            view=seen.view.view,
+            age_years=seen.radiograph.age_years,
+            sex=seen.radiograph.sex,
+            vectors=dict(zip(cuts, vectors, strict=True)),
+            boxes=seen.anatomy.boxes,
+            bundle_id=self._bundle.id,
+            runtime=self._bundle.runtime,
+            received_at=received_at,
+            indexed_at=now,
+            spacing_mm=seen.radiograph.spacing_mm,
+            flags=tuple(dict.fromkeys((*seen.radiograph.flags, *seen.view.flags))),
+        )
+        return exam, clock.laps
+
+    def _read(self, path: Path, header: Dataset | None) -> Radiograph:
+        if _is_picture(path):
+            return from_picture(path)
+        return radiograph(self._decoder, path, header)
+
+    def _patient_key(self, header: Dataset) -> str:
+        """Return the keyed hash of PatientID and its issuer.
+
+        A study that names no patient is its own patient: nobody may be taken for another.
+        """
+        if self._site_key is None:
+            return ""
+        patient = str(header.get("PatientID", "")).strip()
+        issuer = str(header.get("IssuerOfPatientID", "")).strip()
+        named = ("patient", issuer, patient) if patient else ("study", header.StudyInstanceUID)
+        message = b"\0".join(str(part).encode() for part in named)
+        return hmac.new(self._site_key, b"wristmir patient\0" + message, sha256).hexdigest()[:32]
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = now - self._last
+        self._last = now
+
+
+def _is_picture(path: Path) -> bool:
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    return start == b"\x89PNG\r\n\x1a\n" or start[:3] == b"\xff\xd8\xff"

@@ -1,0 +1,222 @@
+"""A received study into the index: its PA wrists at once, its findings when a report is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline.captions import captions
+from pipeline.decoder import Decoder
+from pipeline.errors import DecodeError
+from pipeline.exam import Exam
+from pipeline.examination import Examiner
+from pipeline.findings import WristReport, collapse, collapse_others
+from pipeline.index import ExamIndex, Findings
+from pipeline.mining import Miner
+from pipeline.record import Records
+from pipeline.region import Laterality
+from pipeline.study import Study, read_study
+from pipeline.uid import KeyedUids
+
+__all__ = ["IndexedStudy", "Indexer", "MinedStudy", "StoredImage"]
+
+_FLAGS_OF_FINDINGS = {"cast_or_splint": "cast", "hardware": "hardware"}
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """A received file, as the ledger knows it.
+
+    ``version`` counts the contents that came under its SOP Instance UID.
+    """
+
+    path: Path
+    sop_instance_uid: str
+    version: int
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class IndexedStudy:
+    """What became of a study's files.
+
+    ``left_out`` counts the reasons for which files are not used; ``seconds`` adds up each stage.
+    """
+
+    exams: int
+    reports: int
+    left_out: Mapping[str, int]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Why nothing was indexed, in words; empty where something was."""
+        if self.exams:
+            return ""
+        if not self.left_out:
+            return "no PA wrist radiograph: the study holds no image"
+        return "no PA wrist radiograph: " + "; ".join(
+            f"{number} × {reason}" for reason, number in self.left_out.items()
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome that is kept with the job."""
+        row: dict[str, Any] = {"exams": self.exams, "reports": self.reports}
+        row["left_out"] = dict(self.left_out)
+        row["seconds"] = {name: round(value, 4) for name, value in self.seconds.items()}
+        return row | ({"reason": self.reason} if self.reason else {})
+
+
+@dataclass(frozen=True)
+class MinedStudy:
+    """What mining a study's reports came to: exams that got findings, and findings dropped."""
+
+    enriched: int
+    dropped: int
+    language: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome that is kept with the job."""
+        return {"enriched": self.enriched, "dropped": self.dropped, "language": self.language}
+
+
+class Indexer:
+    """Puts studies into the index; doing it again replaces, never doubles.
+
+    Parameters
+    ----------
+    examiner, decoder
+        Look at files.
+    index
+        Holds the exams.
+    records
+        Keeps findings with their evidence, apart from the index.
+    miner
+        Reads reports.
+    uids
+        Recognises the plugin's own objects.
+    """
+
+    def __init__(
+        self,
+        examiner: Examiner,
+        decoder: Decoder,
+        index: ExamIndex,
+        records: Records,
+        miner: Miner,
+        uids: KeyedUids,
+    ) -> None:
+        self._examiner = examiner
+        self._decoder = decoder
+        self._index = index
+        self._records = records
+        self._miner = miner
+        self._uids = uids
+
+    def index(self, study_uid: str, files: Sequence[StoredImage]) -> IndexedStudy:
+        """Index every PA wrist of a study; exams that are no longer in it are taken out.
+
+        Parameters
+        ----------
+        study_uid
+            Study Instance UID.
+        files
+            The study's current files.
+        """
+        study = self._read(study_uid, files)
+        left_out = Counter(item.reason for item in study.left_out)
+        seconds: Counter[str] = Counter()
+        received = {file.path: file.received_at for file in files}
+        exams = []
+        for image in study.images:
+            try:
+                seen = self._examiner.examine(image.path, image.header)
+            except DecodeError as error:
+                left_out[f"it cannot be read: {error.reason.words}"] += 1
+                continue
+            seconds.update(seen.seconds)
+            if not seen.accepted:
+                left_out[seen.reason] += 1
+                continue
+            exam, spent = self._examiner.exam(
+                seen, image.sop_instance_uid, received[image.path], datetime.now(UTC)
+            )
+            seconds.update(spent)
+            exams.append(exam)
+        self._replace(study_uid, self._with_findings(study_uid, exams))
+        return IndexedStudy(len(exams), len(study.reports), dict(left_out), dict(seconds))
+
+    def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
+        """Read a study's reports together and give the findings to its exams."""
+        study = self._read(study_uid, files)
+        text = "" if study.report is None else study.report.text
+        exams = self._index.exams(study_uid)
+        if not text:
+            self._records.forget(study_uid)
+            report = WristReport()
+        else:
+            ages = [exam.age_years for exam in exams if exam.age_years is not None]
+            report = self._miner.mine(text, min(ages, default=None))
+            self._records.keep(study_uid, report, f"{self._miner.name} {self._miner.version}", text)
+        enriched = 0
+        for exam in self._enriched(exams, report if text else None):
+            enriched += self._index.set_findings(
+                exam.sop_instance_uid,
+                Findings(exam.findings, exam.captions, exam.other, exam.flags, exam.findings_known),
+            )
+        return MinedStudy(enriched, report.dropped, report.language)
+
+    def _read(self, study_uid: str, files: Sequence[StoredImage]) -> Study:
+        paths = [file.path for file in files]
+        return read_study(study_uid, paths, self._decoder, self._uids.is_own)
+
+    def _replace(self, study_uid: str, exams: Sequence[Exam]) -> None:
+        current = {exam.sop_instance_uid for exam in exams}
+        gone = [
+            exam.sop_instance_uid
+            for exam in self._index.exams(study_uid)
+            if exam.sop_instance_uid not in current
+        ]
+        if exams:
+            self._index.upsert(exams)
+        if gone:
+            self._index.remove(gone)
+
+    def _with_findings(self, study_uid: str, exams: Sequence[Exam]) -> tuple[Exam, ...]:
+        record = self._records.of(study_uid)
+        return self._enriched(exams, None if record is None else record.report)
+
+    def _enriched(self, exams: Sequence[Exam], report: WristReport | None) -> tuple[Exam, ...]:
+        one_sided = _shows_one_side(exams)
+        return tuple(_joined(exam, report, one_sided=one_sided) for exam in exams)
+
+
+def _shows_one_side(exams: Sequence[Exam]) -> bool:
+    """Whether all exams are of one side; several of unknown side might be of both."""
+    sides = {exam.laterality for exam in exams}
+    return len(sides) == 1 and (Laterality.UNKNOWN not in sides or len(exams) == 1)
+
+
+def _joined(exam: Exam, report: WristReport | None, *, one_sided: bool) -> Exam:
+    """Give an exam the findings of its own side, and captions that say so."""
+    own_flags = tuple(f for f in exam.flags if f not in _FLAGS_OF_FINDINGS.values())
+    if report is None:
+        written = captions(exam.laterality, exam.view, {})
+        return replace(
+            exam, findings={}, captions=written, other=(), flags=own_flags, findings_known=False
+        )
+    findings = collapse(report, exam.laterality, one_sided=one_sided)
+    other = collapse_others(report, exam.laterality, one_sided=one_sided)
+    found = tuple(_FLAGS_OF_FINDINGS[name] for name in other if name in _FLAGS_OF_FINDINGS)
+    return replace(
+        exam,
+        findings=findings,
+        captions=captions(exam.laterality, exam.view, findings, other),
+        other=other,
+        flags=(*own_flags, *found),
+        findings_known=True,
+    )

@@ -1,0 +1,282 @@
+"""Takes jobs from the ledger and runs the steps."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from listener.errors import DeliveryError, LeaseLostError, ListenerError
+from listener.ledger import INDEX, InstanceRow, InstanceState, Job, Ledger, NewJob, utc_now
+from listener.sender import send
+from listener.settings import DestinationSettings
+from pipeline.answering import Answerer
+from pipeline.errors import (
+    BundleError,
+    DecodeError,
+    IdentityError,
+    PipelineError,
+    RequestError,
+    ResultError,
+)
+from pipeline.indexing import Indexer, StoredImage
+from pipeline.outbox import Outbox
+from pipeline.region import Region
+from pipeline.request import Mode, Request
+
+__all__ = ["ANSWER", "DELIVER", "KINDS", "MINE", "QUERY", "Delivery", "Worker", "uploads_dir"]
+
+MINE = "mine"
+ANSWER = "answer"
+QUERY = "query"
+DELIVER = "deliver"
+KINDS = (INDEX, MINE, ANSWER, QUERY, DELIVER)
+"""Kinds of job, as DESIGN's life of a study names them."""
+
+_LOG = logging.getLogger("wristmir.worker")
+
+# trying again cannot change these: the same bytes and the same bundle give the same refusal
+_FINAL = (BundleError, DecodeError, IdentityError, RequestError, ResultError)
+
+
+def uploads_dir(state_dir: Path) -> Path:
+    """Folder where the command line leaves a file that it asks about."""
+    return state_dir / "uploads"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Where results and library copies go, and under which AE title they are sent.
+
+    ``results`` is None where no destination is configured: answers are then kept in the ledger
+    only.
+    """
+
+    results: DestinationSettings | None
+    library: DestinationSettings | None
+    calling_ae_title: str
+
+
+@dataclass(frozen=True)
+class _Done:
+    outcome: Mapping[str, Any]
+    then: Sequence[NewJob] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Worker:
+    """One worker: leases a job, runs its step, records how it ended.
+
+    Every step is idempotent, so a job may run twice (after a crash, or when its lease ran out)
+    without anything being doubled: exams are replaced, findings are replaced, and result objects
+    get UIDs that depend on the job alone.
+
+    Parameters
+    ----------
+    ledger
+        Where jobs come from.
+    indexer, answerer, outbox
+        The steps.
+    delivery
+        Where results go.
+    defaults
+        The request that is made where a job does not say otherwise.
+    uploads
+        Folder of files handed over by the command line.
+    lease_seconds
+        A job whose worker is silent for so long is given to another.
+    kinds
+        Which jobs this worker takes.
+    """
+
+    ledger: Ledger
+    indexer: Indexer
+    answerer: Answerer
+    outbox: Outbox
+    delivery: Delivery
+    uploads: Path
+    defaults: Request = field(default_factory=Request)
+    lease_seconds: float = 120.0
+    kinds: tuple[str, ...] = KINDS
+
+    def run(self, stop: threading.Event, idle_seconds: float = 0.2) -> None:
+        """Work until told to stop; a job in hand is finished first."""
+        while not stop.is_set():
+            if not self.work_once():
+                stop.wait(idle_seconds)
+
+    def work_once(self) -> bool:
+        """Do the next job, if there is one; return whether there was."""
+        job = self.ledger.lease(self.kinds, self.lease_seconds)
+        if job is None:
+            return False
+        try:
+            with _renewed(self.ledger, job, self.lease_seconds):
+                done = self._steps[job.kind](job)
+            self.ledger.finish(job, done.outcome, done.then)
+        except LeaseLostError:
+            _LOG.warning("job %d (%s): its lease ran out; another worker has it", job.id, job.kind)
+        except (PipelineError, ListenerError) as error:
+            self._failed(job, str(error), retry=not isinstance(error, _FINAL))
+        except Exception as error:  # noqa: BLE001 - a job ends here, whatever its study does; it is recorded
+            # the class alone: another library's message may hold a value of the study
+            self._failed(job, f"unexpected {type(error).__name__} in {_place(error)}", retry=True)
+        return True
+
+    def _failed(self, job: Job, error: str, *, retry: bool) -> None:
+        try:
+            stands = self.ledger.fail(job, error, retry=retry)
+        except LeaseLostError:
+            return
+        _LOG.warning(
+            "job %d (%s) failed, try %d, now %s: %s",
+            job.id,
+            job.kind,
+            job.attempts,
+            stands.state.value,
+            error,
+        )
+
+    @property
+    def _steps(self) -> Mapping[str, Callable[[Job], _Done]]:
+        return {
+            INDEX: self._index,
+            MINE: self._mine,
+            ANSWER: self._answer,
+            QUERY: self._query,
+            DELIVER: self._deliver,
+        }
+
+    def _index(self, job: Job) -> _Done:
+        study = self.ledger.study(job.subject)
+        indexed = self.indexer.index(job.subject, _images(self.ledger, job.subject))
+        self.ledger.mark_indexed(job.subject, study.generation)
+        then = [NewJob(MINE, job.subject)] if indexed.reports else []
+        return _Done(indexed.as_json(), then)
+
+    def _mine(self, job: Job) -> _Done:
+        mined = self.indexer.mine(job.subject, _images(self.ledger, job.subject))
+        return _Done(mined.as_json())
+
+    def _answer(self, job: Job) -> _Done:
+        study = self.ledger.study(job.subject)
+        images = _images(self.ledger, job.subject)
+        reason = ""
+        if study.indexed_generation < study.generation:
+            indexed = self.indexer.index(job.subject, images)
+            self.ledger.mark_indexed(job.subject, study.generation)
+            reason = indexed.reason
+        request = self._request(job)
+        named = f"answer-{job.id}"
+        result = self.answerer.answer(
+            named, job.subject, images, self._originals, request, job.created_at
+        )
+        if not result.answers:
+            why = reason or self.indexer.index(job.subject, images).reason
+            return _Done({"answered": 0, "reason": why})
+        outcome = {
+            "answered": len(result.answers),
+            "matches": sum(len(part.matches) for a in result.answers for part in a.regions),
+            "results": list(result.result_ids),
+        }
+        if self.delivery.results is None:
+            return _Done({**outcome, "reason": "no destination is configured"})
+        then = [NewJob(DELIVER, name, {"study": job.subject}) for name in result.result_ids]
+        return _Done(outcome, then)
+
+    def _query(self, job: Job) -> _Done:
+        request = self._request(job)
+        upload = job.argument.get("upload")
+        if upload is None:
+            answers = self.answerer.find(job.subject, request, job.created_at)
+            reason = "" if answers else "the study is not indexed, or shows no PA wrist"
+        else:
+            path = self.uploads / Path(str(upload)).name
+            answers, reason = self.answerer.find_file(path, request, job.created_at)
+            path.unlink(missing_ok=True)
+        return _Done({"answers": [answer.as_json() for answer in answers], "reason": reason})
+
+    def _deliver(self, job: Job) -> _Done:
+        if self.outbox.is_delivered(job.subject):
+            return _Done({"delivered": 0})
+        results, library = self.delivery.results, self.delivery.library
+        if results is None or library is None:
+            message = "Results have nowhere to go: set pipeline.destination, then retry."
+            raise DeliveryError(message)
+        copies = self.outbox.copies(job.subject)
+        objects = self.outbox.results(job.subject)
+        self.answerer.guard(objects, _images(self.ledger, str(job.argument["study"])))
+        if copies:
+            send(library, copies, self.delivery.calling_ae_title)
+            self.answerer.copies_delivered(copies, library.name)
+        send(results, objects, self.delivery.calling_ae_title)
+        self.outbox.delivered(job.subject, utc_now())
+        return _Done({"delivered": len(objects), "copies": len(copies)})
+
+    def _request(self, job: Job) -> Request:
+        """Return the request a job makes: the defaults, and what its argument says otherwise."""
+        asked = job.argument
+        try:
+            regions = tuple(Region(name) for name in asked.get("regions", ()))
+            mode = Mode(asked.get("mode", self.defaults.mode.value))
+            k = int(asked.get("k", self.defaults.k))
+        except (ValueError, TypeError):
+            message = "Its argument names a region, mode or number that does not exist."
+            raise RequestError(message) from None
+        return replace(self.defaults, regions=regions or self.defaults.regions, mode=mode, k=k)
+
+    def _originals(self, sop_instance_uid: str) -> StoredImage | None:
+        """Find the received file of a prior, where retention has left it."""
+        for row in reversed(self.ledger.receipt(sop_instance_uid)):
+            if row.state is InstanceState.STORED and row.path is not None:
+                return _image(row)
+        return None
+
+
+def _images(ledger: Ledger, study_uid: str) -> tuple[StoredImage, ...]:
+    rows = ledger.instances(study_uid)
+    return tuple(_image(row) for row in rows if row.path is not None)
+
+
+def _image(row: InstanceRow) -> StoredImage:
+    if row.path is None:
+        message = "The file of an instance is not kept."
+        raise RequestError(message)
+    return StoredImage(row.path, row.sop_instance_uid, row.version, row.received_at)
+
+
+@contextmanager
+def _renewed(ledger: Ledger, job: Job, seconds: float) -> Iterator[None]:
+    """Keep a job's lease alive while its step runs."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(seconds / 3):
+            try:
+                ledger.renew(job, seconds)
+            except LeaseLostError:
+                return
+
+    heart = threading.Thread(target=renew, name=f"lease-{job.id}", daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        heart.join()
+
+
+def _place(error: BaseException) -> str:
+    """Name the innermost place of this project in a traceback: file and line, no values."""
+    place = "an unknown place"
+    trace = error.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        if file.parent.name in ("pipeline", "listener"):
+            place = f"{file.parent.name}/{file.name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
