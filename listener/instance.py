@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import secrets
 import struct
 import zlib
 from collections.abc import Mapping
@@ -19,8 +20,12 @@ from typing import BinaryIO, Protocol
 from listener.errors import CannotUnderstandError, MismatchError
 
 __all__ = [
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLEMENTATION_VERSION_NAME",
+    "FileMeta",
     "Header",
     "Instance",
+    "data_set_digest",
     "file_name",
     "is_uid",
     "keyed_hash",
@@ -29,7 +34,14 @@ __all__ = [
     "read_header",
     "same_patient",
     "unused_reason",
+    "write_file_meta",
 ]
+
+
+IMPLEMENTATION_CLASS_UID = "2.25.194783042216117843109563874915205114267"
+"""Says in files and associations which program this is (DICOM PS3.7 annex D.3.3.2)."""
+
+IMPLEMENTATION_VERSION_NAME = "WRISTMIR_0_1"
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,17 @@ class Header:
         if self.sop_instance_uid != sop_instance_uid:
             msg = "Its SOP Instance UID is not the command's."
             raise MismatchError(msg)
+
+
+@dataclass(frozen=True)
+class FileMeta:
+    """The file meta information that is used: UIDs, and who sent the object to which title."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str
+    calling_ae: str
+    called_ae: str
 
 
 @dataclass(frozen=True)
@@ -101,11 +124,18 @@ def is_uid(value: str) -> bool:
 
 
 def file_name(sop_instance_uid: str, digest: str) -> str:
-    """Return the file's name: a hash, so that nothing a peer sent becomes a path.
+    """Return a fresh file name: a hash, so that nothing a peer sent becomes a path.
 
-    The digest takes part so that two versions of one instance lie side by side.
+    Something random takes part: no two receptions ever share a file, so that deleting the file of
+    one can never take away another's.
     """
-    return hashlib.sha256(f"{sop_instance_uid}\0{digest}".encode()).hexdigest() + ".dcm"
+    nonce = secrets.token_hex(16)
+    return hashlib.sha256(f"{sop_instance_uid}\0{digest}\0{nonce}".encode()).hexdigest() + ".dcm"
+
+
+def data_set_digest(transfer_syntax: str) -> hashlib._Hash:
+    """Return the SHA-256 that a data set's bytes are to be added to."""
+    return hashlib.sha256(f"{transfer_syntax}\0".encode())
 
 
 def unused_reason(sop_class_uid: str) -> str | None:
@@ -158,26 +188,51 @@ def read_header(stream: BinaryIO, transfer_syntax: str) -> Header:
     )
 
 
-def read_file_meta(stream: BinaryIO) -> tuple[str, str, str]:
-    """Read transfer syntax, sending and receiving AE title; leave the stream at the data set.
+def read_file_meta(stream: BinaryIO) -> FileMeta:
+    """Read the file meta information and leave the stream at the data set.
 
     Raises
     ------
     CannotUnderstandError
-        If the stream is no DICOM file as the inbox writes it (DICOM PS3.10 section 7.1).
+        If the stream is no DICOM file (DICOM PS3.10 section 7.1), or lacks a UID.
     """
     start = stream.read(144)
     if len(start) != 144 or start[128:132] != b"DICM" or start[132:140] != _GROUP_LENGTH:
         msg = "It is no DICOM file."
         raise CannotUnderstandError(msg)
     end = 144 + int(struct.unpack("<I", start[140:])[0])
-    if end > 144 + _LONGEST * len(_META):
+    if end > _LONGEST_META:
         msg = "Its file meta information is too long."
         raise CannotUnderstandError(msg)
     values = _values(_FileSource(stream), _EXPLICIT_LITTLE, _META, end)
     stream.seek(end)
-    texts = [values.get(tag, b"").strip(b" \0").decode("ascii", "replace") for tag in _META[:3]]
-    return texts[0], texts[1], texts[2]
+    return FileMeta(
+        sop_class_uid=_uid(values, 0x00020002),
+        sop_instance_uid=_uid(values, 0x00020003),
+        transfer_syntax=_uid(values, 0x00020010),
+        calling_ae=values.get(0x00020017, b"").strip(b" \0").decode("ascii", "replace"),
+        called_ae=values.get(0x00020018, b"").strip(b" \0").decode("ascii", "replace"),
+    )
+
+
+def write_file_meta(meta: FileMeta) -> bytes:
+    """Return a zeroed preamble, ``DICM`` and the file meta information (DICOM PS3.10 section 7.1).
+
+    Sending and receiving AE title let an orphaned file find its way back into the ledger.
+    """
+    elements = (
+        (0x0001, b"OB", b"\0\1"),
+        (0x0002, b"UI", meta.sop_class_uid.encode()),
+        (0x0003, b"UI", meta.sop_instance_uid.encode()),
+        (0x0010, b"UI", meta.transfer_syntax.encode()),
+        (0x0012, b"UI", IMPLEMENTATION_CLASS_UID.encode()),
+        (0x0013, b"SH", IMPLEMENTATION_VERSION_NAME.encode()),
+        (0x0016, b"AE", meta.calling_ae.encode()),
+        (0x0017, b"AE", meta.calling_ae.encode()),
+        (0x0018, b"AE", meta.called_ae.encode()),
+    )
+    body = b"".join(_meta_element(*element) for element in elements)
+    return bytes(128) + b"DICM" + _GROUP_LENGTH + struct.pack("<I", len(body)) + body
 
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -185,9 +240,10 @@ _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _PATIENT, _ISSUER = 0x00100020, 0x00100021
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
 _WANTED = (_SOP_CLASS, _SOP_INSTANCE, _PATIENT, _ISSUER, _STUDY, _SERIES)
-_META = (0x00020010, 0x00020017, 0x00020018, 0x00020100)
+_META = (0x00020002, 0x00020003, 0x00020010, 0x00020017, 0x00020018)
 _GROUP_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
 
+_LONGEST_META = 65536
 _LONGEST = 1024  # bytes of a value that is looked at
 _MOST_ELEMENTS = 200_000  # walked over before the wanted ones
 _DEEPEST = 1_000  # of nested sequences of undefined length
@@ -221,6 +277,13 @@ _DEFLATED = frozenset(
 _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+
+
+def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:
+    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+    if vr == b"OB":
+        return struct.pack("<HH2sHI", 0x0002, number, vr, 0, len(value)) + value
+    return struct.pack("<HH2sH", 0x0002, number, vr, len(value)) + value
 
 
 class _Source(Protocol):

@@ -80,11 +80,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Recorded:
-    """The outcome of recording one instance, its version, and whether its file is needed."""
+    """The outcome of recording one instance, its version, and where its content lies, if at all.
+
+    A known instance keeps its first file: one that was received again is not needed.
+    """
 
     outcome: Outcome
     version: int
-    keep_file: bool = True
+    path: Path | None
 
 
 @dataclass(frozen=True)
@@ -233,12 +236,13 @@ class Ledger:
                 version = known.version
             if title.is_request and instance.study_uid:
                 self._touch(connection, instance.study_uid, title, now, fresh=False)
-            return Recorded(Outcome.FILTERED, version, keep_file=False)
+            return Recorded(Outcome.FILTERED, version, None)
 
     def filter_instance(self, sop_instance_uid: str, reason: str) -> bool:
         """Mark a stored instance as not used and delete its file; False where none was stored."""
         paths = self._leave(sop_instance_uid, InstanceState.FILTERED, reason)
-        self._unlink(paths)
+        for path in paths:
+            path.unlink(missing_ok=True)
         return bool(paths)
 
     def quarantine(self, sop_instance_uid: str, reason: str) -> bool:
@@ -295,13 +299,8 @@ class Ledger:
     def files(self) -> dict[Path, InstanceState]:
         """Return every file the ledger knows, with its current state (for reconciliation)."""
         query = sa.select(_instance.c.path, _instance.c.state).where(_instance.c.path.is_not(None))
-        found: dict[Path, InstanceState] = {}
         with self._read() as connection:
-            for row in connection.execute(query):
-                path = Path(row.path)
-                if found.get(path) not in _HOLDING:
-                    found[path] = InstanceState(row.state)
-        return found
+            return {Path(p): InstanceState(s) for p, s in connection.execute(query)}
 
     def mark_lost(self, path: Path) -> None:
         """Note that a file that should be in the inbox is not."""
@@ -344,7 +343,8 @@ class Ledger:
                     .values(state=InstanceState.EXPIRED, reason="older than the retention time")
                 )
         # the rows first: a file that outlives its row is swept at the next start
-        self._unlink([Path(row.path) for row in rows if row.path])
+        for row in rows:
+            Path(row.path).unlink(missing_ok=True)
         return len(rows)
 
     # -- arrivals -------------------------------------------------------------------------
@@ -707,13 +707,6 @@ class Ledger:
             )
         return [Path(row.path) for row in rows if row.path]
 
-    def _unlink(self, paths: Sequence[Path]) -> None:
-        """Delete files, but none that another version still holds."""
-        held = self.files()
-        for path in paths:
-            if held.get(path) not in _HOLDING:
-                path.unlink(missing_ok=True)
-
     def _instance_rows(self, query: sa.Select[Any]) -> tuple[InstanceRow, ...]:
         with self._read() as connection:
             rows = connection.execute(query).all()
@@ -882,7 +875,7 @@ def _quiet(now: datetime, title: TitleSettings) -> datetime:
 def _known(connection: Connection, instance: Instance) -> Recorded | None:
     """Return how the very same content stands already, or None."""
     row = connection.execute(
-        sa.select(_instance.c.version, _instance.c.state)
+        sa.select(_instance.c.version, _instance.c.state, _instance.c.path)
         .where(
             _instance.c.sop_instance_uid == instance.sop_instance_uid,
             _instance.c.digest == instance.digest,
@@ -899,7 +892,8 @@ def _known(connection: Connection, instance: Instance) -> Recorded | None:
         InstanceState.FILTERED: Outcome.FILTERED,
         InstanceState.QUARANTINED: Outcome.QUARANTINED,
     }.get(row.state, Outcome.KNOWN)
-    return Recorded(outcome, row.version, keep_file=outcome is not Outcome.FILTERED)
+    kept = row.path is not None and outcome is not Outcome.FILTERED
+    return Recorded(outcome, row.version, Path(row.path) if kept else None)
 
 
 def _identity_conflict(connection: Connection, instance: Instance) -> str | None:
@@ -937,7 +931,7 @@ def _record(connection: Connection, instance: Instance, origin: _Origin) -> Reco
         version = _insert_instance(
             connection, instance, origin, InstanceState.QUARANTINED, conflict
         )
-        return Recorded(Outcome.QUARANTINED, version)
+        return Recorded(Outcome.QUARANTINED, version, instance.path)
     superseded = connection.execute(
         sa.update(_instance)
         .where(
@@ -948,7 +942,8 @@ def _record(connection: Connection, instance: Instance, origin: _Origin) -> Reco
     ).rowcount
     version = _insert_instance(connection, instance, origin, InstanceState.STORED)
     _advance_study(connection, instance, origin.received_at)
-    return Recorded(Outcome.CHANGED if superseded else Outcome.NEW, version)
+    outcome = Outcome.CHANGED if superseded else Outcome.NEW
+    return Recorded(outcome, version, instance.path)
 
 
 def _insert_instance(

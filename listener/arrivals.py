@@ -1,0 +1,69 @@
+"""When a study has gone quiet: the ledger's arrivals are closed as they come due."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from listener.ledger import Ledger
+from listener.settings import TitleSettings
+
+__all__ = ["Arrivals"]
+
+_log = logging.getLogger("wristmir.listener")
+
+
+class Arrivals:
+    """Closes due arrivals in a thread of its own, knowing nothing of what their jobs do.
+
+    Parameters
+    ----------
+    ledger
+        Holds the arrivals, with the jobs that each sets in motion.
+    titles
+        The called AE titles.
+    period_seconds
+        Time between two looks.
+    """
+
+    def __init__(
+        self, ledger: Ledger, titles: Collection[TitleSettings], period_seconds: float = 0.2
+    ) -> None:
+        self._ledger = ledger
+        self._titles = tuple(titles)
+        self._period_seconds = period_seconds
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Take up the associations that a crash ended, then watch."""
+        for title in self._titles:
+            self._ledger.end_association(None, title)
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._watch, name="arrivals", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; what is open stays in the ledger."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def association_ended(self, study_uids: Collection[str], title: TitleSettings) -> None:
+        """Let the requests of an association that is over become due."""
+        self._ledger.end_association(study_uids, title)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(self._period_seconds):
+            try:
+                closed = self._ledger.close_due_arrivals()
+            except SQLAlchemyError as error:
+                _log.error("the ledger cannot be read: %s", type(error).__name__)
+                self._stopping.wait(5)
+                continue
+            if closed:
+                _log.info("arrivals closed: %d", closed)

@@ -1,0 +1,266 @@
+"""The folder of received files: temporary file → fsync → rename → fsync of the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import os
+import re
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from listener.errors import ListenerError, OutOfResourcesError, RefusalError
+from listener.instance import data_set_digest
+
+__all__ = ["Inbox", "Spool"]
+
+_WATCH_EVERY = 64 * 1024 * 1024  # bytes between two looks at the free space
+_SKIMMED = 256 * 1024  # bytes kept of an object that is only looked at
+_NAME = re.compile(r"[0-9a-f]{64}\.dcm")
+
+
+class Spool:
+    """One object while it comes in.
+
+    Writing never raises: the network thread must go on draining the peer so that it can be told.
+    What went wrong stands in ``error``.
+
+    Parameters
+    ----------
+    transfer_syntax
+        Takes part in the digest.
+    most_bytes
+        Largest data set that is taken.
+    path
+        Temporary file; None to keep no more than the first 256 KiB, in memory.
+    start
+        What the file begins with before the data set (preamble and file meta information).
+    error
+        A refusal that is known from the beginning: everything is drained, nothing kept.
+    """
+
+    def __init__(
+        self,
+        transfer_syntax: str,
+        most_bytes: int,
+        path: Path | None = None,
+        start: bytes = b"",
+        error: RefusalError | None = None,
+    ) -> None:
+        self.transfer_syntax = transfer_syntax
+        self.size = 0
+        self.error = error
+        self.closed = False
+        self.path = path
+        self._most_bytes = most_bytes
+        self._offset = len(start)
+        self._memory = bytearray()
+        self._hash = data_set_digest(transfer_syntax)
+        self._fd: int | None = None
+        self._watched_at = 0
+        # the network thread writes, the association's thread discards
+        self._lock = threading.RLock()
+        if path is not None and error is None:
+            self._open(path, start)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the transfer syntax and all of the data set, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def write(self, data: bytes) -> int:
+        """Take the next piece of the data set."""
+        with self._lock:
+            if self.error is None and not self.closed:
+                self._take(data)
+        return len(data)
+
+    def stream(self) -> BinaryIO:
+        """Open what was kept, from the data set's first byte on."""
+        if self._fd is None or self.path is None:
+            return io.BytesIO(self._memory)
+        stream = self.path.open("rb")
+        stream.seek(self._offset)
+        return stream
+
+    def sync(self) -> None:
+        """Bring the file's bytes to the disk.
+
+        Raises
+        ------
+        OutOfResourcesError
+            If the disk refuses.
+        """
+        if self._fd is None:
+            return
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise _no_room(error) from None
+
+    def discard(self) -> None:
+        """Close, and delete the temporary file where it still lies under its temporary name."""
+        with self._lock:
+            self.closed = True
+            self._drop()
+
+    def release(self) -> None:
+        """Close after the file has been moved to its place."""
+        self.path = None
+        self.discard()
+
+    def _open(self, path: Path, start: bytes) -> None:
+        try:
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._fd = os.open(path, flags, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that its writer lives
+            _write_all(self._fd, start)
+        except OSError as error:
+            self._fail(_no_room(error))
+
+    def _take(self, data: bytes) -> None:
+        self.size += len(data)
+        self._hash.update(data)
+        if self.size > self._most_bytes:
+            self._fail(OutOfResourcesError("It is larger than max_object_bytes."))
+        elif self._fd is None:
+            self._memory += data[: max(0, _SKIMMED - len(self._memory))]
+        else:
+            try:
+                self._watch()
+                _write_all(self._fd, data)
+            except OSError as error:
+                self._fail(_no_room(error))
+
+    def _watch(self) -> None:
+        if self.path is not None and self.size - self._watched_at >= _WATCH_EVERY:
+            self._watched_at = self.size
+            if shutil.disk_usage(self.path.parent).free < _WATCH_EVERY:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _fail(self, error: RefusalError) -> None:
+        """Note the refusal and give the space back at once."""
+        self.error = error
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+            if self.path is not None:
+                self.path.unlink(missing_ok=True)
+        self._memory.clear()
+
+
+class Inbox:
+    """The inbox folder.
+
+    Parameters
+    ----------
+    folder
+        Made with mode 0700 where it is missing; it needs a local file system.
+    watermark_bytes
+        Free disk space under which nothing is taken.
+    most_bytes
+        Largest object that is taken.
+    """
+
+    def __init__(self, folder: Path, *, watermark_bytes: int, most_bytes: int) -> None:
+        self._folder = folder.absolute()
+        self._incoming = self._folder / "incoming"
+        self._watermark_bytes = watermark_bytes
+        self._most_bytes = most_bytes
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for shelf in ("incoming", *(f"{n:02x}" for n in range(256))):
+                (self._folder / shelf).mkdir(exist_ok=True, mode=0o700)
+            _sync_folder(self._folder)
+        except OSError as error:
+            msg = f"The inbox folder cannot be made: {type(error).__name__}."
+            raise ListenerError(msg) from None
+
+    def is_short_of_space(self) -> bool:
+        """Tell whether the disk has less free space than the watermark."""
+        return shutil.disk_usage(self._folder).free < self._watermark_bytes
+
+    def receive(self, transfer_syntax: str, start: bytes) -> Spool:
+        """Return a spool onto the disk, or one that drains where space is short."""
+        if self.is_short_of_space():
+            error = OutOfResourcesError("Free disk space is under watermark_bytes.")
+            return self.refuse(transfer_syntax, error)
+        path = self._incoming / f"{secrets.token_hex(16)}.part"
+        return Spool(transfer_syntax, self._most_bytes, path, start)
+
+    def skim(self, transfer_syntax: str) -> Spool:
+        """Return a spool that keeps only an object's beginning, in memory."""
+        return Spool(transfer_syntax, self._most_bytes)
+
+    def refuse(self, transfer_syntax: str, error: RefusalError) -> Spool:
+        """Return a spool that drains and keeps nothing."""
+        return Spool(transfer_syntax, self._most_bytes, error=error)
+
+    def place(self, spool: Spool, name: str) -> Path:
+        """Make a spool's file durable under its name and return where it lies.
+
+        Raises
+        ------
+        OutOfResourcesError
+            If the disk refuses; no file is left under the name then.
+        """
+        if spool.path is None:
+            msg = "Nothing of it was kept."
+            raise OutOfResourcesError(msg)
+        target = self._folder / name[:2] / name
+        spool.sync()
+        try:
+            spool.path.rename(target)
+            spool.release()
+            _sync_folder(target.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                target.unlink(missing_ok=True)
+            raise _no_room(error) from None
+        return target
+
+    def files(self) -> Iterator[Path]:
+        """Yield every received file."""
+        for shelf in sorted(self._folder.iterdir()):
+            if len(shelf.name) == 2 and shelf.is_dir():
+                yield from (f for f in sorted(shelf.iterdir()) if _NAME.fullmatch(f.name))
+
+    def sweep(self) -> int:
+        """Delete the temporary files whose writers are gone; return how many."""
+        swept = 0
+        for path in self._incoming.glob("*.part"):
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue  # another process is writing it
+                path.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _no_room(error: OSError) -> OutOfResourcesError:
+    return OutOfResourcesError(f"The disk refuses: {os.strerror(error.errno or 0)}.")

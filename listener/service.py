@@ -1,0 +1,186 @@
+"""The receiver as a service: start, ready, watchdog, stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from listener.acceptor import Acceptor
+from listener.arrivals import Arrivals
+from listener.errors import EchoError
+from listener.inbox import Inbox
+from listener.ledger import Ledger
+from listener.peers import Peers
+from listener.sender import echo
+from listener.settings import ListenerSettings
+from listener.storage import Storage
+
+__all__ = ["Listener", "echo", "notify", "serve"]
+
+_log = logging.getLogger("wristmir.listener")
+
+_HOUSEKEEPING_SECONDS = 3600.0
+_LONGEST_PROBE_SECONDS = 10.0
+
+
+class Listener:
+    """Receives into the inbox and the ledger, in threads of the calling process.
+
+    Parameters
+    ----------
+    settings
+        Where, whom and within which bounds.
+    ledger
+        Stays the caller's to close.
+    site_key
+        Key of the hashes that stand for patients; the same for every process of a site.
+
+    Raises
+    ------
+    ListenerError
+        If the inbox folder cannot be made.
+    """
+
+    def __init__(self, settings: ListenerSettings, ledger: Ledger, *, site_key: bytes) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._probe_title = "P" + secrets.token_hex(7).upper()
+        self._inbox = Inbox(
+            settings.inbox_dir,
+            watermark_bytes=settings.watermark_bytes,
+            most_bytes=settings.max_object_bytes,
+        )
+        self._arrivals = Arrivals(ledger, settings.titles)
+        self._storage = Storage(ledger, self._inbox, self._arrivals, site_key=site_key)
+        peers = Peers(settings, self._probe_title)
+        self._acceptor = Acceptor(settings, peers, self._storage)
+        self._stopping = threading.Event()
+        self._housekeeper: threading.Thread | None = None
+
+    def __enter__(self) -> Listener:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port that are listened on.
+
+        Raises
+        ------
+        AddressError
+            If the listener was not started.
+        """
+        return self._acceptor.address
+
+    def start(self) -> None:
+        """Clear up after the last run, then accept.
+
+        Raises
+        ------
+        AddressError
+            If the address cannot be bound.
+        """
+        self._acceptor.start()
+        try:
+            swept = self._inbox.sweep()
+            self._storage.reconcile(self._settings.titles)
+            self._arrivals.start()
+        except BaseException:
+            self._acceptor.stop()
+            raise
+        self._stopping.clear()
+        self._housekeeper = threading.Thread(
+            target=self._keep_house, name="housekeeper", daemon=True
+        )
+        self._housekeeper.start()
+        _log.info("listening on %s port %d; %d orphans swept", *self.address, swept)
+
+    def stop(self) -> None:
+        """Stop within three seconds; what was acknowledged is on disk, the rest is sent again."""
+        self._acceptor.stop()
+        self._arrivals.stop()
+        self._stopping.set()
+        if self._housekeeper is not None:
+            self._housekeeper.join()
+            self._housekeeper = None
+
+    def probe(self, timeout_seconds: float = 5.0) -> None:
+        """Ask itself, over the network, whether it lives.
+
+        Raises
+        ------
+        EchoError
+            If it does not answer in time.
+        """
+        host, port = self.address
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison
+        title = self._settings.titles[0].ae_title
+        echo(host, port, self._probe_title, title, timeout_seconds)
+
+    def _keep_house(self) -> None:
+        days = self._settings.retention_days
+        while days:
+            try:
+                expired = self._ledger.expire(timedelta(days=days))
+            except (OSError, SQLAlchemyError) as error:
+                _log.error("retention failed: %s", type(error).__name__)
+            else:
+                _log.info("instances expired: %d", expired)
+            if self._stopping.wait(_HOUSEKEEPING_SECONDS):
+                return
+
+
+def serve(listener: Listener, stop: threading.Event) -> None:
+    """Run until ``stop`` is set, telling systemd what it wants to know.
+
+    The watchdog is fed only after the listener has answered a real C-ECHO.
+    """
+    period = _watchdog_seconds()
+    probe_seconds = min(_LONGEST_PROBE_SECONDS, (period or 60.0) / 3)
+    with listener:
+        notify("READY=1", f"STATUS=listening on port {listener.address[1]}")
+        while not stop.wait(period / 3 if period else None):
+            try:
+                listener.probe(probe_seconds)
+            except EchoError as error:
+                _log.error("the watchdog is not fed: %s", error)
+            else:
+                notify("WATCHDOG=1")
+        notify("STOPPING=1")
+
+
+def notify(*lines: str) -> bool:
+    """Send state to systemd (sd_notify(3)); False where nobody wants to know."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return False
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        try:
+            channel.connect(address)
+            channel.sendall("\n".join(lines).encode())
+        except OSError as error:
+            _log.warning("systemd cannot be told: %s", type(error).__name__)
+            return False
+    return True
+
+
+def _watchdog_seconds() -> float | None:
+    """Return the watchdog's period where it is meant for this process (sd_watchdog_enabled(3))."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    try:
+        period = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+    except ValueError:
+        return None
+    return period if period > 0 else None

@@ -1,0 +1,360 @@
+"""C-STORE and C-ECHO to statuses: what is kept, what is refused and with which words."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from listener.arrivals import Arrivals
+from listener.errors import (
+    CannotUnderstandError,
+    ListenerError,
+    MismatchError,
+    OutOfResourcesError,
+    PeerConnectionError,
+    RefusalError,
+    SopClassNotSupportedError,
+)
+from listener.inbox import Inbox, Spool
+from listener.instance import (
+    FileMeta,
+    Header,
+    Instance,
+    data_set_digest,
+    file_name,
+    is_uid,
+    keyed_hash,
+    patient_keys,
+    read_file_meta,
+    read_header,
+    unused_reason,
+    write_file_meta,
+)
+from listener.ledger import InstanceState, Ledger, Outcome, Recorded
+from listener.settings import TitleSettings
+
+__all__ = ["Command", "Reply", "Storage", "Visit", "encode_reply", "read_command"]
+
+_log = logging.getLogger("wristmir.listener")
+
+_SUCCESS = 0x0000
+_PROCESSING_FAILURE = 0x0110
+
+
+@dataclass(frozen=True)
+class Command:
+    """A request's command set, as far as it is used (DICOM PS3.7 sections 9.3.1 and 9.3.5).
+
+    The UIDs are as the peer sent them, not yet checked.
+    """
+
+    field: int
+    message_id: int
+    has_data_set: bool
+    sop_class_uid: str
+    sop_instance_uid: str
+
+    C_STORE = 0x0001
+    C_ECHO = 0x0030
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A status, and a comment of at most 64 characters where it is a refusal."""
+
+    status: int
+    comment: str = ""
+
+
+def read_command(encoded: bytes) -> Command:
+    """Read a command set, which is always Implicit VR Little Endian (DICOM PS3.7 section 6.3.1).
+
+    Raises
+    ------
+    PeerConnectionError
+        If it is no command set, or lacks what a request must have.
+    """
+    values: dict[int, bytes] = {}
+    at = 0
+    while at < len(encoded):
+        if len(encoded) - at < 8:
+            msg = "A command set ends within an element."
+            raise PeerConnectionError(msg)
+        group, element, length = struct.unpack_from("<HHI", encoded, at)
+        at += 8
+        if group != 0 or length > len(encoded) - at:
+            msg = "A command set holds something else than its elements."
+            raise PeerConnectionError(msg)
+        values[element] = encoded[at : at + length]
+        at += length
+    return Command(
+        field=_number(values, 0x0100),
+        message_id=_number(values, 0x0110),
+        has_data_set=_number(values, 0x0800) != _NO_DATA_SET,
+        sop_class_uid=_text(values, 0x0002),
+        sop_instance_uid=_text(values, 0x1000),
+    )
+
+
+def encode_reply(command: Command, reply: Reply) -> bytes:
+    """Return the command set that answers a request; UIDs that are none are left out."""
+    elements = [(0x0100, struct.pack("<H", command.field | 0x8000))]
+    elements.append((0x0120, struct.pack("<H", command.message_id)))
+    elements.append((0x0800, struct.pack("<H", _NO_DATA_SET)))
+    elements.append((0x0900, struct.pack("<H", reply.status)))
+    if is_uid(command.sop_class_uid):
+        elements.insert(0, (0x0002, _even(command.sop_class_uid, b"\0")))
+    if reply.comment:
+        elements.append((0x0902, _even(reply.comment[:64], b" ")))
+    if is_uid(command.sop_instance_uid):
+        elements.append((0x1000, _even(command.sop_instance_uid, b"\0")))
+    body = b"".join(struct.pack("<HHI", 0, e, len(v)) + v for e, v in elements)
+    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
+
+
+class Storage:
+    """Keeps what comes: the inbox for bytes, the ledger for facts.
+
+    Parameters
+    ----------
+    site_key
+        Key of the hashes that stand for patients in the ledger and for UIDs in logs.
+    """
+
+    def __init__(
+        self, ledger: Ledger, inbox: Inbox, arrivals: Arrivals, *, site_key: bytes
+    ) -> None:
+        self.ledger = ledger
+        self.inbox = inbox
+        self.arrivals = arrivals
+        self._site_key = site_key
+
+    def visit(self, calling_ae: str, title: TitleSettings) -> Visit:
+        """Return what serves one association."""
+        return Visit(self, calling_ae, title)
+
+    def pseudonym(self, uid: str) -> str:
+        """Return what stands for a UID in logs."""
+        return keyed_hash(self._site_key, b"log", uid)[:12]
+
+    def instance(
+        self, header: Header, *, digest: str, size: int, syntax: str, path: Path | None
+    ) -> Instance:
+        """Return the ledger's record of an object with this header."""
+        patient_key, patient_id_key = patient_keys(self._site_key, header)
+        return Instance(
+            sop_instance_uid=header.sop_instance_uid,
+            sop_class_uid=header.sop_class_uid,
+            study_uid=header.study_uid,
+            series_uid=header.series_uid,
+            transfer_syntax=syntax,
+            digest=digest,
+            size=size,
+            path=path,
+            patient_key=patient_key,
+            patient_id_key=patient_id_key,
+        )
+
+    def reconcile(self, titles: tuple[TitleSettings, ...]) -> None:
+        """Bring inbox and ledger together after whatever ended the last run.
+
+        A file that the ledger does not know is taken in: it was on its way to being acknowledged.
+        A file whose row says that it is not kept is deleted. A row whose file is gone is marked.
+        """
+        known = self.ledger.files()
+        by_name = {t.ae_title: t for t in titles}
+        for path in list(self.inbox.files()):
+            state = known.pop(path, None)
+            if state in _NOT_KEPT:
+                path.unlink(missing_ok=True)
+            elif state is None or state is InstanceState.LOST:
+                self._adopt(path, by_name, titles[0])
+        for path, state in known.items():
+            if state not in _NOT_KEPT and state is not InstanceState.LOST:
+                self.ledger.mark_lost(path)
+                _log.error("a received file is missing from the inbox: %s", path.name)
+
+    def _adopt(self, path: Path, titles: dict[str, TitleSettings], fallback: TitleSettings) -> None:
+        try:
+            with path.open("rb") as stream:
+                meta = read_file_meta(stream)
+                start = stream.tell()
+                digest = data_set_digest(meta.transfer_syntax)
+                while piece := stream.read(1 << 20):
+                    digest.update(piece)
+                size = stream.tell() - start
+                stream.seek(start)
+                header = read_header(stream, meta.transfer_syntax)
+        except (CannotUnderstandError, OSError) as error:
+            _log.error("a file in the inbox cannot be read: %s (%s)", path.name, error)
+            return
+        instance = self.instance(
+            header,
+            digest=digest.hexdigest(),
+            size=size,
+            syntax=meta.transfer_syntax,
+            path=path,
+        )
+        title = titles.get(meta.called_ae, fallback)
+        recorded = self.ledger.record_instance(instance, calling_ae=meta.calling_ae, title=title)
+        if recorded.path != path:
+            path.unlink(missing_ok=True)
+        _log.warning("a file from before the last stop was taken in: %s", recorded.outcome.value)
+
+
+class Visit:
+    """One association's storing: what it sent, and which studies it touched."""
+
+    def __init__(self, storage: Storage, calling_ae: str, title: TitleSettings) -> None:
+        self._storage = storage
+        self._calling_ae = calling_ae
+        self._title = title
+        self._studies: set[str] = set()
+
+    def begin(self, command: Command, transfer_syntax: str) -> Spool:
+        """Return where the data set of a C-STORE goes; what is refused is drained."""
+        inbox = self._storage.inbox
+        if not is_uid(command.sop_instance_uid) or not is_uid(command.sop_class_uid):
+            return inbox.refuse(transfer_syntax, MismatchError("The command's UID is none."))
+        if unused_reason(command.sop_class_uid) is not None:
+            return inbox.skim(transfer_syntax)
+        meta = FileMeta(
+            sop_class_uid=command.sop_class_uid,
+            sop_instance_uid=command.sop_instance_uid,
+            transfer_syntax=transfer_syntax,
+            calling_ae=self._calling_ae,
+            called_ae=self._title.ae_title,
+        )
+        try:
+            return inbox.receive(transfer_syntax, write_file_meta(meta))
+        except OSError:
+            return inbox.refuse(transfer_syntax, OutOfResourcesError("The inbox is gone."))
+
+    def store(self, command: Command, negotiated_class: str, spool: Spool) -> Reply:
+        """Keep a complete object and say how that went; only durable objects are a success.
+
+        Parameters
+        ----------
+        negotiated_class
+            The abstract syntax of the presentation context that it came on.
+        """
+        try:
+            if command.sop_class_uid != negotiated_class:
+                msg = "It is not the one negotiated for this presentation context."
+                raise SopClassNotSupportedError(msg)
+            if spool.error is not None:
+                raise spool.error
+            recorded = self._record(command, spool)
+        except RefusalError as error:
+            return self._refused(command, error, error.status)
+        except (OSError, SQLAlchemyError) as error:
+            return self._refused(command, error, OutOfResourcesError.status)
+        except Exception as error:  # noqa: BLE001 - the one place where a C-STORE ends
+            return self._refused(command, error, _PROCESSING_FAILURE)
+        finally:
+            spool.discard()
+        _log.log(
+            logging.WARNING if recorded.outcome is Outcome.QUARANTINED else logging.INFO,
+            "instance %s: %s, %d bytes, %s to %s",
+            self._storage.pseudonym(command.sop_instance_uid),
+            recorded.outcome.value,
+            spool.size,
+            self._calling_ae,
+            self._title.ae_title,
+        )
+        return Reply(_SUCCESS)
+
+    def end(self) -> None:
+        """Let what this association asked for become due."""
+        try:
+            self._storage.arrivals.association_ended(self._studies, self._title)
+        except SQLAlchemyError as error:
+            # the arrival's cap, or the next start, makes it due all the same
+            _log.error("the ledger cannot be written: %s", type(error).__name__)
+
+    def _record(self, command: Command, spool: Spool) -> Recorded:
+        reason = unused_reason(command.sop_class_uid)
+        if reason is not None:
+            return self._record_unused(command, spool, reason)
+        with spool.stream() as stream:
+            header = read_header(stream, spool.transfer_syntax)
+        header.agrees_with(command.sop_class_uid, command.sop_instance_uid)
+        name = file_name(header.sop_instance_uid, spool.digest)
+        path = self._storage.inbox.place(spool, name)
+        try:
+            recorded = self._storage.ledger.record_instance(
+                self._instance(header, spool, path),
+                calling_ae=self._calling_ae,
+                title=self._title,
+            )
+        except SQLAlchemyError:
+            path.unlink(missing_ok=True)
+            raise
+        if recorded.path != path:
+            path.unlink(missing_ok=True)
+        self._studies.add(header.study_uid)
+        return recorded
+
+    def _record_unused(self, command: Command, spool: Spool, reason: str) -> Recorded:
+        try:
+            with spool.stream() as stream:
+                header = read_header(stream, spool.transfer_syntax)
+        except CannotUnderstandError:  # it is not kept, so nothing depends on it
+            header = Header(command.sop_class_uid, command.sop_instance_uid, "", "", b"", b"")
+        header.agrees_with(command.sop_class_uid, command.sop_instance_uid)
+        recorded = self._storage.ledger.record_filtered(
+            self._instance(header, spool, None),
+            reason,
+            calling_ae=self._calling_ae,
+            title=self._title,
+        )
+        if header.study_uid:
+            self._studies.add(header.study_uid)
+        return recorded
+
+    def _instance(self, header: Header, spool: Spool, path: Path | None) -> Instance:
+        return self._storage.instance(
+            header,
+            digest=spool.digest,
+            size=spool.size,
+            syntax=spool.transfer_syntax,
+            path=path,
+        )
+
+    def _refused(self, command: Command, error: Exception, status: int) -> Reply:
+        words = str(error) if isinstance(error, ListenerError) else type(error).__name__
+        _log.warning(
+            "instance %s refused with 0x%04X, %s to %s: %s",
+            self._storage.pseudonym(command.sop_instance_uid),
+            status,
+            self._calling_ae,
+            self._title.ae_title,
+            words,
+        )
+        comment = (type(error).__doc__ or "") if isinstance(error, RefusalError) else ""
+        return Reply(status, comment.strip().splitlines()[0] if comment else "It failed.")
+
+
+_NO_DATA_SET = 0x0101
+_NOT_KEPT = frozenset({InstanceState.EXPIRED, InstanceState.FILTERED})
+
+
+def _number(values: dict[int, bytes], element: int) -> int:
+    value = values.get(element, b"")
+    if len(value) != 2:
+        msg = f"A command set lacks (0000,{element:04X})."
+        raise PeerConnectionError(msg)
+    return int.from_bytes(value, "little")
+
+
+def _text(values: dict[int, bytes], element: int) -> str:
+    return values.get(element, b"").rstrip(b" \0").decode("ascii", "replace")
+
+
+def _even(value: str, padding: bytes) -> bytes:
+    encoded = value.encode("ascii")
+    return encoded + padding * (len(encoded) % 2)
