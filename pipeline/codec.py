@@ -75,7 +75,7 @@ def decode_frame(syntax: str, data: bytes, layout: PixelLayout) -> NDArray[np.in
     elif syntax == uid.RLELossless:
         array = _run_length(data, layout)
     elif syntax in _CODESTREAMS:
-        array = _codestream(syntax, data, layout)
+        return _within_range(_codestream(syntax, data, layout), layout)
     else:
         raise DecodeError(DecodeReason.UNSUPPORTED)
     return _stored_values(array, layout)
@@ -216,6 +216,21 @@ _JPEG_LS = (uid.JPEGLSLossless, uid.JPEGLSNearLossless)
 
 SUPPORTED = NATIVE | {uid.RLELossless} | frozenset(_CODESTREAMS)
 """Every transfer syntax that `decode_frame` reads."""
+
+
+def _within_range(array: NDArray[np.integer[Any]], layout: PixelLayout) -> NDArray[np.integer[Any]]:
+    """Clip what a lossy codec lets overshoot BitsStored, which a mask would wrap around."""
+    if layout.signed and array.dtype.kind == "u":
+        return _stored_values(array, layout)
+    top = 2 ** (layout.bits_stored - layout.signed) - 1
+    bottom = -top - 1 if layout.signed else 0
+    if array.min() >= bottom and array.max() <= top:
+        kind = "i" if layout.signed else "u"
+        return array.astype(f"<{kind}{array.dtype.itemsize}", copy=False)
+    if array.dtype.kind == "i" and not layout.signed:
+        return _stored_values(array, layout)
+    clipped: NDArray[np.integer[Any]] = np.clip(array, bottom, top)
+    return clipped
 
 
 def _stored_values(

@@ -132,7 +132,7 @@ def _source(path: Path, limits: FileLimits) -> Iterator[_Source]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         raise DecodeError(DecodeReason.UNREADABLE) from None
-    with os.fdopen(descriptor, "rb"):
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise DecodeError(DecodeReason.UNREADABLE)
@@ -147,6 +147,8 @@ def _source(path: Path, limits: FileLimits) -> Iterator[_Source]:
             if syntax == uid.DeflatedExplicitVRLittleEndian:
                 stream = _inflated(stream, limits.max_inflated_bytes)
             yield _Source(stream, syntax)
+    finally:
+        os.close(descriptor)
 
 
 def _transfer_syntax(stream: BinaryIO) -> str:

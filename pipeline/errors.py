@@ -12,6 +12,7 @@ __all__ = [
     "IndexUnavailableError",
     "PictureWithheldError",
     "PipelineError",
+    "ReportError",
     "RequestError",
     "ResultError",
 ]
@@ -82,6 +83,10 @@ class DecodeError(PipelineError):
     def __init__(self, reason: DecodeReason) -> None:
         super().__init__(f"{reason.value}: {reason.words}.")
         self.reason = reason
+
+
+class ReportError(PipelineError):
+    """The object is no report that can be read."""
 
 
 class IndexUnavailableError(PipelineError):

@@ -11,6 +11,8 @@ from typing import Any
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from pipeline.errors import ReportError
+
 __all__ = ["MAX_CHARACTERS", "ReportText", "combined_report", "is_report", "report_text"]
 
 MAX_CHARACTERS = 50_000
@@ -54,10 +56,13 @@ def report_text(header: Dataset) -> ReportText:
 
     Raises
     ------
-    KeyError
-        If `header` is no structured report that `is_report` knows.
+    ReportError
+        If `header` is no Basic Text, Enhanced, Comprehensive or Comprehensive 3D SR.
     """
-    kind = _KINDS[str(header.get("SOPClassUID"))]
+    kind = _KINDS.get(str(header.get("SOPClassUID")))
+    if kind is None:
+        detail = "Its SOP class is no structured report with text."
+        raise ReportError(detail)
     lines = list(_lines(header.get("ContentSequence") or (), 0))
     text = re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()[:MAX_CHARACTERS]
     complete = header.get("CompletionFlag") == "COMPLETE"

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from pydicom import config
 
 from pipeline.dicom_file import FileLimits, read_header, read_pixels
@@ -83,10 +84,11 @@ def _allow_processor_time(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
 
 
-_Action = Callable[[Path, FileLimits], tuple[dict[str, Any], bytes]]
+_Body = bytes | memoryview
+_Action = Callable[[Path, FileLimits], tuple[dict[str, Any], _Body]]
 
 
-def _answer(action: _Action, path: Path, limits: FileLimits) -> tuple[dict[str, Any], bytes]:
+def _answer(action: _Action, path: Path, limits: FileLimits) -> tuple[dict[str, Any], _Body]:
     try:
         return action(path, limits)
     except DecodeError as error:
@@ -99,20 +101,20 @@ def _answer(action: _Action, path: Path, limits: FileLimits) -> tuple[dict[str, 
         return {"reason": DecodeReason.MALFORMED.value, "retired": True}, b""
 
 
-def _header(path: Path, limits: FileLimits) -> tuple[dict[str, Any], bytes]:
+def _header(path: Path, limits: FileLimits) -> tuple[dict[str, Any], _Body]:
     return {}, read_header(path, limits)
 
 
-def _pixels(path: Path, limits: FileLimits) -> tuple[dict[str, Any], bytes]:
+def _pixels(path: Path, limits: FileLimits) -> tuple[dict[str, Any], _Body]:
     array, photometric = read_pixels(path, limits)
     described = {"dtype": array.dtype.str, "shape": array.shape, "photometric": photometric}
-    return described, array.tobytes()
+    return described, np.ascontiguousarray(array).data.cast("B")
 
 
 _ACTIONS: dict[str, _Action] = {"header": _header, "pixels": _pixels}
 
 
-def _send(replies: BinaryIO, reply: dict[str, Any], body: bytes) -> None:
+def _send(replies: BinaryIO, reply: dict[str, Any], body: _Body) -> None:
     head = json.dumps({**reply, "bytes": len(body)}).encode()
     replies.write(len(head).to_bytes(4, "big") + head)
     replies.write(body)

@@ -140,7 +140,7 @@ class _Vetting:
             return None
         many = isinstance(value, MultiValue | list | tuple)
         fit = [_fit(tag, vr, one) for one in (cast(Iterable[Any], value) if many else [value])]
-        if any(one is None for one in fit):
+        if any(one is None for one in fit) or (len(fit) > 1 and tag in _EXACT):
             return None
         return fit if len(fit) > 1 else (fit[0] if fit else "")
 
