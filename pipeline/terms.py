@@ -13,15 +13,16 @@ __all__ = [
     "ALGORITHM_NAME",
     "ALGORITHM_VERSION",
     "ANOTHER_PATIENT",
+    "ANSWERED_AT",
     "AP_VIEW",
     "ENGLISH",
     "FALLBACK",
     "INTENDED_USE",
     "LIBRARY",
-    "LOCATED_BONE",
+    "LOCATED_BONES",
     "MATCH",
     "MATCHES",
-    "NOTHING_SIMILAR",
+    "OUTCOME",
     "PATIENT",
     "PA_VIEW",
     "PRIOR_IMAGE",
@@ -53,7 +54,7 @@ INTENDED_USE: Final = _own("WM002", "Intended use")
 WARNING: Final = _own("WM003", "Warning")
 QUERY: Final = _own("WM010", "Query")
 QUERY_IMAGE: Final = _own("WM011", "Query image")
-LOCATED_BONE: Final = _own("WM012", "Bones located in the query image")
+LOCATED_BONES: Final = _own("WM012", "Bones located in the query image")
 SIMILAR_CASES: Final = MappingProxyType(
     {
         None: _own("WM020", "Wrist as a whole: similar prior cases"),
@@ -63,13 +64,14 @@ SIMILAR_CASES: Final = MappingProxyType(
     }
 )
 FALLBACK: Final = _own("WM030", "How the search was relaxed")
-NOTHING_SIMILAR: Final = _own("WM031", "No sufficiently similar case")
+OUTCOME: Final = _own("WM031", "Outcome")
 MATCHES: Final = _own("WM032", "Findings of other patients")
 MATCH: Final = _own("WM033", "Matched prior case")
 PRIOR_IMAGE: Final = _own("WM034", "Image of the prior case")
 PROVENANCE: Final = _own("WM040", "How this was made")
 SCORE_MEANING: Final = _own("WM041", "Meaning of the similarity index")
 LIBRARY: Final = _own("WM042", "Library searched")
+ANSWERED_AT: Final = _own("WM043", "Answered at")
 
 # PS3.16: TID 1006 and 1007 (subject context), TID 1204 (language), TID 4019 (algorithm)
 SUBJECT_CLASS: Final = Code("121024", "DCM", "Subject Class")

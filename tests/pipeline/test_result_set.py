@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+from pydicom.sequence import Sequence
+from result_parts import (
+    NOW,
+    UIDS,
+    answer,
+    as_bytes,
+    exam,
+    header,
+    pictures,
+    planted,
+    stored_pixels,
+)
+
+from pipeline.deidentify import library_copy
+from pipeline.errors import IdentityError, ResultError
+from pipeline.identity import adopt_identity
+from pipeline.match_report import BundleWords
+from pipeline.reference import PriorReference
+from pipeline.request import Answer
+from pipeline.result_set import assert_identity, assert_sendable, build, referenced_instances
+
+BUNDLE = BundleWords("wristmir-demonstration-1", "Finds similar prior wrist radiographs.", True)
+PLANTED = "Q7SECRETQ7"
+
+
+def copies_of(given: Answer, plant: bool = False) -> dict[str, Dataset]:
+    copies = {}
+    for number, prior in enumerate(given.priors, 1):
+        source = planted(header(number), PLANTED) if plant else header(number)
+        copies[prior.sop_instance_uid] = library_copy(source, stored_pixels(), prior, UIDS)
+    return copies
+
+
+def results_of(
+    given: Answer, copies: dict[str, Dataset], query: Dataset | None = None
+) -> tuple[Dataset, ...]:
+    shown = dict(pictures(given.query, *given.priors))
+    references = {
+        prior.sop_instance_uid: PriorReference.to_copy(prior, copies[prior.sop_instance_uid])
+        for prior in given.priors
+        if prior.sop_instance_uid in copies
+    }
+    return build(
+        given,
+        header(0) if query is None else query,
+        shown.pop(given.query.sop_instance_uid),
+        references,
+        shown,
+        bundle=BUNDLE,
+        uids=UIDS,
+        result_id="result-1",
+        created_at=NOW,
+        board_width=1024,
+    )
+
+
+def test_a_result_set_is_the_report_and_then_the_board() -> None:
+    report, board = results_of(answer(), copies_of(answer()))
+
+    assert (report.Modality, board.Modality) == ("SR", "OT")
+    assert report.StudyInstanceUID == board.StudyInstanceUID == "1.2.3.0"
+    assert report.SeriesInstanceUID != board.SeriesInstanceUID
+
+
+def test_everything_referenced_is_the_query_or_a_copy_that_was_made() -> None:
+    copies = copies_of(answer())
+    there = {str(copy.SOPInstanceUID) for copy in copies.values()} | {"1.2.3.0.1.1"}
+
+    referenced = frozenset[str]().union(
+        *(referenced_instances(result) for result in results_of(answer(), copies))
+    )
+
+    assert referenced == there
+
+
+def test_no_identifier_of_a_prior_s_patient_stands_in_any_byte_sent() -> None:
+    copies = copies_of(answer(), plant=True)
+    sent = [*copies.values(), *results_of(answer(), copies)]
+
+    for content in map(as_bytes, sent):
+        assert PLANTED.encode() not in content
+        for number in (1, 2, 3):
+            for secret in (f"PID-{number:04d}", f"ACC{number:04d}", f"1.2.3.{number}", "19991231"):
+                assert secret.encode() not in content
+            assert f"key-{number}".encode() not in content
+
+
+def test_a_prior_whose_copy_was_withheld_has_no_picture_and_no_reference() -> None:
+    complete = results_of(answer(), copies_of(answer()))
+    copies = copies_of(answer())
+    copies.pop(exam(1).sop_instance_uid)
+
+    report, board = results_of(answer(), copies)
+
+    assert len(referenced_instances(report)) == 3
+    assert not np.array_equal(board.pixel_array, complete[1].pixel_array)
+
+
+def test_the_query_of_another_answer_is_refused() -> None:
+    with pytest.raises(ResultError, match="not that of the answer's query"):
+        results_of(answer(), copies_of(answer()), query=header(5))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("PatientID", "PID-0001"),
+        ("IssuerOfPatientID", "OTHER HOSPITAL"),
+        ("PatientName", "Invented^Other"),
+        ("PatientBirthDate", "20140102"),
+        ("StudyInstanceUID", "1.2.3.1"),
+    ],
+)
+def test_a_result_of_another_patient_or_study_is_never_sent(keyword: str, value: str) -> None:
+    for result in results_of(answer(), copies_of(answer())):
+        setattr(result, keyword, value)
+        with pytest.raises(IdentityError, match=keyword) as refusal:
+            assert_sendable(result, header(0), set(referenced_instances(result)))
+        assert value not in str(refusal.value)
+
+
+def test_a_result_that_refers_to_what_nobody_has_is_never_sent() -> None:
+    report, _ = results_of(answer(), copies_of(answer()))
+
+    with pytest.raises(ResultError, match="does not have"):
+        assert_sendable(report, header(0), {"1.2.3.0.1.1"})
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name"),
+    [
+        ("ISO_IR 100", "Ångström^Zoë"),
+        ("ISO_IR 192", "Иванова^Анна"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        (None, "Invented^Zoe"),
+    ],
+)
+def test_the_identity_survives_the_way_through_a_file(
+    character_set: str | list[str] | None, name: str, tmp_path: Path
+) -> None:
+    query = header(0, SpecificCharacterSet=character_set, PatientName=name)
+    path = tmp_path / "query.dcm"
+    path.write_bytes(as_bytes(query))
+    received = dcmread(path)
+
+    for result in results_of(answer(), copies_of(answer()), query=received):
+        path.write_bytes(as_bytes(result))
+        read = dcmread(path)
+        assert_identity(read, received)
+        assert str(read.PatientName) == str(received.PatientName)
+
+
+def test_an_issuer_qualifier_belongs_to_the_identity() -> None:
+    qualifier = Dataset()
+    qualifier.UniversalEntityID = "1.2.3"
+    qualifier.UniversalEntityIDType = "ISO"
+    query = header(0, IssuerOfPatientIDQualifiersSequence=Sequence([qualifier]))
+    report, _ = results_of(answer(), copies_of(answer()), query=query)
+
+    assert_identity(report, query)
+    with pytest.raises(IdentityError, match="IssuerOfPatientIDQualifiersSequence"):
+        assert_identity(report, header(0))
+
+
+@given(st.sampled_from(["PatientID", "PatientBirthDate", "PatientName"]), st.text(max_size=20))
+def test_a_malformed_identity_is_taken_over_without_a_word(keyword: str, text: str) -> None:
+    query = header(0)
+    query[keyword]._value = text
+    result = Dataset()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adopt_identity(result, query)
+        assert_identity(result, query)
+
+
+def test_a_query_without_study_is_refused() -> None:
+    query = header(0, StudyInstanceUID="")
+    result = Dataset()
+    adopt_identity(result, query)
+
+    with pytest.raises(IdentityError, match="StudyInstanceUID is missing"):
+        assert_identity(result, query)
