@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -70,11 +71,11 @@ def language_of(text: str) -> str:
 
     A vote of frequent words; a report too short to vote is taken for English.
     """
-    letters = [c for c in text if c.isalpha()]
+    letters = "" if text.isascii() else [c for c in text if c.isalpha()]
     if letters and sum(c > "\u024f" for c in letters) > len(letters) / 2:
         return "und"
-    words = re.findall(r"[^\W\d_]+", text.lower())
-    votes = {code: sum(word in common for word in words) for code, common in _COMMON.items()}
+    words = Counter(re.findall(r"[^\W\d_]+", text.lower()))
+    votes = {code: sum(words[word] for word in common) for code, common in _COMMON.items()}
     best = max(votes, key=lambda code: (votes[code], code == "en"))
     return best if votes[best] >= 2 and votes[best] > votes["en"] else "en"
 
@@ -137,8 +138,10 @@ def _parts(flat: str) -> Iterator[tuple[int, int, Section, frozenset[Laterality]
     section = Section.TITLE if sectioned else Section.FINDINGS
     side: frozenset[Laterality] = frozenset()
     start = 0
+    titled = [m.lastgroup for m in headings]
+    told = any(name in titled for name in ("findings", "impression", "sided"))
     for match in headings:
-        yield start, match.start(), section, side
+        yield from _ended(flat, start, match.start(), section, side, told=told)
         start = match.end()
         if match["sided"]:
             side = sides_in(match["sided"] + " wrist")
@@ -148,7 +151,35 @@ def _parts(flat: str) -> Iterator[tuple[int, int, Section, frozenset[Laterality]
                 section = Section.FINDINGS
         else:
             section, side = Section(match.lastgroup or ""), frozenset()
-    yield start, len(flat), section, side
+    yield from _ended(flat, start, len(flat), section, side, told=told)
+
+
+_TOPIC = re.compile(
+    r"^[ ]*(?:[-*•]\s*)?(?:(?:distal\s+)?(?:radius|ulna)|ulnar?\s+styloid|(?:carpal\s+)?bones?"
+    r"|osseous\s+structures|fractures?|alignment|soft\s+tissues?|joints?|physes|growth\s+plates?"
+    r"|hardware)\s*:",
+    re.MULTILINE,
+)
+_GAP = re.compile(r"\n[ ]*\n")
+
+
+def _ended(
+    flat: str, start: int, end: int, section: Section, side: frozenset[Laterality], *, told: bool
+) -> Iterator[tuple[int, int, Section, frozenset[Laterality]]]:
+    """Yield a part, an indication cut where a report without headings goes on to its findings.
+
+    It ends at an empty line, at a bone's own line, and, where no heading of findings follows at
+    all (``told`` is False), with its first line.
+    """
+    if section in (Section.INDICATION, Section.COMPARISON, Section.TITLE):
+        ends = [m.start() for p in (_GAP, _TOPIC) if (m := p.search(flat, start, end))]
+        first = flat.find("\n", len(flat[:end]) - len(flat[start:end].lstrip()), end)
+        if not told and first >= 0:
+            ends.append(first)
+        cut = min((e for e in ends if flat[start:e].strip()), default=end)
+        yield start, cut, section, side
+        start, section = cut, Section.FINDINGS
+    yield start, end, section, side
 
 
 def _is_heading(flat: str, match: re.Match[str]) -> bool:
@@ -206,7 +237,7 @@ _PREAMBLE = re.compile(
     r"|rule\s+out|r/o|complain\w*|trampoline|sports?)\b|\?"
 )
 _SEEN = re.compile(
-    r"\b(?:there\s+(?:is|are)|seen|shows?|demonstrat\w+|noted|identified|visible|evident|reveals?)\b"
+    r"\b(?:no\s+(?:acute\s+)?(?:bony|osseous|fracture)|normal|intact|unremarkable|there\s+(?:is|are)|seen|shows?|demonstrat\w+|noted|identified|visible|evident|reveals?)\b"
 )
 _TITLED = re.compile(
     r"\b(?:x-?rays?|xr|radiographs?|wrists?|cr|dx|views?|study|plain\s+films?|ap|pa|lat(?:eral)?)\b"

@@ -459,14 +459,14 @@ def _adjective(words: str, window: tuple[int, int], head: _Head) -> FractureType
 
 
 def _healing(part: str, head_end: int) -> Healing | None:
-    healed = lexicon.HEALINGS[Healing.HEALED].search(part)
     healing = [
         match
         for match in lexicon.HEALINGS[Healing.HEALING].finditer(part)
         if not _denied(part, match.start()) or match.group().startswith("not")
     ]
-    if healed and not _denied(part, healed.start()):
-        return Healing.HEALED
+    for match in lexicon.HEALINGS[Healing.HEALED].finditer(part):
+        if not lexicon.NOT_YET.search(part, 0, match.start()) and not _denied(part, match.start()):
+            return Healing.HEALED
     if healing:
         return Healing.HEALING
     if head_end and lexicon.ACUTE.search(part, 0, head_end):
