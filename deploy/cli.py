@@ -17,8 +17,8 @@ from deploy import jobs as jobs_
 from deploy import service
 from deploy.demo import run_demo
 from deploy.errors import DeployError, InputError
+from deploy.folder import index_folder
 from deploy.inspection import inspect_files
-from deploy.intake import index_folder
 from deploy.mining import mine_files
 from deploy.query import query as query_
 from deploy.settings import SHIPPED_BUNDLE, Settings, load

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-from listener.service import echo
 from pydicom import dcmread
 from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
 from rich.console import Console
@@ -29,6 +28,7 @@ from deploy.small_pacs import SmallPacs
 from listener.errors import EchoError
 from listener.ledger import INDEX, JobState, Ledger
 from listener.sender import send
+from listener.service import echo
 from listener.settings import DestinationSettings
 from pipeline.match_report import readable
 from pipeline.worker import ANSWER, DELIVER, MINE
@@ -133,7 +133,7 @@ def _phantom_studies(folder: Path) -> Iterator[list[Path]]:
     folder.mkdir(parents=True)
     for seed in range(1, PHANTOM_STUDIES + 1):
         files = []
-        for number, dataset in enumerate(dicom_study(phantom(seed))):
+        for number, dataset in enumerate(dicom_study([phantom(seed)])):
             file = folder / f"{seed:03d}-{number}.dcm"
             dataset.save_as(file, enforce_file_format=True)
             files.append(file)
@@ -207,7 +207,7 @@ def _wait_for_echo(process: subprocess.Popen[bytes], port: int, log: Path) -> No
         if process.poll() is not None:
             break
         try:
-            echo("127.0.0.1", port, calling_ae="SMALLPACS", called_ae="WRISTMIR")
+            echo("127.0.0.1", port, "SMALLPACS", "WRISTMIR")
         except EchoError:
             time.sleep(0.1)
         else:

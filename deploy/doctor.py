@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from listener.service import echo
 from rich.table import Table
 
 from deploy.errors import ConfigurationError, DeployError
@@ -18,6 +17,7 @@ from deploy.service import open_index
 from deploy.settings import Settings, load
 from listener.errors import ListenerError
 from listener.ledger import JobState, Ledger
+from listener.service import echo
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
 
@@ -143,8 +143,8 @@ def _destinations(settings: Settings) -> Look:
             echo(
                 destination.host,
                 destination.port,
-                calling_ae=listener.calling_ae_title,
-                called_ae=destination.ae_title,
+                listener.calling_ae_title,
+                destination.ae_title,
             )
         except ListenerError as error:
             yield "error", f"{destination.name}: {error}"

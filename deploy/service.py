@@ -10,12 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from listener.service import Listener, notify
 from pipeline.record import Records
 from qdrant_client import QdrantClient
 
+from deploy.errors import ServiceUnavailableError
 from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
+from listener.service import Listener, notify
+from listener.service import serve as serve_listener
 from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
 from pipeline.crosswalk import Crosswalk
@@ -36,13 +38,14 @@ from pipeline.worker import Delivery, Worker, uploads_dir
 __all__ = ["open_index", "open_worker", "serve"]
 
 _LOG = logging.getLogger("wristmir.service")
-_TICK_SECONDS = 1.0
+_WATCHDOG_SECONDS = 10.0
 
 
 def serve(settings: Settings, *, receive: bool, work: bool) -> None:
     """Run until SIGTERM or SIGINT; a job in hand is finished, an association is ended.
 
-    Tells systemd when it is ready, and feeds its watchdog while every part is alive.
+    Tells systemd when it is ready; a receiver feeds the watchdog only after it has answered its
+    own C-ECHO.
 
     Parameters
     ----------
@@ -58,28 +61,20 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
         signal.signal(number, lambda *_: stop.set())
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(settings.ledger_url))
-        threads = []
         if work:
             worker = stack.enter_context(open_worker(settings, ledger, key))
-            threads.append(threading.Thread(target=worker.run, args=(stop,), name="worker"))
-        if receive:
-            listener = Listener(settings.listener, ledger, site_key=key)
-            stack.enter_context(listener)
-            _LOG.info("listening on %s port %d", *listener.address)
-        for thread in threads:
+            thread = _WorkerThread(worker, stop)
+            stack.callback(thread.ended)
             thread.start()
-        notify("READY=1")
-        _LOG.info("ready")
-        while not stop.wait(_TICK_SECONDS) and all(thread.is_alive() for thread in threads):
-            notify("WATCHDOG=1")
-        died = not stop.is_set()
-        stop.set()
-        notify("STOPPING=1")
-        for thread in threads:
-            thread.join()
-        if died:
-            message = "the worker ended by itself; the log says why"
-            raise SystemExit(message)
+        if receive:
+            serve_listener(Listener(settings.listener, ledger, site_key=key), stop)
+        else:
+            _LOG.info("working")
+            notify("READY=1", "STATUS=working")
+            while not stop.wait(_WATCHDOG_SECONDS):
+                notify("WATCHDOG=1")
+            notify("STOPPING=1")
+    _LOG.info("stopped")
 
 
 @contextmanager
@@ -146,6 +141,34 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
         return EdgeIndex(settings.state_dir / "index", bundle.id, size)
     key = None if wanted.api_key is None else wanted.api_key.get_secret_value()
     return ServerIndex(QdrantClient(url=wanted.url, api_key=key), bundle.id, wanted.alias, size)
+
+
+class _WorkerThread(threading.Thread):
+    """Runs the worker; if it ends by itself, everything ends, so that systemd starts it anew."""
+
+    def __init__(self, worker: Worker, stop: threading.Event) -> None:
+        super().__init__(name="worker")
+        self._worker = worker
+        self._told_to_stop = stop
+        self._finished = False
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        try:
+            self._worker.run(self._told_to_stop)
+            self._finished = True
+        finally:
+            self._told_to_stop.set()
+
+    def ended(self) -> None:
+        """Wait for the job in hand; refuse to call an accident a clean stop."""
+        self._told_to_stop.set()
+        if self.ident is None:
+            return
+        self.join()
+        if not self._finished:
+            message = "the worker ended by itself; the log says why"
+            raise ServiceUnavailableError(message)
 
 
 def _limits(settings: Settings) -> DecoderLimits:

@@ -41,7 +41,7 @@ class Settings(BaseModel):
     )
     listener: ListenerSettings = Field(description="the DICOM receiver and sender")
     pipeline: PipelineSettings = Field(
-        default_factory=PipelineSettings, description="from study to result set"
+        default=PipelineSettings(), description="from study to result set"
     )
 
     @property

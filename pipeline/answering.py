@@ -21,12 +21,12 @@ from pipeline.examination import Examiner
 from pipeline.identity import assert_identity
 from pipeline.index import ExamIndex
 from pipeline.indexing import StoredImage
-from pipeline.match_board import board_dataset, match_board
-from pipeline.match_report import BundleWords, match_report
+from pipeline.match_report import BundleWords
 from pipeline.outbox import Outbox
 from pipeline.radiograph import radiograph
 from pipeline.reference import PriorReference
 from pipeline.request import Answer, Request
+from pipeline.result_set import build
 from pipeline.retrieval import Retriever
 from pipeline.uid import KeyedUids
 
@@ -195,28 +195,19 @@ class Answerer:
         header = self.decoder.header(stored.path)
         query = radiograph(self.decoder, stored.path, header)
         priors = self._priors(answer, originals)
-        report = match_report(
+        results = build(
             answer,
             header,
+            query.pixels,
             priors.references,
+            priors.pictures,
             bundle=self.words,
             uids=self.uids,
             result_id=name,
             created_at=asked_at,
             predecessor=self.outbox.predecessor(answer.query.sop_instance_uid, name),
         )
-        board = board_dataset(
-            match_board(answer, query.pixels, priors.pictures, bundle=self.words),
-            header,
-            uids=self.uids,
-            result_id=name,
-            created_at=asked_at,
-        )
-        for result in (report, board):
-            assert_identity(result, header)
-        self.outbox.put(
-            name, answer.query.sop_instance_uid, priors.copies, [report, board], asked_at
-        )
+        self.outbox.put(name, answer.query.sop_instance_uid, priors.copies, results, asked_at)
 
     def _priors(self, answer: Answer, originals: Originals) -> _Priors:
         """Collect what may be shown of each prior; one whose file is gone is listed without."""

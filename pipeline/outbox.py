@@ -12,6 +12,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from pydicom import Dataset
 
+from pipeline.database import open_database
+
 __all__ = ["Outbox", "PriorResult"]
 
 _METADATA = sa.MetaData()
@@ -53,8 +55,7 @@ class Outbox:
     def __init__(self, folder: Path, url: str) -> None:
         self._folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._engine = sa.create_engine(url)
-        _METADATA.create_all(self._engine)
+        self._engine = open_database(url, _METADATA)
 
     def put(
         self,
@@ -166,4 +167,3 @@ def _sync(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-

@@ -87,10 +87,10 @@ class PipelineSettings(_Frozen):
     lease_seconds: float = Field(
         120.0, gt=1, description="a job whose worker is silent this long is given to another"
     )
-    index: IndexSettings = Field(default_factory=IndexSettings, description="the vector index")
+    index: IndexSettings = Field(default=IndexSettings(), description="the vector index")
     retrieval: RetrievalSettings = Field(
-        default_factory=RetrievalSettings, description="defaults of a request"
+        default=RetrievalSettings(), description="defaults of a request"
     )
     decoding: DecodingSettings = Field(
-        default_factory=DecodingSettings, description="limits for received objects"
+        default=DecodingSettings(), description="limits for received objects"
     )
