@@ -119,10 +119,13 @@ class Crosswalk:
 
     def missing(self, copy_uids: Iterable[str], destination: str) -> tuple[str, ...]:
         """Return those of the copies that the destination has not acknowledged, in their order."""
+        wanted = tuple(dict.fromkeys(copy_uids))
+        query = sa.select(_DELIVERY.c.copy_uid).where(
+            _DELIVERY.c.destination == destination, _DELIVERY.c.copy_uid.in_(wanted)
+        )
         with self._engine.connect() as connection:
-            query = sa.select(_DELIVERY.c.copy_uid).where(_DELIVERY.c.destination == destination)
             there = set(connection.execute(query).scalars())
-        return tuple(uid for uid in dict.fromkeys(copy_uids) if uid not in there)
+        return tuple(uid for uid in wanted if uid not in there)
 
     def forget_study(self, source_study_uid: str) -> tuple[str, ...]:
         """Forget every copy of a study (it was rejected); return the copies' UIDs."""

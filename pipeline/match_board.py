@@ -347,7 +347,7 @@ def _draw_row_title(canvas: Canvas, top: float, row: _Row) -> None:
     canvas.bar((_MARGIN, top + 3, UNITS - _MARGIN, top + 3), _LINE)
     canvas.bar((_MARGIN, top + 12, _MARGIN + 4, top + 26), _colour(region))
     canvas.text((_MARGIN + 12, top + 24), title, 16, _BRIGHT)
-    notes = list(row.part.fallbacks)
+    notes = [words.rstrip(".") for words in row.part.fallbacks]
     if row.part.nothing_similar and row.matches:
         notes.insert(0, "no sufficiently similar case: the nearest are shown all the same")
     if len(row.part.matches) > len(row.matches):

@@ -238,8 +238,8 @@ def _query(query: Exam) -> Dataset:
     return _container(
         terms.QUERY,
         [
-            _text(terms.QUERY_IMAGE, f"{_capital(exam_words(query))}.", image),
-            _text(terms.LOCATED_BONES, f"{_capital(located)}."),
+            _text(terms.QUERY_IMAGE, _sentence(exam_words(query)), image),
+            _text(terms.LOCATED_BONES, _sentence(located)),
         ],
     )
 
@@ -247,7 +247,7 @@ def _query(query: Exam) -> Dataset:
 def _region(
     part: RegionAnswer, labels: Mapping[str, str], references: Mapping[str, PriorReference]
 ) -> Dataset:
-    items = [_text(terms.FALLBACK, f"{_capital(words)}.") for words in part.fallbacks]
+    items = [_text(terms.FALLBACK, _sentence(words)) for words in part.fallbacks]
     if part.nothing_similar or not part.matches:
         words = "No sufficiently similar case."
         if part.matches:
@@ -419,6 +419,10 @@ def _ascii(words: str) -> str:
     decomposed = unicodedata.normalize("NFKD", words.translate(_REPLACEMENTS))
     kept = (character for character in decomposed if not unicodedata.combining(character))
     return "".join(kept).encode("ascii", "replace").decode("ascii")
+
+
+def _sentence(words: str) -> str:
+    return f"{_capital(words).rstrip('.')}."
 
 
 def _capital(words: str) -> str:

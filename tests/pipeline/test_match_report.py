@@ -256,6 +256,13 @@ def test_its_own_uids_are_recognised() -> None:
     assert UIDS.is_own(report.SeriesInstanceUID)
 
 
+@pytest.mark.parametrize("words", ["the bone was not located", "The bone was not located."])
+def test_a_fallback_is_one_sentence_however_it_was_put(words: str) -> None:
+    given = answer((RegionAnswer(None, (match(1, exam(1)),), fallbacks=(words,)),))
+
+    assert "relaxed: The bone was not located.\n" in text_of(given)
+
+
 @pytest.mark.parametrize(("offset", "hour"), [("+0100", "10"), ("-0530", "03")])
 def test_the_content_time_is_in_the_zone_of_the_query(offset: str, hour: str) -> None:
     report = report_of(answer(), query=header(0, TimezoneOffsetFromUTC=offset))
