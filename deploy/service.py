@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from pipeline.record import Records
 from qdrant_client import QdrantClient
 
 from deploy.errors import ServiceUnavailableError
@@ -29,6 +28,7 @@ from pipeline.indexing import Indexer
 from pipeline.match_report import BundleWords
 from pipeline.mining import RulesMiner
 from pipeline.outbox import Outbox
+from pipeline.record import Records
 from pipeline.request import Request
 from pipeline.retrieval import Retriever
 from pipeline.server_index import ServerIndex

@@ -31,11 +31,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     state_dir: Path = Field(
-        Path("/var/lib/wristmir"),
+        default=Path("/var/lib/wristmir"),
         description="everything that must survive: inbox, ledger, index, records, site key",
     )
     log_level: str = Field(
-        "info",
+        default="info",
         pattern="^(debug|info|warning|error)$",
         description="debug, info, warning or error; no level prints a patient's data",
     )

@@ -20,36 +20,46 @@ class IndexSettings(_Frozen):
     """Where the vectors live."""
 
     engine: Literal["embedded", "server"] = Field(
-        "embedded",
+        default="embedded",
         description="`embedded` keeps the index in state_dir, owned by one process; "
         "`server` uses a Qdrant server",
     )
     url: str = Field(
-        "http://127.0.0.1:6333", description="address of the Qdrant server; unused when embedded"
+        default="http://127.0.0.1:6333",
+        description="address of the Qdrant server; unused when embedded",
     )
     api_key: SecretStr | None = Field(
-        None, description="key of the Qdrant server, where it asks for one"
+        default=None, description="key of the Qdrant server, where it asks for one"
     )
     alias: str = Field(
-        "wristmir", description="name under which the server's collection is found", min_length=1
+        default="wristmir",
+        description="name under which the server's collection is found",
+        min_length=1,
     )
 
 
 class RetrievalSettings(_Frozen):
     """How a request is answered when it says nothing else."""
 
-    k: int = Field(10, ge=1, le=50, description="matches per bone")
+    k: int = Field(default=10, ge=1, le=50, description="matches per bone")
     candidates: int = Field(
-        100, ge=10, le=1000, description="candidates of the first, global stage (the paper's 100)"
+        default=100,
+        ge=10,
+        le=1000,
+        description="candidates of the first, global stage (the paper's 100)",
     )
     mode: Mode = Field(
-        Mode.TWO_STAGE, description="`two_stage` (the paper's), `global`, `region` or `fused`"
+        default=Mode.TWO_STAGE,
+        description="`two_stage` (the paper's), `global`, `region` or `fused`",
     )
     same_side: bool = Field(
-        True, description="match left wrists with left ones; relaxed, and said so, where too few"
+        default=True,
+        description="match left wrists with left ones; relaxed, and said so, where too few",
     )
     age_band_years: float | None = Field(
-        None, gt=0, description="only priors within this many years of age; unset for any age"
+        default=None,
+        gt=0,
+        description="only priors within this many years of age; unset for any age",
     )
 
 
@@ -57,35 +67,39 @@ class DecodingSettings(_Frozen):
     """What one received object may cost to read."""
 
     max_pixels: int = Field(
-        100_000_000, gt=0, description="rows times columns of one image at the most"
+        default=100_000_000, gt=0, description="rows times columns of one image at the most"
     )
-    max_file_mib: int = Field(512, gt=0, description="size of one file at the most, in MiB")
+    max_file_mib: int = Field(default=512, gt=0, description="size of one file at the most, in MiB")
     memory_mib: int = Field(
-        4096, ge=512, description="address space of the decoding child process, in MiB"
+        default=4096, ge=512, description="address space of the decoding child process, in MiB"
     )
-    seconds: float = Field(30.0, gt=0, description="time for one object at the most")
+    seconds: float = Field(default=30.0, gt=0, description="time for one object at the most")
 
 
 class PipelineSettings(_Frozen):
     """Everything the pipeline can be told."""
 
     bundle: Path | None = Field(
-        None, description="folder of the models; unset for the demonstration bundle that is shipped"
+        default=None,
+        description="folder of the models; unset for the demonstration bundle that is shipped",
     )
     references: Literal["library", "original"] = Field(
-        "library",
+        default="library",
         description="`library` refers to de-identified copies of priors, stored to "
-        "library_destination; `original` refers to the priors themselves (they must be in the PACS)",
+        "library_destination; `original` to the priors themselves, which must be in the PACS",
     )
     destination: str | None = Field(
-        None, description="name of the listener destination that results are stored to"
+        default=None, description="name of the listener destination that results are stored to"
     )
     library_destination: str | None = Field(
-        None, description="name of the destination for library copies; unset for the same"
+        default=None,
+        description="name of the destination for library copies; unset for the same",
     )
-    threads: int = Field(2, ge=1, description="processor threads of the models")
+    threads: int = Field(default=2, ge=1, description="processor threads of the models")
     lease_seconds: float = Field(
-        120.0, gt=1, description="a job whose worker is silent this long is given to another"
+        default=120.0,
+        gt=1,
+        description="a job whose worker is silent this long is given to another",
     )
     index: IndexSettings = Field(default=IndexSettings(), description="the vector index")
     retrieval: RetrievalSettings = Field(
