@@ -7,8 +7,30 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.phantom.bone import Bone, Cloud, Mark, Points, ellipse, rigid, smooth, transformed
+from training.phantom.bone import (
+    Bone,
+    Cloud,
+    Mark,
+    Points,
+    ellipse,
+    rigid,
+    shifted,
+    smooth,
+    transformed,
+)
 from training.phantom.growth import Growth
+from training.phantom.proportions import (
+    CARPALS,
+    METACARPALS,
+    RADIUS,
+    RADIUS_EPIPHYSIS_LATERAL,
+    RADIUS_EPIPHYSIS_PA,
+    SKIN,
+    ULNA,
+    ULNA_EPIPHYSIS_LATERAL,
+    ULNA_EPIPHYSIS_PA,
+    ULNA_STYLOID_POINTS,
+)
 
 __all__ = ["Build", "Skeleton", "skeleton"]
 
@@ -148,122 +170,6 @@ def _in_mm(bone: Bone, unit: float) -> Bone:
     )
 
 
-# Profiles of the forearm bones: y, centre and half width PA, centre and half depth lateral.
-_RADIUS = np.array(
-    [
-        (0.00, 0.000, 0.500, 0.00, 0.370),
-        (0.10, 0.000, 0.492, 0.00, 0.360),
-        (0.25, 0.005, 0.455, 0.00, 0.335),
-        (0.45, 0.010, 0.400, -0.01, 0.300),
-        (0.70, 0.015, 0.345, -0.02, 0.265),
-        (1.00, 0.020, 0.303, -0.03, 0.240),
-        (1.40, 0.030, 0.272, -0.04, 0.225),
-        (2.00, 0.050, 0.255, -0.06, 0.220),
-        (3.00, 0.080, 0.250, -0.08, 0.222),
-        (4.50, 0.100, 0.260, -0.06, 0.230),
-        (7.00, 0.080, 0.280, 0.00, 0.240),
-    ]
-)
-_ULNA = np.array(
-    [
-        (0.00, -0.900, 0.300, -0.16, 0.270),
-        (0.10, -0.903, 0.296, -0.16, 0.265),
-        (0.25, -0.915, 0.268, -0.15, 0.245),
-        (0.45, -0.930, 0.232, -0.14, 0.215),
-        (0.70, -0.955, 0.203, -0.13, 0.195),
-        (1.00, -0.985, 0.188, -0.12, 0.185),
-        (1.40, -1.020, 0.182, -0.11, 0.180),
-        (2.00, -1.065, 0.180, -0.10, 0.180),
-        (3.00, -1.120, 0.182, -0.08, 0.184),
-        (4.50, -1.150, 0.195, -0.06, 0.195),
-        (7.00, -1.150, 0.215, -0.04, 0.215),
-    ]
-)
-
-# Epiphyses at full size, base at y = 0, from the medial (dorsal) corner of the base.
-_RADIUS_EPIPHYSIS_PA = np.array(
-    [
-        (-0.48, 0.00), (-0.20, 0.02), (0.10, -0.01), (0.34, 0.01), (0.49, 0.00), (0.535, -0.12),
-        (0.53, -0.32), (0.47, -0.47), (0.36, -0.40), (0.15, -0.27), (-0.10, -0.19), (-0.30, -0.175),
-        (-0.47, -0.20), (-0.50, -0.10),
-    ]
-)  # fmt: skip
-_RADIUS_EPIPHYSIS_LATERAL = np.array(
-    [
-        (-0.35, 0.00), (-0.15, 0.01), (0.05, -0.01), (0.25, 0.01), (0.36, 0.00), (0.38, -0.10),
-        (0.36, -0.20), (0.31, -0.28), (0.20, -0.26), (0.05, -0.22), (-0.10, -0.22), (-0.25, -0.28),
-        (-0.34, -0.33), (-0.37, -0.14),
-    ]
-)  # fmt: skip
-_ULNA_EPIPHYSIS_PA = np.array(
-    [
-        (-0.29, 0.00), (0.00, 0.01), (0.26, 0.00), (0.30, -0.07), (0.27, -0.17), (0.08, -0.17),
-        (-0.08, -0.14), (-0.14, -0.17), (-0.16, -0.30), (-0.24, -0.37), (-0.33, -0.30), (-0.34, -0.10),
-    ]
-)  # fmt: skip
-_ULNA_STYLOID_POINTS = slice(7, 11)
-_ULNA_EPIPHYSIS_LATERAL = np.array(
-    [
-        (-0.25, 0.00), (0.00, 0.01), (0.24, 0.00), (0.27, -0.07), (0.24, -0.15), (0.10, -0.17),
-        (0.00, -0.17), (-0.05, -0.18), (-0.08, -0.32), (-0.14, -0.37), (-0.20, -0.30), (-0.27, -0.10),
-    ]
-)  # fmt: skip
-
-# name: centre x, y, depth z, half depth; outline PA about the centre
-_CARPALS: dict[str, tuple[tuple[float, float, float, float], list[tuple[float, float]]]] = {
-    "scaphoid": ((0.22, -0.68, 0.12, 0.22), [
-        (-0.34, 0.14), (-0.30, 0.24), (-0.08, 0.27), (0.14, 0.14), (0.28, -0.02), (0.38, -0.22),
-        (0.30, -0.36), (0.12, -0.30), (-0.02, -0.10), (-0.20, -0.02)]),
-    "lunate": ((-0.34, -0.49, 0.02, 0.27), [
-        (-0.27, 0.02), (-0.20, -0.16), (0.00, -0.10), (0.18, -0.20), (0.28, -0.10), (0.26, 0.08),
-        (0.08, 0.18), (-0.12, 0.18), (-0.24, 0.12)]),
-    "triquetrum": ((-0.80, -0.76, -0.10, 0.18), [
-        (-0.22, -0.20), (0.00, -0.30), (0.10, -0.18), (0.24, 0.06), (0.20, 0.20), (0.00, 0.20),
-        (-0.20, 0.12), (-0.28, -0.04)]),
-    "pisiform": ((-0.93, -0.70, 0.36, 0.10), [
-        (-0.13, 0.02), (-0.10, -0.12), (0.02, -0.16), (0.12, -0.07), (0.12, 0.08), (0.03, 0.15),
-        (-0.09, 0.12)]),
-    "hamate": ((-0.52, -1.10, 0.05, 0.24), [
-        (-0.30, -0.22), (-0.10, -0.27), (0.18, -0.29), (0.20, -0.02), (0.17, 0.30), (0.04, 0.30),
-        (-0.14, 0.12), (-0.28, -0.08)]),
-    "capitate": ((-0.11, -1.02, 0.00, 0.26), [
-        (-0.21, -0.40), (0.02, -0.43), (0.22, -0.38), (0.20, -0.12), (0.16, 0.04), (0.18, 0.22),
-        (0.08, 0.35), (-0.10, 0.36), (-0.18, 0.22), (-0.14, 0.00), (-0.19, -0.14)]),
-    "trapezoid": ((0.31, -1.24, -0.02, 0.20), [
-        (-0.18, -0.20), (0.10, -0.24), (0.22, -0.06), (0.15, 0.18), (-0.08, 0.22), (-0.20, 0.02)]),
-    "trapezium": ((0.63, -1.17, 0.30, 0.20), [
-        (-0.26, -0.10), (-0.10, -0.28), (0.12, -0.20), (0.28, -0.18), (0.26, 0.08), (0.06, 0.26),
-        (-0.18, 0.22)]),
-}  # fmt: skip
-
-# base x, y, depth z; lean PA and lateral (degrees); length; half width of base, shaft, head
-_METACARPALS = (
-    ("metacarpal_1", 0.84, -1.38, 0.52, 36.0, 30.0, 1.60, 0.230, 0.145, 0.20),
-    ("metacarpal_2", 0.28, -1.45, 0.04, 8.0, -3.0, 2.35, 0.245, 0.125, 0.21),
-    ("metacarpal_3", -0.11, -1.46, -0.05, 0.0, 0.0, 2.25, 0.220, 0.125, 0.21),
-    ("metacarpal_4", -0.45, -1.41, 0.00, -8.0, 3.0, 2.00, 0.185, 0.108, 0.19),
-    ("metacarpal_5", -0.77, -1.33, 0.06, -18.0, 6.0, 1.82, 0.205, 0.115, 0.19),
-)
-
-# y, centre and half width PA, centre and half width lateral
-_SKIN = np.array(
-    [
-        (-3.90, -0.22, 1.22, 0.02, 0.60),
-        (-3.20, -0.20, 1.28, 0.06, 0.68),
-        (-2.60, -0.16, 1.32, 0.12, 0.80),
-        (-2.10, -0.10, 1.34, 0.17, 0.88),
-        (-1.60, -0.10, 1.29, 0.16, 0.86),
-        (-1.10, -0.14, 1.17, 0.08, 0.78),
-        (-0.60, -0.20, 1.08, 0.03, 0.72),
-        (0.00, -0.27, 1.04, 0.00, 0.69),
-        (0.80, -0.34, 1.02, -0.02, 0.70),
-        (1.60, -0.38, 1.04, -0.03, 0.75),
-        (2.50, -0.42, 1.10, -0.03, 0.84),
-        (4.00, -0.45, 1.24, -0.03, 1.00),
-        (7.00, -0.45, 1.50, -0.03, 1.30),
-    ]
-)
-
 _SHAFT_ROWS = np.unique(np.concatenate([np.linspace(0, 2.4, 80), np.linspace(2.4, 7.0, 20)]))
 
 
@@ -288,7 +194,7 @@ def _shaft(
         ]
     )
     plate = np.column_stack([centre[0] + np.linspace(-0.94, 0.94, 7) * half[0], np.full(7, start)])
-    calcified = Mark(plate + (0.0, 0.015), 0.05, 0.45, 0.014)
+    calcified = Mark(shifted(plate, 0.0, 0.015), 0.05, 0.45, 0.014)
     axis = np.array([(centre[0], start), (np.interp(2.2, _SHAFT_ROWS, centre), start + 2.2)])
     depth = float(np.interp(1.2, table[:, 0], table[:, 4 if view.across > 0.7 else 2]))
     return Bone(
@@ -304,11 +210,9 @@ def _shaft(
 def _epiphysis(
     name: str, shape: Points, at: tuple[float, float], size: float, depth: float, cortex: float
 ) -> Bone:
-    """Build an epiphysis of ``size`` (0 to 1) whose base lies at ``at``: a disc that becomes a cap."""
+    """Build an epiphysis of ``size`` (0 to 1) with its base at ``at``: a disc becomes a cap."""
     middle = (shape.min(axis=0) + shape.max(axis=0)) / 2
-    span = np.ptp(shape, axis=0) / 2
-    turn = np.arctan2((shape[:, 1] - middle[1]) / span[1], (shape[:, 0] - middle[0]) / span[0])
-    disc = middle + np.column_stack([span[0] * np.cos(turn), span[1] * 0.8 * np.sin(turn)])
+    disc = _disc(shape, 0.9)
     share = np.clip((size - 0.35) / 0.55, 0, 1)
     blended = disc * (1 - share) + shape * share
     base = np.array([middle[0] + 0.06 * (1 - size), 0.0])
@@ -316,8 +220,22 @@ def _epiphysis(
     grown[:, 1] -= 0.07 * (1 - size)
     outline = smooth(grown + np.asarray(at), 2)
     centre = outline.mean(axis=0)
-    axis = np.array([centre, centre + (0.0, 1.0)])
+    axis = np.array([centre, (centre[0], centre[1] + 1.0)])
     return Bone(name, (outline,), depth, (0.030 * cortex, 0.030 * cortex), axis, trabecular=0.24)
+
+
+def _disc(shape: Points, size: float) -> Points:
+    """Return the oval that a young centre is, point by point beside its grown outline."""
+    middle = (shape.min(axis=0) + shape.max(axis=0)) / 2
+    span = np.ptp(shape, axis=0) / 2 * size
+    relative = (shape - middle) / span
+    steps = np.hypot(*(np.roll(relative, -1, axis=0) - relative).T)
+    way = np.concatenate([[0.0], np.cumsum(steps)[:-1]]) / steps.sum() * 2 * np.pi
+    following = np.roll(relative, -1, axis=0)
+    area = np.sum(relative[:, 0] * following[:, 1] - relative[:, 1] * following[:, 0])
+    even = np.arctan2(relative[0, 1], relative[0, 0]) + np.sign(area) * way
+    disc: Points = middle + np.column_stack([np.cos(even), np.sin(even)]) * span
+    return disc
 
 
 def _joined(shaft: Bone, epiphysis: Bone, gap: float) -> Bone:
@@ -343,14 +261,14 @@ def _joined(shaft: Bone, epiphysis: Bone, gap: float) -> Bone:
 
 def _radius(growth: Growth, build: Build, view: _View) -> list[Bone]:
     width = build.radius_width
-    shaft = _shaft("radius_shaft", _RADIUS, view, width, 0.0, build.cortex, build.bowing)
+    shaft = _shaft("radius_shaft", RADIUS, view, width, 0.0, build.cortex, build.bowing)
     size = growth.ossified("radius_epiphysis")
     if size == 0:
         return [shaft]
-    pa = _RADIUS_EPIPHYSIS_PA.copy()
+    pa = RADIUS_EPIPHYSIS_PA.copy()
     lift = np.where(pa[:, 1] < -0.15, -(pa[:, 1] + 0.19) * (build.inclination - 1), 0.0)
     pa[:, 1] -= lift * (pa[:, 0] > 0)
-    shape = view.mixed(pa, _RADIUS_EPIPHYSIS_LATERAL) * (width, 1.0)
+    shape = view.mixed(pa, RADIUS_EPIPHYSIS_LATERAL) * (width, 1.0)
     gap = 0.02 + 0.05 * growth.physis_open * (1.2 - 0.5 * size)
     cap = _epiphysis("radius_epiphysis", shape, (0.0, -gap), size, 0.32, build.cortex)
     if size > 0.75:
@@ -362,23 +280,23 @@ def _radius(growth: Growth, build: Build, view: _View) -> list[Bone]:
 
 def _rim(shape: Points, gap: float) -> Mark:
     """Second contour of the joint surface: the far rim, seen through the near one."""
-    surface = shape[[8, 9, 10, 11]] + (0.0, -gap + 0.075)
-    return Mark(surface, 0.045, 0.8, 0.012)
+    surface = shifted(shape[[8, 9, 10, 11]], 0.0, 0.075 - gap)
+    return Mark(surface, 0.04, 0.55, 0.014)
 
 
 def _ulna(growth: Growth, build: Build, view: _View) -> list[Bone]:
     size = growth.ossified("ulna_epiphysis")
     start = build.ulnar_variance + 0.06 + 0.1 * (1 - size)
     width = build.ulna_width * float(np.interp(growth.bone_age, [3, 17], [1.06, 0.94]))
-    shaft = _shaft("ulna_shaft", _ULNA, view, width, start, build.cortex, -build.bowing)
+    shaft = _shaft("ulna_shaft", ULNA, view, width, start, build.cortex, -build.bowing)
     if size == 0:
         return [shaft]
-    pa = _ULNA_EPIPHYSIS_PA.copy()
-    lateral = _ULNA_EPIPHYSIS_LATERAL.copy()
+    pa = ULNA_EPIPHYSIS_PA.copy()
+    lateral = ULNA_EPIPHYSIS_LATERAL.copy()
     styloid = growth.ossified("ulna_styloid")
     for shape in (pa, lateral):
-        tall = shape[_ULNA_STYLOID_POINTS, 1]
-        shape[_ULNA_STYLOID_POINTS, 1] = -0.13 + (tall + 0.13) * styloid
+        tall = shape[ULNA_STYLOID_POINTS, 1]
+        shape[ULNA_STYLOID_POINTS, 1] = -0.13 + (tall + 0.13) * styloid
     shape = view.mixed(pa, lateral) * (width, 1.0)
     gap = 0.025 + 0.045 * growth.physis_open
     at = (view.place(-0.90, -0.16), start - gap)
@@ -390,19 +308,17 @@ def _ulna(growth: Growth, build: Build, view: _View) -> list[Bone]:
 
 def _carpals(growth: Growth, build: Build, view: _View) -> list[Bone]:
     bones = []
-    for name, ((x, y, z, deep), corners) in _CARPALS.items():
+    for name, ((x, y, z, deep), corners) in CARPALS.items():
         size = growth.ossified(name)
         if size == 0:
             continue
         shape = np.array(corners)
         wide = float(np.ptp(shape[:, 0])) / 2
-        tall = float(np.ptp(shape[:, 1])) / 2
-        turn = np.arctan2(shape[:, 1] / tall, shape[:, 0] / wide)
-        disc = np.column_stack([wide * 0.85 * np.cos(turn), tall * 0.85 * np.sin(turn)])
+        disc = _disc(shape, 0.88)
         share = float(np.clip((size - 0.3) / 0.5, 0, 1))
         outline = disc * (1 - share) + shape * share
         outline = outline * (view.breadth(wide, deep) / wide, 1.0) * size * build.carpal_size
-        outline = smooth(outline, 2) + (view.place(x, z), y)
+        outline = shifted(smooth(outline, 2), view.place(x, z), y)
         axis = np.array([(x, y), (x, y + 1.0)])
         cortex = 0.026 * build.cortex
         bones.append(Bone(name, (outline,), deep * size, (cortex, cortex), axis, trabecular=0.3))
@@ -412,7 +328,7 @@ def _carpals(growth: Growth, build: Build, view: _View) -> list[Bone]:
 def _metacarpals(growth: Growth, view: _View) -> list[Bone]:
     bones = []
     heads = growth.ossified("metacarpal_heads")
-    for name, x, y, z, lean, lateral_lean, length, base, shaft, head in _METACARPALS:
+    for name, x, y, z, lean, lateral_lean, length, base, shaft, head in METACARPALS:
         along = np.array([0.0, 0.03, 0.09, 0.15, 0.26, 0.5, 0.72, 0.86, 0.95, 1.0]) * length
         half = np.array([0.86, 1.0, 0.97, 0.84, 0, 0, 0, 0, 0.95, 0.6])
         half = half * np.where(along < 0.2 * length, base, head)
@@ -431,7 +347,8 @@ def _metacarpals(growth: Growth, view: _View) -> list[Bone]:
         if name == "metacarpal_1":
             bones += _thumb_epiphysis(growth, place)
         elif heads > 0:
-            disc = ellipse(head * 0.95 * heads, 0.15 * heads, 12) + (0.0, -length - 0.14)
+            disc = ellipse(head * 0.95 * heads, 0.15 * heads, 12)
+            disc = shifted(disc, 0.0, -length - 0.14)
             cap = Bone(f"{name}_head", (disc,), 0.16 * heads, (0.02, 0.02), axis)
             bones.append(cap.moved(place))
     return bones
@@ -441,7 +358,7 @@ def _thumb_epiphysis(growth: Growth, place: Points) -> list[Bone]:
     size = growth.ossified("thumb_epiphysis")
     if size == 0 or growth.physis_open < 0.06:
         return []
-    disc = ellipse(0.19 * size, 0.055 + 0.02 * size, 14) + (0.0, 0.085)
+    disc = shifted(ellipse(0.19 * size, 0.055 + 0.02 * size, 14), 0.0, 0.085)
     axis = np.array([(0.0, 0.1), (0.0, 1.0)])
     return [Bone("thumb_epiphysis", (disc,), 0.15 * size, (0.022, 0.022), axis).moved(place)]
 
@@ -449,8 +366,8 @@ def _thumb_epiphysis(growth: Growth, place: Points) -> list[Bone]:
 def _skin(growth: Growth, build: Build, view: _View, lean: Points) -> list[Points]:
     """Outline of arm and palm, and of the thumb."""
     plump = growth.plumpness * build.plumpness
-    rows = np.linspace(_SKIN[0, 0], _SKIN[-1, 0], 60)
-    column = [np.interp(rows, _SKIN[:, 0], _SKIN[:, k]) for k in range(1, 5)]
+    rows = np.linspace(SKIN[0, 0], SKIN[-1, 0], 60)
+    column = [np.interp(rows, SKIN[:, 0], SKIN[:, k]) for k in range(1, 5)]
     centre = column[0] * view.across + column[2] * view.along
     half = np.hypot(column[1] * view.across, column[3] * view.along) * plump
     arm = np.concatenate(
@@ -458,7 +375,7 @@ def _skin(growth: Growth, build: Build, view: _View, lean: Points) -> list[Point
     )
     share = np.clip((-0.2 - arm[:, 1]) / 0.9, 0, 1)[:, None]
     arm = arm * (1 - share) + transformed(arm, lean) * share
-    name, x, y, z, angle, lateral_angle, length, *_ = _METACARPALS[0]
+    _, x, y, z, angle, lateral_angle, length, *_ = METACARPALS[0]
     thumb = smooth(
         np.array([(-0.36, 0.5), (-0.46, -0.2), (-0.4, -length * 0.8), (-0.34, -length * 1.9),
                   (0.34, -length * 1.9), (0.38, -length * 0.8), (0.42, -0.2), (0.30, 0.5)]), 2

@@ -7,10 +7,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Affine", "Bone", "Cloud", "Mark", "Points", "ellipse", "rigid", "smooth", "transformed"]
+__all__ = [
+    "Affine",
+    "Bone",
+    "Cloud",
+    "Mark",
+    "Points",
+    "ellipse",
+    "rigid",
+    "shifted",
+    "smooth",
+    "transformed",
+]
 
 Points = NDArray[np.float64]
-"""Shape (n, 2), x and y in mm: for a left wrist seen PA, x grows to the radial side and y proximally."""
+"""Shape (n, 2), x and y in mm; for a left wrist seen PA x grows radially, y proximally."""
 
 Affine = NDArray[np.float64]
 """Shape (2, 3): maps points to points."""
@@ -110,6 +121,12 @@ def transformed(points: Points, matrix: Affine) -> Points:
     """Map ``points`` (n, 2) by an affine (2, 3)."""
     mapped: Points = points @ matrix[:, :2].T + matrix[:, 2]
     return mapped
+
+
+def shifted(points: Points, x: float, y: float) -> Points:
+    """Shift ``points`` (n, 2)."""
+    moved: Points = points + np.array([x, y])
+    return moved
 
 
 def rigid(

@@ -183,7 +183,7 @@ def _fracture(
 
 
 def _drawable(kind: str, region: Region, growth: Growth) -> bool:
-    """A Salter–Harris fracture needs an open physis with an ossified epiphysis."""
+    """Tell whether it can be seen: Salter–Harris needs an open physis, an ossified epiphysis."""
     if not kind.startswith("salter"):
         return True
     centre = "radius_epiphysis" if region is Region.DISTAL_RADIUS else "ulna_epiphysis"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.phantom.bone import Bone, Cloud, Points, ellipse, rigid, smooth, transformed
+from training.phantom.bone import Bone, Cloud, Points, ellipse, rigid, shifted, smooth, transformed
 from training.phantom.rendering import Scene
 
 __all__ = ["BODY_PARTS", "Elsewhere", "elsewhere"]
@@ -71,7 +71,7 @@ def _knee(unit: float, rng: np.random.Generator) -> Elsewhere:
     femur = _long_bone("femur", 8 * big, 0.75 * big, 0.3 * big, (0, -0.07 * big), 180)
     tibia = _long_bone("tibia", 8 * big, 0.72 * big, 0.27 * big, (0, 0.07 * big), 0)
     fibula = _long_bone("fibula", 8 * big, 0.2 * big, 0.1 * big, (-0.75 * big, 0.5 * big), 2)
-    patella = smooth(ellipse(0.4 * big, 0.42 * big, 10), 1) + (0.05 * big, -0.5 * big)
+    patella = shifted(ellipse(0.4 * big, 0.42 * big, 24), 0.05 * big, -0.5 * big)
     axis = np.array([(0.0, 0.0), (0.0, 1.0)])
     cap = Bone("patella", (patella,), 0.3 * big, (0.04 * big, 0.04 * big), axis)
     rows = np.linspace(-5, 5, 20) * big
@@ -125,7 +125,7 @@ def _chest(unit: float, rng: np.random.Generator) -> Elsewhere:
             t = np.linspace(0, 1, 14)
             rib = np.column_stack([side * (0.1 + 0.85 * np.sin(t * 1.7)), row + 0.5 * t**2 - 0.15])
             clouds.append(Cloud(rib * u, 0.014 * u, 0.012 * u, line_width=0.06 * u))
-    heart = ellipse(0.38 * u, 0.45 * u, 20) + (0.14 * u, 0.35 * u)
+    heart = shifted(ellipse(0.38 * u, 0.45 * u, 20), 0.14 * u, 0.35 * u)
     clouds.append(Cloud(heart, 0.035 * u, 0.05 * u, mottle=0.02))
     rows = np.linspace(-2, 2, 12) * u
     half = np.interp(rows / u, [-2, -1.5, -1.1, 0, 2], [0.3, 0.35, 1.15, 1.15, 1.05]) * u

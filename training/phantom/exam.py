@@ -14,10 +14,11 @@ from training.phantom.anatomy import skeleton
 from training.phantom.boxes import Box, boxes
 from training.phantom.case import Case
 from training.phantom.elsewhere import elsewhere
+from training.phantom.exposure import Exposure
 from training.phantom.fractures import injured
 from training.phantom.frame import Frame
 from training.phantom.marker import side_marker
-from training.phantom.rendering import Exposure, Scene, render
+from training.phantom.rendering import Scene, render
 from training.phantom.reports import dictate
 from training.phantom.supports import shells, wires
 
@@ -80,7 +81,9 @@ def phantom(
     other: tuple[str, ...] | None = None,
     size: int = 800,
 ) -> PhantomExam:
-    """Draw one radiograph, the same for the same arguments on every machine.
+    """Draw one radiograph: the same arguments always give the same one.
+
+    (Between builds of OpenCV the pixels may differ by rounding.)
 
     Case, report and findings depend on ``seed`` alone, so that ``phantom(7, view=View.PA)`` and
     ``phantom(7, view=View.LATERAL)`` are two views of one study.

@@ -360,11 +360,8 @@ def _corner_halves(line: Points, unit: float, outward: float) -> tuple[Points, P
     beyond = line[-1, 0] + outward * far
     corner = np.concatenate([line, [(beyond, line[-1, 1]), (beyond, top), (line[0, 0], top)]])
     other = line[0, 0] - outward * far
-    rest = np.concatenate(
-        [
-            [(line[0, 0], top)], line, [(beyond, line[-1, 1]), (beyond, far), (other, far), (other, top)],
-        ]
-    )  # fmt: skip
+    around = [(beyond, line[-1, 1]), (beyond, far), (other, far), (other, top)]
+    rest = np.concatenate([[(line[0, 0], top)], line, around])
     return corner, rest
 
 
@@ -399,7 +396,7 @@ def _epiphyseal(skeleton: Skeleton, injury: Injury) -> Skeleton:
 
 
 def _avulsed(skeleton: Skeleton, injury: Injury) -> Skeleton:
-    """The tip or base of the ulnar styloid comes off as a fragment of its own."""
+    """Tear the tip or base of the ulnar styloid off, as a fragment of its own."""
     cap = (skeleton.named("ulna_epiphysis") or skeleton.named("ulna_shaft"))[0]
     unit = skeleton.unit
     rng = np.random.default_rng(injury.seed)
@@ -412,15 +409,10 @@ def _avulsed(skeleton: Skeleton, injury: Injury) -> Skeleton:
     y = cut + (x - top[0]) * 0.3 + rng.normal(0, 0.006, 6) * unit
     line = np.column_stack([x, y])
     far = 20 * unit
-    above = np.concatenate(
-        [line, [(inner, top[1] - far), (outer - far, top[1] - far), (outer - far, y[0])]]
-    )
-    below = np.concatenate(
-        [
-            line,
-            [(inner, top[1] - far), (far, top[1] - far), (far, far), (outer - far, far), (outer - far, y[0])],
-        ]
-    )  # fmt: skip
+    high, left = top[1] - far, outer - far
+    above = np.concatenate([line, [(inner, high), (left, high), (left, y[0])]])
+    around = [(inner, high), (far, high), (far, far), (left, far), (left, y[0])]
+    below = np.concatenate([line, around])
     gap = 0.075 + 0.55 * abs(injury.dorsal)
     away = (-0.35 * gap * unit * cosine, -gap * unit)
     motion = rigid(float(rng.uniform(-25, 5)) * (0.3 + injury.dorsal), (top[0], cut), away)

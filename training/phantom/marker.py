@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +43,12 @@ def _stamp(letter: str, height: int, rng: np.random.Generator) -> NDArray[np.flo
     font = cv2.FONT_HERSHEY_SIMPLEX
     scale = height / cv2.getTextSize(letter, font, 1.0, 1)[0][1]
     width = cv2.getTextSize(letter, font, scale, thickness)[0][0]
-    drawn = np.zeros((size, size), np.uint8)
+    drawn: NDArray[Any] = np.zeros((size, size), np.uint8)
     origin = ((size - width) // 2, (size + height) // 2)
     cv2.putText(drawn, letter, origin, font, scale, 255, thickness, cv2.LINE_AA)
     turn = cv2.getRotationMatrix2D((size / 2, size / 2), float(rng.normal(0, 8)), 1.0)
     drawn = cv2.warpAffine(drawn, turn, (size, size))
-    stamp = drawn.astype(np.float32) / 255
+    stamp: NDArray[np.float32] = drawn.astype(np.float32) / np.float32(255)
     if rng.random() < 0.4:
-        return np.maximum(stamp, np.float32(0.06))
+        np.maximum(stamp, np.float32(0.06), out=stamp)
     return stamp

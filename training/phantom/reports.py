@@ -160,7 +160,8 @@ class _Pen:
 
     def indication(self) -> str:
         """Return why the child came."""
-        age = f"{self.case.age_years:.0f}-year-old"
+        years = int(self.case.age_years)
+        age = f"{years}-year-old" if years else f"{int(self.case.age_years * 12)}-month-old"
         child = "girl" if self.case.sex == "F" else "boy"
         if self.follow_up:
             return self.one_of("Follow-up of fracture.", f"{age} {child}, follow-up after injury.")
@@ -219,7 +220,9 @@ def _prose(pen: _Pen) -> str:
         )
     ]
     lines.append(
-        pen.one_of("The patient is skeletally immature.", "Bone maturation is in keeping with age.")
+        "The patient is skeletally immature."
+        if pen.case.growth.physis_open > 0.3 and pen.rng.random() < 0.5
+        else "Bone maturation is in keeping with age."
     )
     lines += pen.sentences() or [pen.all_intact()]
     if pen.broken:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from pipeline.region import Laterality, View
 from training.phantom.exam import PhantomExam
@@ -118,8 +118,8 @@ class _Visit:
 def _file(visit: _Visit, sop_class: str, sop_instance: str) -> Dataset:
     """Return a dataset with file meta, patient, study and equipment."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = sop_instance
+    meta.MediaStorageSOPClassUID = UID(sop_class)
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     data.SpecificCharacterSet = "ISO_IR 192"
@@ -151,7 +151,7 @@ _VIEW_TAGS = {
 }
 
 _PARTS = {
-    "WRIST": ("74670003", "Wrist"),
+    "WRIST": ("74670003", "Wrist joint"),
     "HAND": ("85562004", "Hand"),
     "ELBOW": ("16953009", "Elbow joint"),
     "CHEST": ("51185008", "Chest"),
@@ -269,7 +269,7 @@ def _report(text: str, images: Sequence[Dataset], visit: _Visit, kind: str) -> D
     data.VerifyingObserverSequence = Items([observer])
     data.CurrentRequestedProcedureEvidenceSequence = _evidence(images, visit)
     data.ValueType = "CONTAINER"
-    data.ConceptNameCodeSequence = Items([_code("18748-4", "Diagnostic imaging study", "LN")])
+    data.ConceptNameCodeSequence = Items([_code("18748-4", "Diagnostic imaging report", "LN")])
     data.ContinuityOfContent = "SEPARATE"
     reader = _item("HAS OBS CONTEXT", "PNAME", ("121008", "Person Observer Name"))
     reader.PersonName = "Erfunden^Rita^^Dr."

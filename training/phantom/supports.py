@@ -114,7 +114,7 @@ def _kirschner(unit: float, turn: float, rng: np.random.Generator) -> list[Wire]
 
 
 def _plate(unit: float, turn: float, rng: np.random.Generator) -> list[Wire]:
-    """A small plate with its screws."""
+    """Draw a small plate with its screws."""
     half = 0.14 if turn < 60 else 0.05
     length = float(rng.uniform(1.3, 2.0))
     top = float(rng.uniform(0.2, 0.4))
@@ -134,7 +134,7 @@ def _plate(unit: float, turn: float, rng: np.random.Generator) -> list[Wire]:
 
 
 def _nail(unit: float, turn: float, rng: np.random.Generator) -> list[Wire]:
-    """An elastic nail inside the shaft."""
+    """Draw an elastic nail inside the shaft."""
     rows = np.linspace(0.25, 6.5, 20)
     start = 0.42 if turn < 60 else 0.3
     across = 0.05 + (start - 0.05) * np.exp(-(rows - 0.25) / 0.5)
