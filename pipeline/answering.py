@@ -15,10 +15,9 @@ from pydicom import Dataset, dcmread
 from pipeline.crosswalk import Crosswalk
 from pipeline.decoder import Decoder
 from pipeline.deidentify import library_copy, withheld_reason
-from pipeline.errors import DecodeError, IdentityError, PictureWithheldError, RequestError
+from pipeline.errors import DecodeError, PictureWithheldError, RequestError
 from pipeline.exam import Exam
 from pipeline.examination import Examiner
-from pipeline.identity import assert_identity
 from pipeline.index import ExamIndex
 from pipeline.indexing import StoredImage
 from pipeline.match_report import BundleWords
@@ -26,7 +25,7 @@ from pipeline.outbox import Outbox
 from pipeline.radiograph import radiograph
 from pipeline.reference import PriorReference
 from pipeline.request import Answer, Request
-from pipeline.result_set import build
+from pipeline.result_set import assert_sendable, build, referenced_instances
 from pipeline.retrieval import Retriever
 from pipeline.uid import KeyedUids
 
@@ -157,32 +156,43 @@ class Answerer:
         exam, _ = self.examiner.exam(seen, uid, asked_at, datetime.now(UTC))
         return (self.retriever.answer(exam, request, asked_at),), ""
 
-    def guard(self, results: Sequence[Path], files: Sequence[StoredImage]) -> None:
-        """Check, right before sending, that results belong to the study that was asked about.
+    def guard(
+        self, result_id: str, results: Sequence[Path], copies: Sequence[Path], query: StoredImage
+    ) -> None:
+        """Check once more, right before sending, whose results these are and what they refer to.
+
+        Parameters
+        ----------
+        result_id
+            The result set.
+        results, copies
+            Its files in the outbox.
+        query
+            The image that was asked about, as received.
 
         Raises
         ------
         IdentityError
-            Where they do not, or nothing of the study is left to compare with.
+            Where a result is not of the query's patient and study.
+        ResultError
+            Where it refers to something that the destination neither has nor gets first.
         """
-        headers = []
-        for file in files:
-            try:
-                headers.append(self.decoder.header(file.path))
-            except DecodeError:
-                continue  # a broken neighbour of the query image proves nothing either way
-        if not headers:
-            message = "Nothing of the query's study is left to compare with."
-            raise IdentityError(message)
+        header = self.decoder.header(query.path)
+        fetchable = {query.sop_instance_uid, *map(_uid, copies)}
+        predecessor = self.outbox.predecessor(query.sop_instance_uid, result_id)
+        if predecessor is not None:
+            fetchable.add(predecessor.sop_instance_uid)
         for path in results:
             result = dcmread(path, stop_before_pixels=True)
-            for header in headers:
-                assert_identity(result, header)
+            others = referenced_instances(result) - fetchable
+            there = others - set(self.crosswalk.missing(others, self.library))
+            # priors themselves are in the PACS by the site's own word (`references = "original"`)
+            known = others if self.references == "original" else there
+            assert_sendable(result, header, fetchable | known)
 
     def copies_delivered(self, copies: Sequence[Path], library: str) -> None:
         """Remember that the destination has these library copies."""
-        uids = [str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in copies]
-        self.crosswalk.mark_delivered(uids, library)
+        self.crosswalk.mark_delivered(map(_uid, copies), library)
 
     def _put(
         self,
@@ -243,3 +253,7 @@ class Answerer:
         by_uid: Mapping[str, Dataset] = {str(copy.SOPInstanceUID): copy for copy in priors.copies}
         missing = set(self.crosswalk.missing(by_uid, self.library)) if by_uid else set()
         priors.copies = [copy for uid, copy in by_uid.items() if uid in missing]
+
+
+def _uid(path: Path) -> str:
+    return str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)

@@ -100,6 +100,12 @@ class Outbox:
         """Files of the result objects: the report first."""
         return tuple(sorted((self._folder / result_id).glob("2-result-*.dcm")))
 
+    def query_of(self, result_id: str) -> str | None:
+        """Return the SOP Instance UID of the image that a result set answers for."""
+        query = sa.select(_RESULT.c.query_uid).where(_RESULT.c.result_id == result_id)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def predecessor(self, query_uid: str, result_id: str) -> PriorResult | None:
         """Return the last delivered report about this image, other than `result_id`'s own."""
         query = (

@@ -185,7 +185,7 @@ class Worker:
         }
         if self.delivery.results is None:
             return _Done({**outcome, "reason": "no destination is configured"})
-        then = [NewJob(DELIVER, name, {"study": job.subject}) for name in result.result_ids]
+        then = [NewJob(DELIVER, name) for name in result.result_ids]
         return _Done(outcome, then)
 
     def _query(self, job: Job) -> _Done:
@@ -209,7 +209,11 @@ class Worker:
             raise DeliveryError(message)
         copies = self.outbox.copies(job.subject)
         objects = self.outbox.results(job.subject)
-        self.answerer.guard(objects, _images(self.ledger, str(job.argument["study"])))
+        query = self._originals(self.outbox.query_of(job.subject) or "")
+        if query is None or not objects:
+            message = "The query image or the result set is no longer kept."
+            raise RequestError(message)
+        self.answerer.guard(job.subject, objects, copies, query)
         if copies:
             send(library, copies, self.delivery.calling_ae_title)
             self.answerer.copies_delivered(copies, library.name)
