@@ -116,6 +116,7 @@ class Case:
         drawn_findings = _findings(growth, rng)
         chosen = drawn_findings if findings is None else _completed(findings)
         drawn_other = _other(chosen, rng)
+        displaced_to = 1.0 if rng.random() < 0.7 else -1.0
         return cls(
             patient=patient,
             age_years=round(age, 1),
@@ -126,7 +127,7 @@ class Case:
             findings=chosen,
             other=drawn_other if other is None else other,
             injuries=tuple(
-                Injury.drawn(region, finding, growth, rng)
+                Injury.drawn(region, finding, growth, displaced_to, rng)
                 for region, finding in chosen.items()
                 if finding.fracture in ("present", "possible")
             ),

@@ -65,9 +65,14 @@ class Injury:
 
     @classmethod
     def drawn(
-        cls, region: Region, finding: RegionFindings, growth: Growth, rng: np.random.Generator
+        cls,
+        region: Region,
+        finding: RegionFindings,
+        growth: Growth,
+        side: float,
+        rng: np.random.Generator,
     ) -> Injury:
-        """Draw an injury that a report may call ``finding``."""
+        """Draw an injury that a report may call ``finding``; all of a wrist go to one side."""
         pattern = finding.type or "unspecified"
         if pattern == "unspecified":
             pattern = str(rng.choice(_PATTERNS))
@@ -75,7 +80,8 @@ class Injury:
             pattern = "avulsion"
         low, high = _SHIFTS[finding.displacement]
         amount = float(rng.uniform(low, high))
-        side = 1.0 if rng.random() < 0.7 else -1.0
+        if region is Region.DISTAL_ULNA:
+            amount *= 0.55  # a thinner bone, held by the radius
         angle = finding.angulation_deg
         if angle is None:
             angle = float(rng.uniform(5, 12)) if pattern == "greenstick" else 12 * amount

@@ -67,7 +67,9 @@ class Growth:
         if age <= appears:
             return 0.0
         mature = _MATURE_YEARS.get(centre, 12.5) - (1.0 if self.sex == "F" else 0.0)
-        return float(np.clip(0.25 + 0.75 * ((age - appears) / (mature - appears)) ** 0.6, 0.0, 1.0))
+        return float(
+            np.clip(0.28 + 0.72 * ((age - appears) / (mature - appears)) ** 0.55, 0.0, 1.0)
+        )
 
     @property
     def physis_open(self) -> float:

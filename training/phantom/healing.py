@@ -48,7 +48,7 @@ def _lens(edge: Points, swelling: float, level: float, reach: float, grown: floa
     outer, inner = edge.copy(), edge.copy()
     outer[:, 0] += bulge
     inner[:, 0] -= 0.9 * bulge
-    thickness = (0.9 + 1.1 * grown) * abs(swelling)
+    thickness = (0.7 + 0.8 * grown) * abs(swelling)
     blur = max(abs(swelling) * (0.45 - 0.2 * grown), 0.15)
     return Cloud(np.concatenate([outer, inner[::-1]]), thickness, blur, mottle=0.3)
 

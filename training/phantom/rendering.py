@@ -185,9 +185,8 @@ def _soft_tissue(scene: Scene, frame: Frame, rng: np.random.Generator) -> Image:
     rim = np.clip(depth / np.float32(scene.unit * 0.22), 0, 1)
     tissue *= 0.72 + 0.28 * rim
     cloudy = rng.standard_normal((9, 7)).astype(np.float32)
-    thick = resized(tissue, frame)
-    thick *= 1 + np.float32(0.02) * resized(cloudy, frame, smooth=True)
-    return thick
+    tissue *= 1 + np.float32(0.02) * cv2.resize(cloudy, tissue.shape[::-1])
+    return resized(cv2.blur(tissue, (3, 3)), frame)
 
 
 def _shell(shell: Shell, frame: Frame, rng: np.random.Generator) -> Image:
