@@ -250,7 +250,10 @@ def _opened(folder: Path, size: int) -> Any:
             shard.close()
         new.replace(folder)
         _sync(folder.parent)
-    with _engine(f"opening {folder} for vectors of {size} numbers"):
+    with _engine(
+        f"opening {folder} for vectors of {size} numbers (where its files are damaged or of "
+        "another size, move the folder away and index the studies again)"
+    ):
         return qe.EdgeShard.load(str(folder), _config(size))
 
 
@@ -320,14 +323,15 @@ def _engine(doing: str) -> Iterator[None]:
     """Turn what the engine raises into IndexUnavailableError, without its words.
 
     The engine raises plain ``Exception``, whose text may quote a payload; only the number of an
-    operating system's error is taken from it.
+    operating system's error is taken from it. Damaged files make it panic, which is a class beside
+    ``Exception`` that no module names. Any other class is not the engine's and passes as it is.
     """
     try:
         yield
-    except IndexUnavailableError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the engine has no class of its own
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":
+            raise
         number = re.search(r"os error (\d+)", str(error))
-        reason = f": {os.strerror(int(number[1]))}" if number else "."
+        reason = f": {os.strerror(int(number[1]))}." if number else "."
         message = f"The embedded engine failed while {doing}{reason}"
         raise IndexUnavailableError(message) from None

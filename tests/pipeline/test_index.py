@@ -373,6 +373,15 @@ class TestEdge:
         with EdgeIndex(folder, BUNDLE, SIZE) as index:
             assert index.count() == 0
 
+    def test_damaged_files_are_named_in_one_line_with_the_way_out(self, folder: Path) -> None:
+        with EdgeIndex(folder, BUNDLE, SIZE) as index:
+            index.upsert([invented_exam(1)])
+        for status in folder.rglob("status.dat"):
+            status.write_bytes(b"")
+        with pytest.raises(IndexUnavailableError, match="move the folder away") as caught:
+            EdgeIndex(folder, BUNDLE, SIZE)
+        assert "\n" not in str(caught.value)
+
     def test_no_acknowledged_upsert_is_lost_when_the_process_is_killed(self, folder: Path) -> None:
         killed = run(
             f"""
@@ -392,6 +401,35 @@ class TestEdge:
             five = index.exam("1.2.3.5.1")
             assert five is not None
             assert five.other == ("hardware",)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("milliseconds", [5, 40, 130, 350])
+    def test_a_kill_at_any_moment_loses_nothing_acknowledged_and_tears_no_study(
+        self, folder: Path, milliseconds: int
+    ) -> None:
+        killed = run(
+            f"""
+            import threading, time
+            index = EdgeIndex(Path({str(folder)!r}), {BUNDLE!r}, {SIZE})
+            def kill():
+                time.sleep({milliseconds} / 1000)
+                os.kill(os.getpid(), signal.SIGKILL)
+            threading.Thread(target=kill).start()
+            for n in range(10_000):
+                study = f"1.2.9.{{n}}"
+                index.upsert(
+                    invented_exam(3 * n + i, study_instance_uid=study) for i in range(3)
+                )
+                print(study, flush=True)
+            """
+        )
+        assert killed.returncode == -signal.SIGKILL
+        acknowledged = killed.stdout.split()
+        with EdgeIndex(folder, BUNDLE, SIZE) as index:
+            assert all(len(index.exams(study)) == 3 for study in acknowledged)
+            next_study = index.exams(f"1.2.9.{len(acknowledged)}")
+            assert len(next_study) in (0, 3)
+            assert index.count() == 3 * len(acknowledged) + len(next_study)
 
     def test_the_engines_words_never_leave_the_index(self, folder: Path) -> None:
         with (
