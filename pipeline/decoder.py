@@ -105,6 +105,8 @@ class Decoder:
         ------
         DecodeError
             With a reason and no value of the file.
+        DecoderUnavailableError
+            Where the child cannot be started; no fault of the file.
         """
         _, body = self._call("header", path)
         try:
@@ -119,6 +121,8 @@ class Decoder:
         ------
         DecodeError
             With a reason and no value of the file; ``multi_frame`` where there are several.
+        DecoderUnavailableError
+            Where the child cannot be started; no fault of the file.
         """
         reply, body = self._call("pixels", path)
         return _checked_pixels(reply, body)
@@ -136,22 +140,11 @@ class Decoder:
 
     def _call(self, do: str, path: Path) -> tuple[dict[str, Any], bytearray]:
         with self._lock:
-            used = self._child is not None and self._child.calls > 0
-            try:
-                reply, body = self._ask(do, path)
-            except _ChildDiedError:
+            fresh = self._child is None
+            reply, body = self._ask(do, path)
+            if reply.get("worn") and not fresh:
                 # an earlier file may have damaged the child: this one gets a clean one
-                if not used:
-                    raise DecodeError(DecodeReason.CRASHED) from None
-                try:
-                    reply, body = self._ask(do, path)
-                except _ChildDiedError:
-                    raise DecodeError(DecodeReason.CRASHED) from None
-            if used and reply.get("memory"):
-                try:
-                    reply, body = self._ask(do, path)
-                except _ChildDiedError:
-                    raise DecodeError(DecodeReason.CRASHED) from None
+                reply, body = self._ask(do, path)
         if "reason" in reply:
             raise DecodeError(_known_reason(reply["reason"]))
         return reply, body
@@ -164,11 +157,12 @@ class Decoder:
                 self._child = _Child(self._limits)
             reply, body = self._child.ask(do, path)
         except _DeadlineError:
-            self._stop()
-            raise DecodeError(DecodeReason.TIMEOUT) from None
+            reply, body = {"reason": DecodeReason.TIMEOUT, "retired": True}, bytearray()
         except _ChildDiedError:
-            self._stop()
-            raise
+            reply, body = (
+                {"reason": DecodeReason.CRASHED, "retired": True, "worn": True},
+                bytearray(),
+            )
         if reply.get("retired"):
             self._stop()
         return reply, body

@@ -8,6 +8,7 @@ __all__ = [
     "BundleError",
     "DecodeError",
     "DecodeReason",
+    "DecoderUnavailableError",
     "IdentityError",
     "IndexUnavailableError",
     "PictureWithheldError",
@@ -83,6 +84,10 @@ class DecodeError(PipelineError):
     def __init__(self, reason: DecodeReason) -> None:
         super().__init__(f"{reason.value}: {reason.words}.")
         self.reason = reason
+
+
+class DecoderUnavailableError(PipelineError):
+    """The decoder's process cannot be started; look at its memory limit and at free memory."""
 
 
 class ReportError(PipelineError):

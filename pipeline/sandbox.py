@@ -96,7 +96,7 @@ def _answer(action: _Action, path: Path, limits: FileLimits) -> tuple[dict[str, 
     except RecursionError:
         return {"reason": DecodeReason.TOO_DEEP.value, "retired": True}, b""
     except MemoryError:
-        return {"reason": DecodeReason.LIMITS.value, "retired": True, "memory": True}, b""
+        return {"reason": DecodeReason.LIMITS.value, "retired": True, "worn": True}, b""
     except Exception:  # noqa: BLE001 - one job ends here, and its words must not get out
         return {"reason": DecodeReason.MALFORMED.value, "retired": True}, b""
 

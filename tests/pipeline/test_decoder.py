@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
 from pipeline.decoder import Decoder, DecoderLimits, FileLimits
-from pipeline.errors import DecodeError, DecodeReason
+from pipeline.errors import DecodeError, DecodeReason, DecoderUnavailableError
 
 LOSSLESS = [
     uid.RLELossless,
@@ -384,6 +384,26 @@ def test_memory_that_runs_out_is_a_limit_and_the_next_file_is_read(tmp_path: Pat
     with Decoder(DecoderLimits(memory_bytes=300 << 20)) as decoder:
         assert refusal(decoder, path) is DecodeReason.LIMITS
         np.testing.assert_array_equal(decoder.pixels(small).array, hand())
+
+
+def test_a_child_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    path = store(image(hand(), 12), tmp_path / "a.dcm")
+    before = _children()
+    with Decoder(DecoderLimits(memory_bytes=1 << 20)) as decoder:
+        with pytest.raises(DecoderUnavailableError):
+            decoder.header(path)
+    assert _children() == before
+
+
+def test_a_child_is_replaced_after_its_share_of_calls(tmp_path: Path) -> None:
+    path = store(image(hand(), 12), tmp_path / "a.dcm")
+    before = _children()
+    with Decoder(DecoderLimits(calls_per_child=2)) as decoder:
+        seen = set()
+        for _ in range(4):
+            decoder.header(path)
+            seen |= _children() - before
+    assert len(seen) == 2
 
 
 def test_calls_of_several_threads_take_turns(decoder: Decoder, tmp_path: Path) -> None:
