@@ -102,7 +102,7 @@ def run_demo(output: Path, data: Path | None = None, console: Console | None = N
 
 
 def demo_files(data: Path, phantoms: Path) -> tuple[list[list[Path]], list[Path]]:
-    """Return the files of each prior study, and those of the query study.
+    """Return the files of each prior study, and those of the first query study.
 
     Parameters
     ----------
@@ -118,14 +118,13 @@ def demo_files(data: Path, phantoms: Path) -> tuple[list[list[Path]], list[Path]
         )
         raise InputError(text)
     studies: dict[str, list[Path]] = {}
-    query: list[Path] = []
+    queries: dict[str, list[Path]] = {}
     with manifest.open(newline="", encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             file = data / row["file"]
-            if row["role"] == "query":
-                query.append(file)
-            else:
-                studies.setdefault(row["study_instance_uid"], []).append(file)
+            kept = queries if row["role"] == "query" else studies
+            kept.setdefault(row["study_uid"], []).append(file)
+    query = next(iter(queries.values()))
     return [*studies.values(), *_phantom_studies(phantoms)], query
 
 

@@ -1,0 +1,134 @@
+"""The whole plugin on loopback: receiver, worker, embedded index, and a small PACS beside it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
+
+from deploy.service import open_worker
+from deploy.settings import Settings, parse, site_key
+from deploy.small_pacs import SmallPacs
+from listener.ledger import Job, JobState, Ledger
+from listener.sender import send
+from listener.service import Listener
+from listener.settings import DestinationSettings
+from pipeline.worker import Worker
+
+STUDIES = Path(__file__).parent / "data" / "studies"
+REGIONS = ("distal_radius", "distal_ulna", "ulnar_styloid")
+
+
+@dataclass(frozen=True, eq=False)
+class Plugin:
+    """The plugin with everything around it; `settle` does the waiting work in the test's thread."""
+
+    settings: Settings
+    ledger: Ledger
+    worker: Worker
+    pacs: SmallPacs
+    port: int
+
+    def send(self, files: Sequence[Path], title: str = "WRISTMIR") -> None:
+        """Send files in one association, as the PACS."""
+        there = DestinationSettings(name="plugin", ae_title=title, host="127.0.0.1", port=self.port)
+        send(there, files, "SMALLPACS")
+
+    def settle(self, seconds: float = 60.0) -> None:
+        """Work until nothing is left to do."""
+        deadline = time.monotonic() + seconds
+        quiet_since = None
+        while time.monotonic() < deadline:
+            self.ledger.close_due_arrivals()
+            if self.worker.work_once():
+                quiet_since = None
+                continue
+            quiet_since = quiet_since or time.monotonic()
+            if time.monotonic() - quiet_since > 0.8:
+                return
+            time.sleep(0.02)
+        msg = "the plugin did not settle"
+        raise TimeoutError(msg)
+
+    def jobs(self, study_uid: str, kind: str) -> tuple[Job, ...]:
+        """Return a study's jobs of one kind, the latest first."""
+        return self.ledger.jobs(kind=kind, subject=study_uid)
+
+    def outcome(self, study_uid: str, kind: str) -> dict[str, Any]:
+        """Return how a study's latest job of one kind ended; it must have ended well."""
+        (job, *_) = self.jobs(study_uid, kind)
+        assert job.state is JobState.DONE, (job.state, job.last_error)
+        return job.outcome or {}
+
+    def reports(self) -> tuple[Dataset, ...]:
+        """Return the structured reports that the PACS got."""
+        return tuple(dcmread(file) for file in self.pacs.stored(ComprehensiveSRStorage))
+
+    def boards(self) -> tuple[Dataset, ...]:
+        """Return the picture boards that the PACS got."""
+        return tuple(dcmread(file) for file in self.pacs.stored(SecondaryCaptureImageStorage))
+
+
+def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:
+    """Return a configuration with short quiet times and one peer."""
+
+    def title(name: str, *regions: str) -> dict[str, Any]:
+        return {
+            "ae_title": name,
+            "jobs": ["index", "answer"] if regions else ["index"],
+            "argument": {"regions": list(regions)} if regions else {},
+            "quiet_seconds": 0.3,
+            "is_request": bool(regions),
+        }
+
+    return {
+        "state_dir": str(state),
+        "listener": {
+            "host": "127.0.0.1",
+            "port": 0,
+            "watermark_bytes": 0,
+            "titles": [
+                title("WRISTMIR"),
+                title("WRISTMIR_Q", *REGIONS),
+                title("WRISTMIR_Q_DR", "distal_radius"),
+            ],
+            "peers": [{"ae_title": "SMALLPACS", "addresses": ["127.0.0.1"]}],
+            "destinations": [
+                {"name": "pacs", "ae_title": "SMALLPACS", "host": "127.0.0.1", "port": pacs_port}
+            ],
+        },
+        "pipeline": {"destination": "pacs", **pipeline},
+    }
+
+
+@contextmanager
+def plugin(folder: Path, **pipeline: Any) -> Iterator[Plugin]:
+    """Run the plugin in a folder; `pipeline` are keys of the table of that name."""
+    with ExitStack() as stack:
+        pacs = stack.enter_context(SmallPacs(folder / "pacs"))
+        settings = parse(tables(folder / "state", pacs.port, **pipeline))
+        key = site_key(settings.state_dir)
+        ledger = stack.enter_context(Ledger(settings.ledger_url))
+        worker = stack.enter_context(open_worker(settings, ledger, key))
+        listener = stack.enter_context(Listener(settings.listener, ledger, site_key=key))
+        yield Plugin(settings, ledger, worker, pacs, listener.address[1])
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def saved(dataset: Dataset, path: Path) -> Path:
+    """Write a data set as a DICOM file."""
+    dataset.save_as(path, enforce_file_format=True)
+    return path
