@@ -27,6 +27,7 @@ from pipeline.errors import DecodeError, DecodeReason
 
 __all__ = ["serve"]
 
+_LEAST_ROOM = 64 << 20
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 
@@ -43,6 +44,7 @@ def serve(options: str) -> None:
     limits = FileLimits(**settings["file"])
     replies = _keep_quiet()
     _confine(settings["memory_bytes"])
+    bytearray(_LEAST_ROOM)  # a limit that leaves no room to work must fail here, not at a file
     _send(replies, {"ready": True}, b"")
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)

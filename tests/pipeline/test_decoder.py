@@ -389,9 +389,9 @@ def test_memory_that_runs_out_is_a_limit_and_the_next_file_is_read(tmp_path: Pat
 def test_a_child_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path) -> None:
     path = store(image(hand(), 12), tmp_path / "a.dcm")
     before = _children()
-    with Decoder(DecoderLimits(memory_bytes=1 << 20)) as decoder:
-        with pytest.raises(DecoderUnavailableError):
-            decoder.header(path)
+    starved = Decoder(DecoderLimits(memory_bytes=1 << 20))
+    with starved, pytest.raises(DecoderUnavailableError):
+        starved.header(path)
     assert _children() == before
 
 
