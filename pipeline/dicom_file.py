@@ -115,15 +115,20 @@ class _Source:
     def __init__(self, stream: BinaryIO, syntax: str) -> None:
         self.syntax = syntax
         self._stream = stream
+        self._implicit = syntax == uid.ImplicitVRLittleEndian
+        self._begun = False
 
     def read_until(self, tag: BaseTag) -> Dataset:
         """Read elements before `tag`, from where the last reading ended."""
-        return _elements(
+        dataset = _elements(
             self._stream,
             lambda found, vr, length: found >= tag,
-            implicit=self.syntax == uid.ImplicitVRLittleEndian,
+            implicit=self._implicit,
             little=self.syntax != uid.ExplicitVRBigEndian,
+            begun=self._begun,
         )
+        self._implicit, self._begun = dataset.original_encoding[0] is True, True
+        return dataset
 
 
 @contextmanager
@@ -167,9 +172,11 @@ def _elements(
     *,
     implicit: bool,
     little: bool,
+    begun: bool = False,
 ) -> Dataset:
     try:
-        return read_dataset(stream, implicit, little, stop_when=stop)
+        # only a data set's start tells its encoding: further on, a length may look like a VR
+        return read_dataset(stream, implicit, little, stop_when=stop, at_top_level=not begun)
     except RecursionError:
         raise DecodeError(DecodeReason.TOO_DEEP) from None
     except EOFError:
