@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
 from pipeline.dicom_file import FileLimits
-from pipeline.errors import DecodeError, DecodeReason
+from pipeline.errors import DecodeError, DecodeReason, DecoderUnavailableError
 from pipeline.vetting import PARSE_ERRORS
 
 __all__ = ["DecodedPixels", "Decoder", "DecoderLimits", "FileLimits"]
@@ -152,17 +152,18 @@ class Decoder:
     def _ask(self, do: str, path: Path) -> tuple[dict[str, Any], bytearray]:
         if self._child is not None and self._child.calls >= self._limits.calls_per_child:
             self._stop()
-        try:
-            if self._child is None:
+        if self._child is None:
+            try:
                 self._child = _Child(self._limits)
+            except (_ChildDiedError, _DeadlineError, OSError):
+                raise DecoderUnavailableError from None
+        try:
             reply, body = self._child.ask(do, path)
         except _DeadlineError:
             reply, body = {"reason": DecodeReason.TIMEOUT, "retired": True}, bytearray()
         except _ChildDiedError:
-            reply, body = (
-                {"reason": DecodeReason.CRASHED, "retired": True, "worn": True},
-                bytearray(),
-            )
+            reply = {"reason": DecodeReason.CRASHED, "retired": True, "worn": True}
+            body = bytearray()
         if reply.get("retired"):
             self._stop()
         return reply, body
