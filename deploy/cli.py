@@ -12,15 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from deploy import doctor as doctor_
-from deploy import jobs as jobs_
-from deploy import service
-from deploy.demo import run_demo
 from deploy.errors import DeployError, InputError
-from deploy.folder import index_folder
-from deploy.inspection import inspect_files
-from deploy.mining import mine_files
-from deploy.query import query as query_
 from deploy.settings import SHIPPED_BUNDLE, Settings, load
 from listener.errors import ListenerError
 from pipeline.errors import BundleError, DecodeError, PipelineError
@@ -66,18 +58,24 @@ def main() -> None:
 @app.command()
 def serve(config: Config = CONFIG) -> None:
     """Receive, index and answer in one process: the default for one hospital."""
+    from deploy import service
+
     service.serve(_settings(config), receive=True, work=True)
 
 
 @app.command()
 def listen(config: Config = CONFIG) -> None:
     """Only receive: studies and reports into the inbox and the ledger."""
+    from deploy import service
+
     service.serve(_settings(config), receive=True, work=False)
 
 
 @app.command()
 def work(config: Config = CONFIG) -> None:
     """Only work: index studies, answer requests, deliver results."""
+    from deploy import service
+
     service.serve(_settings(config), receive=False, work=True)
 
 
@@ -94,6 +92,8 @@ def query(
     config: Config = CONFIG,
 ) -> None:
     """Ask the running service for the cases most similar to a study or a file."""
+    from deploy.query import query as query_
+
     outcome = query_(_settings(config), target, tuple(region or ()), k, mode, timeout)
     if as_json:
         _print_json(outcome.as_json())
@@ -108,6 +108,8 @@ def index(
     config: Config = CONFIG,
 ) -> None:
     """Hand a folder of studies and reports to the service, as if a PACS had sent them."""
+    from deploy.folder import index_folder
+
     counts = index_folder(_settings(config), folder)
     if as_json:
         _print_json(counts)
@@ -122,6 +124,8 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Say what the pipeline sees in a file: view, side, wrist and bones."""
+    from deploy.inspection import inspect_files
+
     with _failing_last() as failed:
         for row in inspect_files(files, bundle):
             failed.append(row.failed)
@@ -137,6 +141,8 @@ def mine(
     as_json: Json = False,
 ) -> None:
     """Say what the miner reads in a report: findings with their evidence."""
+    from deploy.mining import mine_files
+
     with _failing_last() as failed:
         for row in mine_files(files):
             failed.append(row.failed)
@@ -155,6 +161,8 @@ def jobs(
     config: Config = CONFIG,
 ) -> None:
     """List jobs."""
+    from deploy import jobs as jobs_
+
     context.obj = config
     if context.invoked_subcommand is not None:
         return
@@ -169,18 +177,24 @@ def jobs(
 @jobs_app.command("show")
 def jobs_show(context: typer.Context, number: int) -> None:
     """Show one job as JSON: its argument, last error and outcome."""
+    from deploy import jobs as jobs_
+
     _print_json(jobs_.as_json(jobs_.one(_settings(context.obj), number)))
 
 
 @jobs_app.command("retry")
 def jobs_retry(context: typer.Context, number: int) -> None:
     """Give a dead job all its attempts again."""
+    from deploy import jobs as jobs_
+
     _print_json(jobs_.as_json(jobs_.retried(_settings(context.obj), number)))
 
 
 @app.command()
 def doctor(as_json: Json = False, config: Config = CONFIG) -> None:
     """Check the installation: configuration, state, bundle, index, port, destinations."""
+    from deploy import doctor as doctor_
+
     checks = doctor_.examine(config)
     if as_json:
         for check in checks:
@@ -200,6 +214,8 @@ def demo(
     ] = None,
 ) -> None:
     """Play the main job on this machine: a small PACS, real wrists, a question, the answer."""
+    from deploy.demo import run_demo
+
     run_demo(output, data)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.table import Table
 
+from deploy.assembly import open_index
 from deploy.errors import ConfigurationError, DeployError
-from deploy.service import open_index
 from deploy.settings import Settings, load
 from listener.errors import ListenerError
 from listener.ledger import JobState, Ledger

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
+
+from pipeline.database import open_database
 
 __all__ = ["Crosswalk", "LibraryCopy"]
 
@@ -66,13 +65,7 @@ class Crosswalk:
 
     def __init__(self, url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
-        parsed = sa.make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-            _keep_private(Path(str(parsed.database)))
-        self._engine = sa.create_engine(parsed)
-        if parsed.get_backend_name() == "sqlite":
-            sa.event.listen(self._engine, "connect", _make_durable)
-        _METADATA.create_all(self._engine)
+        self._engine = open_database(url, _METADATA)
 
     def keep(
         self, copy_uid: str, source_uid: str, source_study_uid: str, version: int = 1
@@ -156,24 +149,3 @@ def _one(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Librar
         row.version,
         datetime.fromisoformat(row.created_at),
     )
-
-
-def _keep_private(path: Path) -> None:
-    """Make the file before SQLite does, and with it the mode of its write-ahead log."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
-
-
-def _make_durable(connection: Any, _record: Any) -> None:
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "busy_timeout=10000",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()

@@ -14,7 +14,8 @@ __all__ = ["open_database"]
 def open_database(url: str, tables: sa.MetaData) -> sa.Engine:
     """Open a database, making its tables where they are missing.
 
-    A SQLite file gets mode 0600 and a write-ahead log that is flushed at every commit.
+    A SQLite file gets mode 0600, a write-ahead log that is flushed at every commit, and zeros
+    where something was deleted.
 
     Parameters
     ----------
@@ -27,7 +28,8 @@ def open_database(url: str, tables: sa.MetaData) -> sa.Engine:
     sqlite = parsed.get_backend_name() == "sqlite"
     if sqlite and parsed.database not in (None, "", ":memory:"):
         _keep_private(Path(str(parsed.database)))
-    engine = sa.create_engine(parsed)
+    # an error must not print the values of its statement
+    engine = sa.create_engine(parsed, hide_parameters=True)
     if sqlite:
         sa.event.listen(engine, "connect", _make_durable)
     tables.create_all(engine)
@@ -51,6 +53,7 @@ def _make_durable(connection: Any, _record: object) -> None:
         "synchronous=FULL",
         "busy_timeout=10000",
         "foreign_keys=ON",
+        "secure_delete=ON",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -153,22 +153,37 @@ class Indexer:
     def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
         """Read a study's reports together and give the findings to its exams."""
         study = self._read(study_uid, files)
-        text = "" if study.report is None else study.report.text
         exams = self._index.exams(study_uid)
-        if not text:
+        report = self._mined(study, [exam.age_years for exam in exams])
+        if report is None:
             self._records.forget(study_uid)
-            report = WristReport()
-        else:
-            ages = [exam.age_years for exam in exams if exam.age_years is not None]
-            report = self._miner.mine(text, min(ages, default=None))
-            self._records.keep(study_uid, report, f"{self._miner.name} {self._miner.version}", text)
         enriched = 0
-        for exam in self._enriched(exams, report if text else None):
+        for exam in self._enriched(exams, report):
             enriched += self._index.set_findings(
                 exam.sop_instance_uid,
                 Findings(exam.findings, exam.captions, exam.other, exam.flags, exam.findings_known),
             )
-        return MinedStudy(enriched, report.dropped, report.language)
+        read = report or WristReport()
+        return MinedStudy(enriched, read.dropped, read.language)
+
+    def _mined(self, study: Study, ages: Sequence[float | None]) -> WristReport | None:
+        """Mine what the reports say together, unless the same miner has read the same words."""
+        if study.report is None:
+            return None
+        text, miner = study.report.text, self._miner
+        known = self._records.of(study.uid)
+        if known is not None and known.holds(text, miner.name, miner.version):
+            return known.report
+        report = miner.mine(text, min((age for age in ages if age is not None), default=None))
+        self._records.keep(
+            study.uid,
+            study.reports[0].sop_instance_uid,
+            report,
+            text=text,
+            miner=miner.name,
+            miner_version=miner.version,
+        )
+        return report
 
     def _read(self, study_uid: str, files: Sequence[StoredImage]) -> Study:
         paths = [file.path for file in files]

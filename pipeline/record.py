@@ -73,7 +73,7 @@ class Records:
         text
             What was read; only its digest is kept.
         """
-        digest = sha256(text.encode("utf-8")).hexdigest()
+        digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         now = self._clock().astimezone(UTC)
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_RECORD).where(_RECORD.c.study_uid == study_uid))

@@ -13,7 +13,7 @@ from typing import Any
 from pydicom import Dataset, dcmread
 from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
 
-from deploy.service import open_worker
+from deploy.assembly import open_worker
 from deploy.settings import Settings, parse, site_key
 from deploy.small_pacs import SmallPacs
 from listener.ledger import Job, JobState, Ledger

@@ -1,0 +1,113 @@
+"""The composition root of the working half: every part of the pipeline, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from deploy.settings import Settings
+from listener.ledger import Ledger
+from pipeline.answering import Answerer
+from pipeline.bundle import Bundle
+from pipeline.crosswalk import Crosswalk
+from pipeline.decoder import Decoder, DecoderLimits, FileLimits
+from pipeline.edge_index import EdgeIndex
+from pipeline.examination import Examiner
+from pipeline.index import ExamIndex
+from pipeline.indexing import Indexer
+from pipeline.match_report import BundleWords
+from pipeline.mining import RulesMiner
+from pipeline.outbox import Outbox
+from pipeline.record import Records
+from pipeline.request import Request
+from pipeline.retrieval import Retriever
+from pipeline.uid import KeyedUids
+from pipeline.worker import Delivery, Worker, uploads_dir
+
+__all__ = ["open_index", "open_worker"]
+
+
+@contextmanager
+def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Worker]:
+    """Build a worker with everything it needs, and take it apart again.
+
+    Raises
+    ------
+    BundleError
+        Where the models cannot be trusted.
+    IndexUnavailableError
+        Where another process owns the index, or its server cannot be reached.
+    """
+    state, pipeline = settings.state_dir, settings.pipeline
+    bundle = Bundle.load(settings.bundle, threads=pipeline.threads)
+    uids = KeyedUids(key)
+    with ExitStack() as stack:
+        decoder = stack.enter_context(Decoder(_limits(settings)))
+        index = stack.enter_context(open_index(settings, bundle))
+        records = Records(f"sqlite:///{state / 'records.sqlite3'}")
+        stack.callback(records.close)
+        crosswalk = Crosswalk(f"sqlite:///{state / 'crosswalk.sqlite3'}")
+        stack.callback(crosswalk.close)
+        outbox = Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
+        stack.callback(outbox.close)
+        examiner = Examiner(bundle, decoder, key)
+        delivery = _delivery(settings)
+        answerer = Answerer(
+            index=index,
+            retriever=Retriever(index, bundle.manifest.calibration),
+            examiner=examiner,
+            decoder=decoder,
+            uids=uids,
+            crosswalk=crosswalk,
+            outbox=outbox,
+            words=BundleWords(bundle.id, bundle.manifest.intended_use, bundle.demonstration),
+            references=pipeline.references,
+            library=delivery.library.name if delivery.library else "",
+        )
+        retrieval = pipeline.retrieval
+        yield Worker(
+            ledger=ledger,
+            indexer=Indexer(examiner, decoder, index, records, RulesMiner(), uids),
+            answerer=answerer,
+            outbox=outbox,
+            delivery=delivery,
+            uploads=uploads_dir(state),
+            defaults=Request(
+                k=retrieval.k,
+                mode=retrieval.mode,
+                candidates=retrieval.candidates,
+                same_side=retrieval.same_side,
+                age_band_years=retrieval.age_band_years,
+            ),
+            lease_seconds=pipeline.lease_seconds,
+        )
+
+
+def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
+    """Open the index that the configuration names, for this bundle's vectors."""
+    wanted = settings.pipeline.index
+    size = bundle.manifest.vectors.size
+    if wanted.engine == "embedded":
+        return EdgeIndex(settings.state_dir / "index", bundle.id, size)
+    # a second of import time that the embedded engine need not pay
+    from qdrant_client import QdrantClient  # noqa: PLC0415
+
+    from pipeline.server_index import ServerIndex  # noqa: PLC0415
+
+    key = None if wanted.api_key is None else wanted.api_key.get_secret_value()
+    return ServerIndex(QdrantClient(url=wanted.url, api_key=key), bundle.id, wanted.alias, size)
+
+
+def _limits(settings: Settings) -> DecoderLimits:
+    decoding = settings.pipeline.decoding
+    file = FileLimits(max_file_bytes=decoding.max_file_mib << 20, max_pixels=decoding.max_pixels)
+    return DecoderLimits(
+        file=file, memory_bytes=decoding.memory_mib << 20, seconds=decoding.seconds
+    )
+
+
+def _delivery(settings: Settings) -> Delivery:
+    by_name = {destination.name: destination for destination in settings.listener.destinations}
+    results = by_name.get(settings.pipeline.destination or "")
+    library = by_name.get(settings.pipeline.library_destination or "", results)
+    return Delivery(results, library, settings.listener.calling_ae_title)

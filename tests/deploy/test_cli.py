@@ -1,0 +1,229 @@
+"""The `wristmir` command: one clear line for each refusal, one JSON object a line for programs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+from plugin import STUDIES, free_port
+
+from deploy.cli import main
+from deploy.settings import SHIPPED_BUNDLE
+from listener.ledger import Ledger
+
+REPORT = (
+    "INDICATION: Fall, pain in the left wrist.\n"
+    "FINDINGS: There is a buckle fracture of the distal radius. The ulna is intact.\n"
+    "IMPRESSION: Buckle fracture of the left distal radius."
+)
+
+
+def wristmir(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
+) -> tuple[int, str, str]:
+    """Run the command in this process; return exit status, stdout and stderr."""
+    monkeypatch.setattr(sys, "argv", ["wristmir", *map(str, words)])
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    status = ended.value.code
+    return (status if isinstance(status, int) else int(status is not None)), said.out, said.err
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "wristmir.toml"
+    file.write_text(
+        f'state_dir = "{tmp_path / "state"}"\n[listener]\nhost = "127.0.0.1"\n'
+        f"port = {free_port()}\nwatermark_bytes = 0\n",
+        encoding="utf-8",
+    )
+    return file
+
+
+def test_a_missing_configuration_is_one_line_and_status_78(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, out, err = wristmir(monkeypatch, capsys, "jobs", "--config", tmp_path / "none.toml")
+    assert (status, out) == (78, "")
+    assert err.count("\n") == 1
+    assert "no such configuration file" in err
+
+
+def test_an_unknown_key_is_one_line_with_the_nearest_right_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    config.write_text(config.read_text() + "prot = 1\n")
+    status, _, err = wristmir(monkeypatch, capsys, "serve", "--config", config)
+    assert status == 78
+    assert "unknown key listener.prot; did you mean port?" in err
+
+
+def test_a_busy_port_is_one_line_and_status_69(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    port = int(config.read_text().split("port = ")[1].split()[0])
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+        status, _, err = wristmir(monkeypatch, capsys, "listen", "--config", config)
+    assert status == 69
+    assert str(port) in err.splitlines()[-1]
+
+
+def test_an_unreachable_engine_is_one_line_and_status_69(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    config.write_text(
+        config.read_text()
+        + f'[pipeline.index]\nengine = "server"\nurl = "http://127.0.0.1:{free_port()}"\n'
+    )
+    status, _, err = wristmir(monkeypatch, capsys, "work", "--config", config)
+    assert status == 69
+    assert "index" in err.splitlines()[-1].lower()
+
+
+def test_a_bundle_with_a_wrong_checksum_is_one_line_and_status_78(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    config: Path,
+    tmp_path: Path,
+) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for file in SHIPPED_BUNDLE.iterdir():
+        (bundle / file.name).write_bytes(file.read_bytes())
+    damaged = bytearray((bundle / "view.onnx").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (bundle / "view.onnx").write_bytes(damaged)
+    config.write_text(config.read_text() + f'[pipeline]\nbundle = "{bundle}"\n')
+    status, _, err = wristmir(monkeypatch, capsys, "work", "--config", config)
+    assert status == 78
+    assert "view.onnx" in err
+    assert err.strip().count("\n") == 0
+
+
+def test_mine_prints_the_findings_with_their_evidence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "report.txt"
+    file.write_text(REPORT, encoding="utf-8")
+    status, out, _ = wristmir(monkeypatch, capsys, "mine", "--json", file)
+    assert status == 0
+    (row,) = [json.loads(line) for line in out.splitlines()]
+    assert set(row) >= {"file", "language", "laterality", "regions", "other", "dropped", "miner"}
+    assert row["laterality"] == "left"
+    assert row["regions"]["distal_radius"]["fracture"] == "present"
+    assert row["regions"]["distal_radius"]["type"] == "buckle"
+    assert row["regions"]["distal_radius"]["evidence"] in REPORT
+    assert row["regions"]["distal_ulna"]["fracture"] == "absent"
+
+
+def test_mine_reads_a_structured_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = next(STUDIES.glob("*/report.dcm"))
+    status, out, _ = wristmir(monkeypatch, capsys, "mine", "--json", file)
+    assert status == 0
+    assert json.loads(out)["language"] == "en"
+
+
+def test_a_file_that_is_not_there_fails_after_the_others_were_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "report.txt"
+    file.write_text(REPORT, encoding="utf-8")
+    status, out, err = wristmir(monkeypatch, capsys, "mine", "--json", tmp_path / "none.txt", file)
+    assert status == 66
+    assert len(out.splitlines()) == 2
+    assert "1 of 2 files" in err
+
+
+def test_inspect_says_what_is_seen_in_a_real_wrist(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = STUDIES / "TEST-0001-1" / "image-1.dcm"
+    status, out, _ = wristmir(monkeypatch, capsys, "inspect", "--json", file)
+    assert status == 0
+    row = json.loads(out)
+    assert row["accepted"] is True
+    assert row["view"]["name"] == "pa"
+    assert row["laterality"] == "left"
+    names = [box["name"] for box in row["boxes"]]
+    assert names[0] == "wrist"
+    assert len(names) == len(set(names))
+    for box in row["boxes"]:
+        x0, y0, x1, y1 = box["box"]
+        assert 0 <= x0 < x1 <= row["columns"]
+        assert 0 <= y0 < y1 <= row["rows"]
+
+
+def test_jobs_lists_shows_and_retries(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    state = config.parent / "state"
+    state.mkdir()
+    with Ledger(f"sqlite:///{state / 'ledger.sqlite3'}") as ledger:
+        number = ledger.enqueue("index", "1.2.3")
+        job = ledger.lease(["index"], 60)
+        assert job is not None
+        ledger.fail(job, "The object cannot be read within its limits.", retry=False)
+    _, out, _ = wristmir(monkeypatch, capsys, "jobs", "--config", config, "--json")
+    (row,) = [json.loads(line) for line in out.splitlines()]
+    assert (row["id"], row["state"]) == (number, "dead")
+    _, out, _ = wristmir(monkeypatch, capsys, "jobs", "--config", config)
+    assert "cannot be read" in out
+    _, out, _ = wristmir(monkeypatch, capsys, "jobs", "--config", config, "retry", number)
+    assert json.loads(out)["state"] == "ready"
+    _, out, _ = wristmir(monkeypatch, capsys, "jobs", "--config", config, "show", number)
+    assert json.loads(out)["subject"] == "1.2.3"
+
+
+def test_jobs_of_a_state_that_does_not_exist_names_those_that_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    status, _, err = wristmir(monkeypatch, capsys, "jobs", "--config", config, "--state", "broken")
+    assert status == 66
+    assert "ready, leased, done, dead" in err
+
+
+def test_a_question_that_no_worker_answers_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    (config.parent / "state").mkdir()
+    status, _, err = wristmir(
+        monkeypatch, capsys, "query", "1.2.3.4", "--timeout", 1, "--config", config
+    )
+    assert status == 75
+    assert "is `wristmir serve` running?" in err
+
+
+def test_index_takes_a_folder_in_as_durably_as_the_receiver(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    folder = STUDIES / "TEST-0001-1"
+    status, out, _ = wristmir(monkeypatch, capsys, "index", folder, "--config", config, "--json")
+    assert status == 0
+    files = len(list(folder.iterdir()))
+    assert json.loads(out) == {"accepted": files, "refused": 0, "no_dicom": 0}
+    with Ledger(f"sqlite:///{config.parent / 'state' / 'ledger.sqlite3'}") as ledger:
+        assert len(ledger.receipts()) == files
+
+
+def test_doctor_finds_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    (config.parent / "state").mkdir(mode=0o700)
+    status, out, _ = wristmir(monkeypatch, capsys, "doctor", "--config", config, "--json")
+    checks = [json.loads(line) for line in out.splitlines()]
+    verdicts = {check["check"]: check["verdict"] for check in checks}
+    assert status == 1
+    assert verdicts["configuration"] == "ok"
+    assert verdicts["peers"] == "error"
+    assert verdicts["destinations"] == "error"
+    assert verdicts["port"] == "warning"
+    assert verdicts["bundle"] == "warning"  # the demonstration bundle says what it is
