@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydicom._uid_dict import UID_dictionary
@@ -128,7 +129,8 @@ class Acceptor:
         self._server = self._thread = None
 
 
-def supported_contexts() -> list[PresentationContext]:
+@cache
+def supported_contexts() -> tuple[PresentationContext, ...]:
     """Return Verification and every storage SOP class, retired ones too, with all syntaxes.
 
     What a PACS forwards must not fail for want of a context; what is not used is filtered later.
@@ -145,7 +147,7 @@ def supported_contexts() -> list[PresentationContext]:
         context.abstract_syntax = uid
         context.transfer_syntax = list(_TRANSFER_SYNTAXES)
         contexts.append(context)
-    return contexts
+    return tuple(contexts)
 
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -482,8 +484,12 @@ class _Dimse(DIMSEServiceProvider):
         self._context_id = context_id
         if command.field == Command.C_ECHO and not command.has_data_set:
             self._complete(_Request(command, None))
-        elif command.field == Command.C_STORE and command.has_data_set:
-            self._current = self._open(command, context_id)
+        elif command.field == Command.C_STORE:
+            request = self._open(command, context_id)
+            if command.has_data_set:
+                self._current = request
+            else:  # it is answered all the same: there is nothing to understand
+                self._complete(request)
         else:
             msg = f"It asked for what is not offered (command 0x{command.field:04X})."
             raise PeerConnectionError(msg)

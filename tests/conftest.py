@@ -3,4 +3,5 @@
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent / "listener"))
+for folder in ("listener", "hostile"):
+    sys.path.append(str(Path(__file__).parent / folder))

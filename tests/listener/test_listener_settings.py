@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from listener.settings import (
+    DestinationSettings,
+    ListenerSettings,
+    PeerSettings,
+    TitleSettings,
+)
+
+MODELS = (TitleSettings, PeerSettings, DestinationSettings, ListenerSettings)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_key_is_described(model: type[BaseModel]) -> None:
+    assert all(field.description for field in model.model_fields.values())
+
+
+def test_the_default_titles_are_those_of_the_conformance_statement(tmp_path: Path) -> None:
+    titles = {t.ae_title: t for t in ListenerSettings(state_dir=tmp_path).titles}
+    assert list(titles) == [
+        "WRISTMIR",
+        "WRISTMIR_Q",
+        "WRISTMIR_Q_DR",
+        "WRISTMIR_Q_DU",
+        "WRISTMIR_Q_US",
+    ]
+    assert not titles["WRISTMIR"].is_request
+    assert titles["WRISTMIR"].jobs == ("index",)
+    assert titles["WRISTMIR_Q_US"].argument == {"regions": ["ulnar_styloid"]}
+    assert len(titles["WRISTMIR_Q"].argument["regions"]) == 3
+
+
+def test_an_unknown_key_is_an_error_and_settings_stay_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="portt"):
+        ListenerSettings(state_dir=tmp_path, portt=104)  # type: ignore[call-arg]
+    settings = ListenerSettings(state_dir=tmp_path)
+    with pytest.raises(ValidationError):
+        settings.port = 104  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 70000},
+        {"max_pdu_bytes": 100},
+        {"retention_days": -1},
+        {"titles": ()},
+        {"titles": ({"ae_title": "A"}, {"ae_title": "A "})},
+        {"titles": ({"ae_title": "A" * 17},)},
+        {"titles": ({"ae_title": "   "},)},
+        {"titles": ({"ae_title": "A\\B"},)},
+        {"titles": ({"ae_title": "Ä"},)},
+        {"titles": ({"ae_title": "A", "jobs": ()},)},
+        {"peers": ({"ae_title": "PACS", "addresses": ()},)},
+        {"peers": ({"ae_title": "PACS", "addresses": ("pacs.example",)},)},
+        {"peers": ({"ae_title": "PACS", "addresses": ("10.1.2.3/24",)},)},
+        {
+            "destinations": (
+                {"name": "a", "ae_title": "A", "host": "h", "port": 1},
+                {"name": "a", "ae_title": "B", "host": "h", "port": 2},
+            )
+        },
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ListenerSettings(state_dir=tmp_path, **wrong)
