@@ -129,6 +129,8 @@ def _lines(items: Sequence[Dataset], depth: int) -> Iterator[str]:
         below = item.get("ContentSequence") or ()
         if item.get("ValueType") == "CONTAINER":
             found = list(_lines(below, depth + 1))
+            if item.get("ContinuityOfContent") == "CONTINUOUS":
+                found = [" ".join(_running_text(below, depth + 1))] if found else []
             # a heading over nothing would read as a section without findings
             if found:
                 yield from _heading(item)
@@ -136,6 +138,18 @@ def _lines(items: Sequence[Dataset], depth: int) -> Iterator[str]:
             continue
         yield from _statement(item, under_root=depth == 0)
         yield from _lines(below, depth + 1)
+
+
+def _running_text(items: Sequence[Dataset], depth: int) -> Iterator[str]:
+    """Return pieces of one sentence: codes and numbers stand in it without their names."""
+    for item in items:
+        if item.get("RelationshipType") in _SKIPPED or depth > _MAX_DEPTH:
+            continue
+        yield from (
+            line.split(": ", 1)[-1] if item.get("ValueType") != "TEXT" else line
+            for line in _statement(item, under_root=False)
+        )
+        yield from _running_text(item.get("ContentSequence") or (), depth + 1)
 
 
 def _statement(item: Dataset, *, under_root: bool) -> Iterator[str]:

@@ -160,6 +160,11 @@ def _fit(tag: BaseTag, vr: str, value: Any) -> Any:
     if vr in ("FL", "FD"):
         return value if isinstance(value, float) and math.isfinite(value) else None
     text = "" if value is None else str(value).strip(" \0")
+    if _CONTROL.search(text):
+        # an escape sequence that is left over would be taken for a change of character set
+        if tag in _EXACT and vr != "PN":
+            return None
+        text = _CONTROL.sub(" ", text).strip()
     repaired = text if tag in _EXACT or not text else _REPAIRS.get(vr, _as_is)(text)
     if vr == "PN" and not _one_person(repaired):
         return None
@@ -168,6 +173,9 @@ def _fit(tag: BaseTag, vr: str, value: Any) -> Any:
     except ValueError:
         return None
     return repaired
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 def _as_is(text: str) -> str:

@@ -228,6 +228,7 @@ def test_values_that_mean_nothing_are_left_out(
     [
         ("PatientID", b"P" * 66),
         ("PatientID", b"ONE\\TWO "),
+        ("PatientID", b"ONE\x1bTWO "),
         ("PatientName", b"N" * 66),
         ("StudyInstanceUID", b"1..2"),
         ("SeriesInstanceUID", b""),
@@ -254,6 +255,13 @@ def _with_raw(folder: Path, name: str, value: bytes) -> Path:
     path = folder / "raw.dcm"
     path.write_bytes(plain[:at] + filled + plain[at + len(empty) :])
     return path
+
+
+def test_a_name_in_a_script_that_was_not_declared_warns_nobody(
+    decoder: Decoder, tmp_path: Path
+) -> None:
+    header = decoder.header(_with_raw(tmp_path, "PatientName", b"Ya^\x1b$B;3ED\x1b(B "))
+    assert str(header.PatientName) == "Ya^ $B;3ED (B"
 
 
 def test_no_value_of_a_file_reaches_exceptions_logs_or_warnings(

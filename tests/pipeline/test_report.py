@@ -114,6 +114,19 @@ def test_what_a_statement_was_inferred_from_is_kept() -> None:
     assert report_text(sr(section("Findings", code))).text.endswith("Buckle\nCortical kink.")
 
 
+def test_continuous_content_is_one_sentence() -> None:
+    code = item("CODE", "Fracture", ConceptCodeSequence=[concept("buckle fracture")])
+    flowing = section(
+        "Findings",
+        text("", "There is a"),
+        code,
+        text("Physician", "Secret Name", "HAS OBS CONTEXT"),
+        text("", "of the radius."),
+    )
+    flowing.ContinuityOfContent = "CONTINUOUS"
+    assert report_text(sr(flowing)).text == ("FINDINGS:\nThere is a buckle fracture of the radius.")
+
+
 def test_a_section_without_words_gets_no_heading() -> None:
     assert report_text(sr(section("Findings"), section("History", text("", " ")))).text == ""
 
