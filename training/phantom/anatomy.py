@@ -287,7 +287,8 @@ def _rim(shape: Points, gap: float) -> Mark:
 def _ulna(growth: Growth, build: Build, view: _View) -> list[Bone]:
     size = growth.ossified("ulna_epiphysis")
     start = build.ulnar_variance + 0.06 + 0.1 * (1 - size)
-    width = build.ulna_width * float(np.interp(growth.bone_age, [3, 17], [1.06, 0.94]))
+    start += float(np.interp(growth.bone_age, [9, 13], [0.0, 0.08]))
+    width = build.ulna_width * float(np.interp(growth.bone_age, [3, 17], [1.02, 0.88]))
     shaft = _shaft("ulna_shaft", ULNA, view, width, start, build.cortex, -build.bowing)
     if size == 0:
         return [shaft]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pipeline.region import Region
@@ -16,20 +18,24 @@ Box = tuple[float, float, float, float]
 _MARGIN = 0.02  # boxes drawn by eye stand a little off the bone; in units of the radius's width
 
 
-def boxes(skeleton: Skeleton, frame: Frame, fracture_mm: float | None = None) -> dict[str, Box]:
+def boxes(
+    skeleton: Skeleton, frame: Frame, fractures_mm: Mapping[Region, float] | None = None
+) -> dict[str, Box]:
     """Return ``wrist`` and the three bones as ``(x0, y0, x1, y1)`` in pixels of the image.
 
-    ``wrist``: full soft tissue from mid-metacarpal to 2.5 widths of the radius proximal of its
-    joint; ``distal_radius``: full cortical width from the distal end over 1.5 widths, more where
-    ``fracture_mm`` (distance proximal of the metaphyseal end) lies further; ``distal_ulna`` over
-    1.9 widths of the ulna; ``ulnar_styloid``: a square of about the width of the ulna's end
-    around styloid and epiphysis. A bone of which less than half lies in the image has no box.
+    ``wrist``: full soft tissue from mid-metacarpal to about 2.4 widths of the radius proximal of
+    its joint; ``distal_radius``: full cortical width from the distal end over 1.5 widths;
+    ``distal_ulna``: likewise over 1.9 widths of the ulna; both longer where a fracture lies
+    further (``fractures_mm``: its distance from the metaphyseal end); ``ulnar_styloid``: a square
+    of about the width of the ulna's end around styloid and epiphysis. A bone of which less than
+    half lies in the image has no box.
     """
     unit = skeleton.unit
     found: dict[str, Box | None] = {"wrist": _wrist(skeleton, frame)}
-    radius = _extent(skeleton, "radius", 1.5 * unit, fracture_mm)
+    levels = fractures_mm or {}
+    radius = _extent(skeleton, "radius", 1.5 * unit, levels.get(Region.DISTAL_RADIUS))
     ulna_width = _end_width(skeleton, "ulna")
-    ulna = _extent(skeleton, "ulna", 1.9 * ulna_width, None)
+    ulna = _extent(skeleton, "ulna", 1.9 * ulna_width, levels.get(Region.DISTAL_ULNA))
     found[Region.DISTAL_RADIUS.value] = _box(radius, frame, _MARGIN * unit)
     found[Region.DISTAL_ULNA.value] = _box(ulna, frame, _MARGIN * unit)
     styloid = _styloid(skeleton, 0.97 * ulna_width)
@@ -37,7 +43,7 @@ def boxes(skeleton: Skeleton, frame: Frame, fracture_mm: float | None = None) ->
     return {name: box for name, box in found.items() if box is not None}
 
 
-def _bone_points(skeleton: Skeleton, prefix: str) -> Points:
+def _bone_points(skeleton: Skeleton, prefix: str | tuple[str, ...]) -> Points:
     """Outline points of all fragments of a bone, only where the fragment kept its mineral."""
     kept = []
     for bone in skeleton.bones:
@@ -84,7 +90,9 @@ def _styloid(skeleton: Skeleton, side: float) -> Points:
     """Corners of the square around styloid and epiphysis, or at the bare metaphyseal end."""
     points = _bone_points(skeleton, "ulna")
     cap = _grown(skeleton)
-    top = points[:, 1].min()
+    whole = _bone_points(skeleton, ("ulna_shaft", "ulna_epiphysis"))
+    # a fragment that has gone far does not take the box along
+    top = max(points[:, 1].min(), whole[:, 1].min() - 0.4 * skeleton.unit)
     end = points[points[:, 1] < top + 0.5 * skeleton.unit]
     centre = (end[:, 0].min() + end[:, 0].max()) / 2
     outward = -0.14 * side * cap * np.cos(np.deg2rad(skeleton.turn))
@@ -104,7 +112,7 @@ def _grown(skeleton: Skeleton) -> float:
 
 def _wrist(skeleton: Skeleton, frame: Frame) -> Box | None:
     unit = skeleton.unit
-    low, high = -2.15 * unit, 2.2 * unit
+    low, high = -2.15 * unit, 2.05 * unit
     points = np.concatenate(skeleton.skin)
     inside = points[(points[:, 1] >= low) & (points[:, 1] <= high)]
     return _box(inside, frame, 0.0)

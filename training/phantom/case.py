@@ -20,10 +20,10 @@ _ABSENT = RegionFindings(fracture="absent")
 
 # Table 3 of the paper: 29.3 % normal; radius 71 %, ulna 27 %, styloid 16 % of exams.
 _SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
-    (0.293, ()),
-    (0.282, (Region.DISTAL_RADIUS,)),
-    (0.235, (Region.DISTAL_RADIUS, Region.DISTAL_ULNA)),
-    (0.140, (Region.DISTAL_RADIUS, Region.ULNAR_STYLOID)),
+    (0.290, ()),
+    (0.270, (Region.DISTAL_RADIUS,)),
+    (0.240, (Region.DISTAL_RADIUS, Region.DISTAL_ULNA)),
+    (0.168, (Region.DISTAL_RADIUS, Region.ULNAR_STYLOID)),
     (0.020, (Region.DISTAL_RADIUS, Region.DISTAL_ULNA, Region.ULNAR_STYLOID)),
     (0.014, (Region.DISTAL_ULNA,)),
     (0.016, (Region.ULNAR_STYLOID,)),
@@ -32,27 +32,27 @@ _SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
 # weight, type, from age, to age
 _TYPES: Mapping[Region, tuple[tuple[float, str, float, float], ...]] = {
     Region.DISTAL_RADIUS: (
-        (0.23, "salter_harris_2", 5.0, 16.0),
+        (0.27, "salter_harris_2", 5.0, 16.0),
         (0.02, "salter_harris_1", 5.0, 15.5),
         (0.012, "salter_harris_3", 10.0, 16.0),
         (0.012, "salter_harris_4", 10.0, 16.0),
-        (0.17, "buckle", 0.5, 13.5),
-        (0.28, "transverse", 0.5, 19.0),
+        (0.14, "buckle", 0.5, 13.5),
+        (0.20, "transverse", 0.5, 19.0),
         (0.10, "greenstick", 1.5, 14.0),
         (0.04, "oblique", 2.0, 19.0),
         (0.02, "comminuted", 11.0, 19.0),
         (0.012, "plastic_bowing", 2.0, 11.0),
-        (0.10, "unspecified", 0.5, 19.0),
+        (0.19, "unspecified", 0.5, 19.0),
     ),
     Region.DISTAL_ULNA: (
         (0.06, "salter_harris_2", 7.5, 15.5),
         (0.02, "salter_harris_1", 7.5, 15.5),
-        (0.25, "buckle", 0.5, 13.5),
-        (0.34, "transverse", 0.5, 19.0),
+        (0.2, "buckle", 0.5, 13.5),
+        (0.25, "transverse", 0.5, 19.0),
         (0.14, "greenstick", 1.5, 14.0),
         (0.05, "oblique", 2.0, 19.0),
         (0.03, "plastic_bowing", 2.0, 11.0),
-        (0.11, "unspecified", 0.5, 19.0),
+        (0.22, "unspecified", 0.5, 19.0),
     ),
     Region.ULNAR_STYLOID: ((0.75, "avulsion", 0.0, 20.0), (0.25, "unspecified", 0.0, 20.0)),
 }
@@ -105,13 +105,17 @@ class Case:
     ) -> Case:
         """Draw a case; what is given is kept, and what it leaves open is drawn as ever."""
         person = np.random.default_rng([patient, 11])
-        born = _age(person)
+        first_seen = _age(person)
         drawn_sex = str(person.choice(["M", "F"], p=[0.57, 0.43]))
         tempo = float(person.normal(0, 0.5))
         build = Build.drawn(person)
         side = Laterality.LEFT if person.random() < 0.55 else Laterality.RIGHT
-        age = born if age_years is None else age_years
         rng = np.random.default_rng([seed, 12])
+        if patient != seed:
+            first_seen += float(
+                np.random.default_rng([seed, 18]).uniform(0.02, 0.7)
+            )  # another visit
+        age = first_seen if age_years is None else age_years
         growth = Growth(age, sex or drawn_sex, tempo)
         drawn_findings = _findings(growth, rng)
         chosen = drawn_findings if findings is None else _completed(findings)
@@ -119,7 +123,7 @@ class Case:
         displaced_to = 1.0 if rng.random() < 0.7 else -1.0
         return cls(
             patient=patient,
-            age_years=round(age, 1),
+            age_years=round(age, 2),
             sex=sex or drawn_sex,
             laterality=laterality or side,
             growth=growth,
@@ -149,10 +153,10 @@ def _findings(growth: Growth, rng: np.random.Generator) -> dict[Region, RegionFi
     sites = _SITES[int(rng.choice(len(_SITES), p=weights / weights.sum()))][1]
     age = growth.age_years
     stage = _stage(rng)
-    possible = rng.random() < 0.035
+    possible = rng.random() < 0.1
     drawn = dict.fromkeys(Region, _ABSENT)
     for region in sites:
-        if region is Region.ULNAR_STYLOID and growth.ossified("ulna_styloid") < 0.45:
+        if region is Region.ULNAR_STYLOID and growth.ossified("ulna_styloid") < 0.5:
             continue
         drawn[region] = _fracture(region, growth, stage, rng)
     if not sites and possible and 2 < age < 13:
@@ -207,7 +211,7 @@ def _other(findings: Mapping[Region, RegionFindings], rng: np.random.Generator) 
     healing = any(f.healing == "healing" for f in broken)
     severe = any(f.displacement in ("moderate", "severe") for f in broken)
     other = []
-    if broken and draw[0] < (0.45 if healing else 0.25):
+    if broken and draw[0] < (0.55 if healing else 0.38):
         other.append("cast_or_splint")
     if findings[Region.DISTAL_RADIUS] in broken and draw[1] < (0.22 if severe else 0.02):
         other.append("hardware")

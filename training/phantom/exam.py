@@ -149,7 +149,7 @@ def _view(rng: np.random.Generator) -> View:
     return views[int(rng.choice(4, p=[0.55, 0.25, 0.12, 0.08]))]
 
 
-_TURN = {View.PA: (0.0, 4.0), View.OBLIQUE: (42.0, 6.0), View.LATERAL: (89.0, 5.0)}
+_TURN = {View.PA: (0.0, 4.0), View.OBLIQUE: (47.0, 7.0), View.LATERAL: (89.0, 5.0)}
 
 
 def _wrist(case: Case, view: View, size: int, rng: np.random.Generator) -> _Shot:
@@ -170,7 +170,8 @@ def _wrist(case: Case, view: View, size: int, rng: np.random.Generator) -> _Shot
     )
     grey = render(scene, frame, Exposure.drawn(rng), rng)
     side_marker(grey, frame, case.laterality, rng)
-    return _Shot(grey, frame, boxes(wrist, frame), "WRIST")
+    levels = {i.region: i.level * wrist.unit for i in case.injuries}
+    return _Shot(grey, frame, boxes(wrist, frame, levels), "WRIST")
 
 
 def _elsewhere(case: Case, size: int, rng: np.random.Generator) -> _Shot:
@@ -198,7 +199,7 @@ def _frame(
     half = 1.6 if view is not View.LATERAL else 1.15
     x0 = -0.2 - half * rng.uniform(0.75, 1.4)
     x1 = -0.1 + half * rng.uniform(0.75, 1.4)
-    y0, y1 = -rng.uniform(1.4, 3.4), rng.triangular(1.2, 2.2, 5.5)
+    y0, y1 = -rng.uniform(1.4, 3.3), rng.triangular(1.1, 1.9, 5.2)
     degrees = rng.normal(0, 5.5) if rng.random() < 0.85 else rng.uniform(-40, 40)
     inset = rng.uniform(0.0, 0.07, 4) * (rng.random() < 0.8)
     return Frame.around(
@@ -208,5 +209,5 @@ def _frame(
         float(degrees),
         laterality is Laterality.RIGHT,
         (float(inset[0]), float(inset[1]), float(inset[2]), float(inset[3])),
-        float(rng.normal(0, 2.5)),
+        float(rng.normal(0, 2.5) if rng.random() < 0.75 else rng.normal(degrees, 2.5)),
     )

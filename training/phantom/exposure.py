@@ -56,16 +56,16 @@ class Exposure:
         """Draw the habits of one room."""
         return cls(
             soft=float(rng.uniform(0.017, 0.027)),
-            bone=float(rng.uniform(0.08, 0.115)),
+            bone=float(rng.uniform(0.06, 0.105)),
             dose=float(np.exp(rng.uniform(np.log(500), np.log(9000)))),
             scatter=float(rng.uniform(0.1, 0.4)),
             blur_px=float(rng.uniform(0.5, 1.1)),
             detail=float(rng.choice([0.0, rng.uniform(0.2, 1.2)])),
             gamma=float(np.exp(rng.normal(0.0, 0.22))),
             low=float(rng.uniform(0.02, 0.16)),
-            high=float(rng.uniform(0.6, 0.9)),
+            high=float(rng.uniform(0.5, 0.88)),
             outside=str(rng.choice(["none", "white", "shutter"], p=[0.25, 0.2, 0.55])),
-            texture=float(rng.uniform(0.12, 0.4)),
+            texture=float(rng.uniform(0.1, 0.32)),
         )
 
 

@@ -80,8 +80,9 @@ class Injury:
             pattern = "avulsion"
         low, high = _SHIFTS[finding.displacement]
         amount = float(rng.uniform(low, high))
-        if region is Region.DISTAL_ULNA:
-            amount *= 0.55  # a thinner bone, held by the radius
+        # the ulna is thinner and held by the radius
+        thin = 0.6 if region is Region.DISTAL_ULNA else 1.0
+        amount *= thin
         angle = finding.angulation_deg
         if angle is None:
             angle = float(rng.uniform(5, 12)) if pattern == "greenstick" else 12 * amount
@@ -90,7 +91,7 @@ class Injury:
         return cls(
             region=region,
             pattern=pattern,
-            level=float(rng.uniform(0.5, 0.95) if young else rng.uniform(0.5, 1.25)),
+            level=float(rng.uniform(0.5, 0.95 if young else 1.25)) * thin,
             slope=float(rng.normal(0, 0.1)) if pattern != "oblique" else 0.85 * side,
             side=side,
             across=amount * float(rng.uniform(0.6, 1.0)) * side,
@@ -131,8 +132,7 @@ class _Site:
         unit = skeleton.unit
         turn = np.deg2rad(skeleton.turn)
         start = float(shaft.axis[0, 1])
-        scale = 0.8 if prefix == "ulna" else 1.0
-        at = start + (injury.level * scale if level is None else level) * unit
+        at = start + (injury.level if level is None else level) * unit
         outline = shaft.parts[0]
         near = outline[np.abs(outline[:, 1] - at) < 0.12 * unit]
         left, right = float(near[:, 0].min()), float(near[:, 0].max())
@@ -159,7 +159,7 @@ class _Site:
         width = self.right - self.left
         x = np.linspace(self.left - 0.35 * width, self.right + 0.35 * width, 15)
         rise = injury.slope * (x - self.middle[0]) * (self.cosine**2 + 0.3 * self.sine**2)
-        rough = rng.normal(0, jag, 15) * self.unit
+        rough = rng.normal(0, jag, 15) * min(self.unit, 1.4 * width)
         return np.column_stack([x, self.level + rise + rough])
 
 
@@ -409,17 +409,19 @@ def _avulsed(skeleton: Skeleton, injury: Injury) -> Skeleton:
     points = cap.points
     top = points[np.argmin(points[:, 1])]
     cosine = float(np.cos(np.deg2rad(skeleton.turn)))
-    cut = top[1] + rng.uniform(0.12, 0.2) * unit
-    inner, outer = top[0] + 0.14 * unit, top[0] - 0.3 * unit
+    beside = points[np.abs(points[:, 0] - top[0] - 0.2 * unit) < 0.1 * unit]
+    height = float(beside[:, 1].min() - top[1]) if len(beside) else 0.15 * unit
+    cut = top[1] + max(rng.uniform(0.6, 0.95) * height, 0.09 * unit)
+    inner, outer = top[0] + 0.16 * unit, top[0] - 0.3 * unit
     x = np.linspace(outer, inner, 6)
-    y = cut + (x - top[0]) * 0.3 + rng.normal(0, 0.006, 6) * unit
+    y = cut - (x - top[0]) * 0.25 + rng.normal(0, 0.006, 6) * unit
     line = np.column_stack([x, y])
     far = 20 * unit
     high, left = top[1] - far, outer - far
     above = np.concatenate([line, [(inner, high), (left, high), (left, y[0])]])
     around = [(inner, high), (far, high), (far, far), (left, far), (left, y[0])]
     below = np.concatenate([line, around])
-    gap = 0.075 + 0.55 * abs(injury.dorsal)
+    gap = 0.07 + 0.32 * abs(injury.dorsal)
     away = (-0.35 * gap * unit * cosine, -gap * unit)
     motion = rigid(float(rng.uniform(-25, 5)) * (0.3 + injury.dorsal), (top[0], cut), away)
     tip = replace(cap, name="ulna_styloid", keep=above, marks=()).moved(motion)

@@ -68,7 +68,7 @@ class Growth:
             return 0.0
         mature = _MATURE_YEARS.get(centre, 12.5) - (1.0 if self.sex == "F" else 0.0)
         return float(
-            np.clip(0.28 + 0.72 * ((age - appears) / (mature - appears)) ** 0.55, 0.0, 1.0)
+            np.clip(0.36 + 0.64 * ((age - appears) / (mature - appears)) ** 0.55, 0.0, 1.0)
         )
 
     @property

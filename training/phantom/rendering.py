@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,10 +70,13 @@ def render(
     """
     shape = (frame.rows, frame.columns)
     mineral = np.zeros(shape, np.float32)
+    # a bone's mesh follows from its name, so that a fracture leaves the other bones as they were
+    mesh, haze = (int(n) for n in rng.integers(1 << 31, size=2))
     for bone in scene.bones:
-        _add_bone(mineral, bone, frame, exposure.texture, rng)
-    for cloud in scene.clouds:
-        _add_cloud(mineral, cloud, frame, rng)
+        own = np.random.default_rng([mesh, zlib.crc32(bone.name.encode())])
+        _add_bone(mineral, bone, frame, exposure.texture, own)
+    for number, cloud in enumerate(scene.clouds):
+        _add_cloud(mineral, cloud, frame, np.random.default_rng([haze, number]))
     soft = _soft_tissue(scene, frame, rng)
     attenuation = exposure.soft * soft + exposure.bone * mineral
     for shell in scene.shells:
@@ -205,7 +209,7 @@ def _shell(shell: Shell, frame: Frame, rng: np.random.Generator) -> Image:
     thick = resized(thick, frame)
     coarse = rng.standard_normal((60, 14)).astype(np.float32)
     wrinkles = resized(coarse, frame, smooth=True)
-    pattern = 0.13 * wrinkles + 0.10 * mottle((frame.rows, frame.columns), rng)
+    pattern = 0.12 * wrinkles + 0.17 * mottle((frame.rows, frame.columns), rng)
     if shell.weave:
         pattern += np.float32(0.16 * shell.weave) * _knit(frame)
     thick *= np.maximum(1 + pattern, 0.1)

@@ -98,10 +98,10 @@ class _Visit:
         person = np.random.default_rng([exam.patient, 17])
         family = _FAMILY[int(person.integers(len(_FAMILY)))]
         given = _GIVEN[exam.sex][int(person.integers(6))]
+        birth = date(1998, 1, 1) + timedelta(days=int(person.integers(0, 2500)))
         minutes = int(rng.integers(7 * 60, 20 * 60))
-        start = datetime(2019, 1, 1) + timedelta(days=int(rng.integers(0, 2000)))  # noqa: DTZ001 - DICOM's dates are local
-        at = start + timedelta(minutes=minutes)
-        birth = (at - timedelta(days=exam.age_years * 365.25 + 1)).date()
+        day = birth + timedelta(days=round(exam.age_years * 365.25))
+        at = datetime(day.year, day.month, day.day, minutes // 60, minutes % 60)  # noqa: DTZ001 - DICOM's dates are local
         years = int(exam.age_years)
         age = f"{years:03d}Y" if years >= 2 else f"{int(exam.age_years * 12):03d}M"
         return cls(exam.seed, exam.patient, f"{family}^{given}", exam.sex, birth, at, age)

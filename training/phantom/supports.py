@@ -41,11 +41,11 @@ def shells(skeleton: Skeleton, support: Support, rng: np.random.Generator) -> li
     if support.casing is None:
         return []
     unit = skeleton.unit
-    start = -float(rng.uniform(1.4, 2.4)) * unit
+    start = -float(rng.uniform(1.5, 2.6) if rng.random() < 0.35 else rng.uniform(2.6, 4.0)) * unit
     left, right = _sides(skeleton, start - 0.6 * unit)
-    padding = float(rng.uniform(0.1, 0.28)) * unit
-    wobble = rng.normal(0, 0.05 * unit, (2, 9))
-    at = np.linspace(0, 1, 9)
+    padding = float(rng.uniform(0.12, 0.42)) * unit
+    wobble = rng.normal(0, 0.06 * unit, (2, 15))
+    at = np.linspace(0, 1, 15)
     along = np.linspace(0, 1, len(left))
     left = left - np.column_stack([padding + np.interp(along, at, wobble[0]), 0 * along])
     right = right + np.column_stack([padding + np.interp(along, at, wobble[1]), 0 * along])
@@ -59,7 +59,7 @@ def shells(skeleton: Skeleton, support: Support, rng: np.random.Generator) -> li
         wall *= 0.8
     outline = smooth(np.concatenate([left, right[::-1]]), 1)
     weave = float(rng.uniform(0.6, 1.0)) if support.casing == "synthetic" else 0.0
-    density = float(rng.uniform(1.6, 2.8) if support.casing == "plaster" else rng.uniform(1.1, 1.8))
+    density = float(rng.uniform(1.6, 4.0) if support.casing == "plaster" else rng.uniform(1.1, 2.4))
     return [Shell(outline, _extent(left, right, start, rng), wall, 1.25 * unit, weave, density)]
 
 
