@@ -1,0 +1,50 @@
+"""DCMTK's command line tools, called as other people's software calls the plugin."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydicom import dcmread
+from result_parts import peer
+
+__all__ = ["PROPOSALS", "call", "storescu"]
+
+PROPOSALS = {
+    "1.2.840.10008.1.2": "-xi",
+    "1.2.840.10008.1.2.1": "-xe",
+    "1.2.840.10008.1.2.4.70": "-xs",
+    "1.2.840.10008.1.2.4.80": "-xt",
+    "1.2.840.10008.1.2.4.90": "-xv",
+    "1.2.840.10008.1.2.5": "-xr",
+}
+"""By transfer syntax, the option by which storescu proposes it. HTJ2K is newer than this DCMTK."""
+
+
+def call(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a tool to its end; skip where it is missing, unless it has to be there."""
+    return subprocess.run(
+        [peer(name), *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        timeout=60,
+        # without it Debian's DCMTK waits 40 ms for every object
+        env={**os.environ, "TCP_NODELAY": "1"},
+    )
+
+
+def storescu(files: Sequence[Path], port: int, *, calling: str, called: str) -> None:
+    """Send files in their own transfer syntaxes, one association for each of these."""
+    by_option = defaultdict(list)
+    for file in files:
+        meta = dcmread(file, stop_before_pixels=True).file_meta
+        by_option[PROPOSALS[str(meta.TransferSyntaxUID)]].append(str(file))
+    for option, names in by_option.items():
+        titles = ["-aet", calling, "-aec", called]
+        done = call("storescu", "-R", option, *titles, "127.0.0.1", str(port), *names)
+        assert done.returncode == 0, done.stderr
