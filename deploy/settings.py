@@ -7,6 +7,7 @@ import os
 import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -113,23 +114,37 @@ def site_key(state_dir: Path) -> bytes:
     """
     path = state_dir / "site.key"
     try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+        if not path.exists():
+            _make_key(path)
         key = path.read_bytes()
-        if len(key) != 32:
-            text = f"{path}: a site key has 32 bytes; restore it from the backup"
-            raise ConfigurationError(text) from None
-        return key
     except OSError as error:
-        text = f"{state_dir}: cannot be written ({error.strerror}); set state_dir or its owner"
+        text = f"{path}: cannot be made or read ({error.strerror}); set state_dir or its owner"
         raise ConfigurationError(text) from None
-    key = secrets.token_bytes(32)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(key)
-        stream.flush()
-        os.fsync(stream.fileno())
+    if len(key) != 32:
+        text = f"{path}: a site key has 32 bytes; restore it from the backup"
+        raise ConfigurationError(text)
     return key
+
+
+def _make_key(path: Path) -> None:
+    """Make the key beside and link it into place: whole or not there, and one for all processes."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_bytes(32))
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(beside, path)
+    finally:
+        beside.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _complaints(error: ValidationError, source: str) -> Iterator[str]:

@@ -156,17 +156,13 @@ class Answerer:
         exam, _ = self.examiner.exam(seen, uid, asked_at, datetime.now(UTC))
         return (self.retriever.answer(exam, request, asked_at),), ""
 
-    def guard(
-        self, result_id: str, results: Sequence[Path], copies: Sequence[Path], query: StoredImage
-    ) -> None:
+    def guard(self, results: Sequence[Path], copies: Sequence[Path], query: StoredImage) -> None:
         """Check once more, right before sending, whose results these are and what they refer to.
 
         Parameters
         ----------
-        result_id
-            The result set.
         results, copies
-            Its files in the outbox.
+            A result set's files in the outbox.
         query
             The image that was asked about, as received.
 
@@ -178,10 +174,9 @@ class Answerer:
             Where it refers to something that the destination neither has nor gets first.
         """
         header = self.decoder.header(query.path)
-        fetchable = {query.sop_instance_uid, *map(_uid, copies)}
-        predecessor = self.outbox.predecessor(query.sop_instance_uid, result_id)
-        if predecessor is not None:
-            fetchable.add(predecessor.sop_instance_uid)
+        uid = query.sop_instance_uid
+        # any earlier report: between answer and delivery another one may have become the latest
+        fetchable = {uid, *map(_uid, copies), *self.outbox.reports(uid)}
         for path in results:
             result = dcmread(path, stop_before_pixels=True)
             others = referenced_instances(result) - fetchable

@@ -49,9 +49,9 @@ def _keep_private(path: Path) -> None:
 def _make_durable(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in (
+        "busy_timeout=10000",  # first: the next one may have to wait already
         "journal_mode=WAL",
         "synchronous=FULL",
-        "busy_timeout=10000",
         "foreign_keys=ON",
         "secure_delete=ON",
     ):

@@ -90,7 +90,8 @@ class Examiner:
         seen = self._read(path, header)
         clock.lap("decode")
         scores = self._view_model.classify(seen.pixels)
-        view = decide_view(seen.header, scores)
+        sure = self._bundle.manifest.thresholds.view
+        view = decide_view(seen.header, scores, accept_at=sure)
         clock.lap("view")
         if not view.accepted:
             return Examination(seen, view, Anatomy(None), view.reason, clock.laps)
@@ -152,7 +153,8 @@ class Examiner:
             return ""
         patient = str(header.get("PatientID", "")).strip()
         issuer = str(header.get("IssuerOfPatientID", "")).strip()
-        named = ("patient", issuer, patient) if patient else ("study", header.StudyInstanceUID)
+        study = str(header.get("StudyInstanceUID", ""))
+        named = ("patient", issuer, patient) if patient else ("study", study)
         message = b"\0".join(str(part).encode() for part in named)
         return hmac.new(self._site_key, b"wristmir patient\0" + message, sha256).hexdigest()[:32]
 

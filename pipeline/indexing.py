@@ -45,12 +45,14 @@ class IndexedStudy:
     """What became of a study's files.
 
     ``left_out`` counts the reasons for which files are not used; ``seconds`` adds up each stage.
+    ``to_mine`` tells whether what its reports say has to be read (again).
     """
 
     exams: int
     reports: int
     left_out: Mapping[str, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    to_mine: bool = False
 
     @property
     def reason(self) -> str:
@@ -117,7 +119,12 @@ class Indexer:
         self._miner = miner
         self._uids = uids
 
-    def index(self, study_uid: str, files: Sequence[StoredImage]) -> IndexedStudy:
+    def index(
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        file_gone: frozenset[str] = frozenset(),
+    ) -> IndexedStudy:
         """Index every PA wrist of a study; exams that are no longer in it are taken out.
 
         Parameters
@@ -126,6 +133,9 @@ class Indexer:
             Study Instance UID.
         files
             The study's current files.
+        file_gone
+            SOP Instance UIDs whose files were deleted by age or are lost: their exams stay, unless
+            a rejection note withdraws them.
         """
         study = self._read(study_uid, files)
         left_out = Counter(item.reason for item in study.left_out)
@@ -147,8 +157,9 @@ class Indexer:
             )
             seconds.update(spent)
             exams.append(exam)
-        self._replace(study_uid, self._with_findings(study_uid, exams))
-        return IndexedStudy(len(exams), len(study.reports), dict(left_out), dict(seconds))
+        self._replace(study_uid, self._with_findings(study_uid, exams), file_gone - study.withdrawn)
+        to_mine = bool(study.reports or study.withdrawn)
+        return IndexedStudy(len(exams), len(study.reports), dict(left_out), dict(seconds), to_mine)
 
     def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
         """Read a study's reports together and give the findings to its exams."""
@@ -189,8 +200,8 @@ class Indexer:
         paths = [file.path for file in files]
         return read_study(study_uid, paths, self._decoder, self._uids.is_own)
 
-    def _replace(self, study_uid: str, exams: Sequence[Exam]) -> None:
-        current = {exam.sop_instance_uid for exam in exams}
+    def _replace(self, study_uid: str, exams: Sequence[Exam], kept: frozenset[str]) -> None:
+        current = {exam.sop_instance_uid for exam in exams} | kept
         gone = [
             exam.sop_instance_uid
             for exam in self._index.exams(study_uid)

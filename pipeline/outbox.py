@@ -65,7 +65,7 @@ class Outbox:
         results: Sequence[Dataset],
         now: datetime,
     ) -> None:
-        """Write a result set durably; the same id again replaces it.
+        """Write a result set durably; the same id again replaces it until it is delivered.
 
         Parameters
         ----------
@@ -80,12 +80,15 @@ class Outbox:
         now
             Timezone-aware time of the answer.
         """
+        if self.is_delivered(result_id):
+            return  # by another worker, while this one took too long
         partial = self._folder / f"{result_id}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
         for kind, datasets in (("1-copy", copies), ("2-result", results)):
             for number, dataset in enumerate(datasets):
                 _write(dataset, partial / f"{kind}-{number:03d}.dcm")
+        _sync(partial)
         final = self._folder / result_id
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
@@ -124,6 +127,14 @@ class Outbox:
             return None
         return PriorResult(row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid)
 
+    def reports(self, query_uid: str) -> frozenset[str]:
+        """Return the SOP Instance UIDs of every delivered report about this image."""
+        query = sa.select(_RESULT.c.sop_instance_uid).where(
+            _RESULT.c.query_uid == query_uid, _RESULT.c.delivered_at.is_not(None)
+        )
+        with self._engine.connect() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def delivered(self, result_id: str, now: datetime) -> None:
         """Record the delivery and let the files go."""
         with self._engine.begin() as connection:
@@ -132,6 +143,10 @@ class Outbox:
                 .where(_RESULT.c.result_id == result_id)
                 .values(delivered_at=now.astimezone(UTC))
             )
+        self.discard(result_id)
+
+    def discard(self, result_id: str) -> None:
+        """Let the files of a result set go; what was delivered stays known."""
         shutil.rmtree(self._folder / result_id, ignore_errors=True)
 
     def is_delivered(self, result_id: str) -> bool:

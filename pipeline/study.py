@@ -68,12 +68,15 @@ class Study:
         Structured reports that hold text.
     left_out
         Everything else, each with its reason.
+    withdrawn
+        SOP Instance UIDs that a rejection note withdraws, received or not.
     """
 
     uid: str
     images: tuple[StudyImage, ...]
     reports: tuple[StudyReport, ...]
     left_out: tuple[LeftOut, ...]
+    withdrawn: frozenset[str] = frozenset()
 
     @property
     def report(self) -> ReportText | None:
@@ -118,7 +121,7 @@ def read_study(
         else:
             images.append(kept)
     images.sort(key=_order)
-    return Study(uid, tuple(images), tuple(reports), tuple(left_out))
+    return Study(uid, tuple(images), tuple(reports), tuple(left_out), rejected)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from listener.errors import DeliveryError, LeaseLostError, ListenerError
 from listener.ledger import INDEX, InstanceRow, InstanceState, Job, Ledger, NewJob, utc_now
 from listener.sender import send
@@ -23,7 +25,7 @@ from pipeline.errors import (
     RequestError,
     ResultError,
 )
-from pipeline.indexing import Indexer, StoredImage
+from pipeline.indexing import IndexedStudy, Indexer, StoredImage
 from pipeline.outbox import Outbox
 from pipeline.region import Region
 from pipeline.request import Mode, Request
@@ -37,10 +39,14 @@ DELIVER = "deliver"
 KINDS = (INDEX, MINE, ANSWER, QUERY, DELIVER)
 """Kinds of job, as DESIGN's life of a study names them."""
 
+_AWAITED = (DELIVER, ANSWER, QUERY)  # somebody waits for these: they come before a backlog
+
 _LOG = logging.getLogger("wristmir.worker")
 
 # trying again cannot change these: the same bytes and the same bundle give the same refusal
 _FINAL = (BundleError, DecodeError, IdentityError, RequestError, ResultError)
+
+_LEDGER_PAUSE_SECONDS = 5.0
 
 
 def uploads_dir(state_dir: Path) -> Path:
@@ -63,8 +69,11 @@ class Delivery:
 
 @dataclass(frozen=True)
 class _Done:
+    """How a step ended, what follows from it, and the file that nobody needs after it."""
+
     outcome: Mapping[str, Any]
     then: Sequence[NewJob] = ()
+    spent: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,20 +113,32 @@ class Worker:
     kinds: tuple[str, ...] = KINDS
 
     def run(self, stop: threading.Event, idle_seconds: float = 0.2) -> None:
-        """Work until told to stop; a job in hand is finished first."""
+        """Work until told to stop; a job in hand is finished first.
+
+        A ledger that cannot be used for a while (a full disk, a long lock) is waited for: the
+        job in hand comes again when its lease has run out.
+        """
         while not stop.is_set():
-            if not self.work_once():
+            try:
+                worked = self.work_once()
+            except SQLAlchemyError as error:
+                _LOG.error("the ledger cannot be used: %s", type(error).__name__)
+                stop.wait(_LEDGER_PAUSE_SECONDS)
+                continue
+            if not worked:
                 stop.wait(idle_seconds)
 
     def work_once(self) -> bool:
         """Do the next job, if there is one; return whether there was."""
-        job = self.ledger.lease(self.kinds, self.lease_seconds)
+        job = self._next()
         if job is None:
             return False
         try:
             with _renewed(self.ledger, job, self.lease_seconds):
                 done = self._steps[job.kind](job)
             self.ledger.finish(job, done.outcome, done.then)
+            if done.spent is not None:
+                done.spent.unlink(missing_ok=True)
         except LeaseLostError:
             _LOG.warning("job %d (%s): its lease ran out; another worker has it", job.id, job.kind)
         except (PipelineError, ListenerError) as error:
@@ -126,6 +147,11 @@ class Worker:
             # the class alone: another library's message may hold a value of the study
             self._failed(job, f"unexpected {type(error).__name__} in {_place(error)}", retry=True)
         return True
+
+    def _next(self) -> Job | None:
+        awaited = [kind for kind in self.kinds if kind in _AWAITED]
+        job = self.ledger.lease(awaited, self.lease_seconds) if awaited else None
+        return job or self.ledger.lease(self.kinds, self.lease_seconds)
 
     def _failed(self, job: Job, error: str, *, retry: bool) -> None:
         try:
@@ -152,56 +178,67 @@ class Worker:
         }
 
     def _index(self, job: Job) -> _Done:
-        study = self.ledger.study(job.subject)
-        indexed = self.indexer.index(job.subject, _images(self.ledger, job.subject))
-        self.ledger.mark_indexed(job.subject, study.generation)
-        then = [NewJob(MINE, job.subject)] if indexed.reports else []
+        indexed, then = self._indexed(job.subject)
         return _Done(indexed.as_json(), then)
+
+    def _indexed(self, study_uid: str) -> tuple[IndexedStudy, list[NewJob]]:
+        """Index a study as it stands, and say what has to follow."""
+        study = self.ledger.study(study_uid)  # first: what comes meanwhile is indexed again
+        gone = self.ledger.instances(study_uid, _FILE_GONE)
+        indexed = self.indexer.index(
+            study_uid,
+            _images(self.ledger, study_uid),
+            file_gone=frozenset(row.sop_instance_uid for row in gone),
+        )
+        self.ledger.mark_indexed(study_uid, study.generation)
+        return indexed, [NewJob(MINE, study_uid)] if indexed.to_mine else []
 
     def _mine(self, job: Job) -> _Done:
         mined = self.indexer.mine(job.subject, _images(self.ledger, job.subject))
         return _Done(mined.as_json())
 
     def _answer(self, job: Job) -> _Done:
-        study = self.ledger.study(job.subject)
-        images = _images(self.ledger, job.subject)
-        reason = ""
-        if study.indexed_generation < study.generation:
-            indexed = self.indexer.index(job.subject, images)
-            self.ledger.mark_indexed(job.subject, study.generation)
-            reason = indexed.reason
         request = self._request(job)
-        named = f"answer-{job.id}"
+        study = self.ledger.study(job.subject)
+        then: list[NewJob] = []
+        if study.indexed_generation < study.generation:
+            _, then = self._indexed(job.subject)
         result = self.answerer.answer(
-            named, job.subject, images, self._originals, request, job.created_at
+            f"answer-{job.id}",
+            job.subject,
+            _images(self.ledger, job.subject),
+            self._originals,
+            request,
+            job.created_at,
         )
         if not result.answers:
-            why = reason or self.indexer.index(job.subject, images).reason
-            return _Done({"answered": 0, "reason": why})
+            indexed, then = self._indexed(job.subject)
+            return _Done({"answered": 0, "reason": indexed.reason or _NOT_KEPT}, then)
         outcome = {
             "answered": len(result.answers),
             "matches": sum(len(part.matches) for a in result.answers for part in a.regions),
             "results": list(result.result_ids),
         }
         if self.delivery.results is None:
-            return _Done({**outcome, "reason": "no destination is configured"})
-        then = [NewJob(DELIVER, name) for name in result.result_ids]
-        return _Done(outcome, then)
+            return _Done({**outcome, "reason": "no destination is configured"}, then)
+        return _Done(outcome, [*then, *(NewJob(DELIVER, name) for name in result.result_ids)])
 
     def _query(self, job: Job) -> _Done:
         request = self._request(job)
         upload = job.argument.get("upload")
+        path = None
         if upload is None:
             answers = self.answerer.find(job.subject, request, job.created_at)
             reason = "" if answers else "the study is not indexed, or shows no PA wrist"
         else:
             path = self.uploads / Path(str(upload)).name
             answers, reason = self.answerer.find_file(path, request, job.created_at)
-            path.unlink(missing_ok=True)
-        return _Done({"answers": [answer.as_json() for answer in answers], "reason": reason})
+        outcome = {"answers": [answer.as_json() for answer in answers], "reason": reason}
+        return _Done(outcome, spent=path)
 
     def _deliver(self, job: Job) -> _Done:
         if self.outbox.is_delivered(job.subject):
+            self.outbox.discard(job.subject)
             return _Done({"delivered": 0})
         results, library = self.delivery.results, self.delivery.library
         if results is None or library is None:
@@ -213,7 +250,7 @@ class Worker:
         if query is None or not objects:
             message = "The query image or the result set is no longer kept."
             raise RequestError(message)
-        self.answerer.guard(job.subject, objects, copies, query)
+        self.answerer.guard(objects, copies, query)
         if copies:
             send(library, copies, self.delivery.calling_ae_title)
             self.answerer.copies_delivered(copies, library.name)
@@ -241,6 +278,10 @@ class Worker:
         return None
 
 
+_FILE_GONE = (InstanceState.EXPIRED, InstanceState.LOST)
+_NOT_KEPT = "the study's images are no longer kept: send them again"
+
+
 def _images(ledger: Ledger, study_uid: str) -> tuple[StoredImage, ...]:
     rows = ledger.instances(study_uid)
     return tuple(_image(row) for row in rows if row.path is not None)
@@ -264,6 +305,8 @@ def _renewed(ledger: Ledger, job: Job, seconds: float) -> Iterator[None]:
                 ledger.renew(job, seconds)
             except LeaseLostError:
                 return
+            except SQLAlchemyError as error:  # the next beat may still come in time
+                _LOG.error("a lease was not renewed: %s", type(error).__name__)
 
     heart = threading.Thread(target=renew, name=f"lease-{job.id}", daemon=True)
     heart.start()
