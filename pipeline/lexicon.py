@@ -232,7 +232,7 @@ CONSUMER = re.compile(
 
 INTACT = re.compile(
     r"(?:\b(?:is|are|appears?|remains?|looks?|seems?)\b|[:,(-])?\s*(?:\w+\s+){0,2}?(?:otherwise\s+)?"
-    r"\b(?:intact|normal|unremarkable|uninvolved|unaffected|spared|not\s+(?:fractured|injured"
+    r"\b(?:intact|normal|nad|unremarkable|uninvolved|unaffected|spared|not\s+(?:fractured|injured"
     r"|involved))\b(?!\s+(?:align\w*|variant|mineral\w*|position|variance|appearing\s+phys))"
 )
 NORMAL = re.compile(
@@ -287,14 +287,14 @@ DISPLACEMENTS: tuple[tuple[Displacement, re.Pattern[str]], ...] = (
         re.compile(
             rf"\b(?:severe|marked|gross|significant|complete|wide|substantial|considerable)(?:ly)?"
             rf"\s+{_DEGREE}(?:displac|translat)|\boff[- ]?ended|\bbayonet|\bfull[\s-]+shaft"
-            r"|\bone[\s-]+shaft|\bdisplacement\s*[:(]\s*(?:severe|marked)"
+            r"|\bone[\s-]+shaft|\bdisplacement\s*(?:[:(]|is|remains)\s*(?:severe|marked)"
         ),
     ),
     (
         Displacement.MILD,
         re.compile(
             rf"\b(?:mild|minimal|slight|minor|minimally|subtle|small|trace|tiny|little)(?:ly)?"
-            rf"\s+{_DEGREE}(?:displac|translat)|\bdisplacement\s*[:(]\s*(?:mild|minimal|slight)"
+            rf"\s+{_DEGREE}(?:displac|translat)|\bdisplacement\s*(?:[:(]|is|remains)\s*(?:mild|minimal|slight|minor)"
             r"|\b(?:cortical|cortex)[\s-]+width"
         ),
     ),
@@ -302,7 +302,7 @@ DISPLACEMENTS: tuple[tuple[Displacement, re.Pattern[str]], ...] = (
         Displacement.MODERATE,
         re.compile(
             rf"\bmoderate(?:ly)?\s+{_DEGREE}(?:displac|translat)|\b(?:half|50\s*%)[\s\w-]*shaft"
-            r"|\bdisplacement\s*[:(]\s*moderate"
+            r"|\bdisplacement\s*(?:[:(]|is|remains)\s*moderate"
         ),
     ),
 )

@@ -87,11 +87,15 @@ _PLAIN |= dict.fromkeys(map(ord, "\u00a0\u2009\u202f\t\r\f\v"), " ")
 _PLAIN |= {0xBA: "°", 0x201C: '"', 0x201D: '"'}
 
 _BOTH = (Laterality.LEFT, Laterality.RIGHT)
+# a lone letter is a side only beside what has one
+_LETTER = (
+    r"(?:\({0}\)|(?<=wrist ){0}\b|(?<=wrist, ){0}\b"
+    r"|(?<![\w.]){0}\.?(?=\s+(?:wrist|hand|forearm|distal|radius|radial|ulnar?|#)))"
+)
 _SIDE = re.compile(
     r"\b(?P<both>bilateral(?:ly)?|both\s+(?:wrists?|hands|sides|forearms)|either\s+(?:wrist|side))\b"
     r"|\b(?P<left>left|lt)\b(?!-handed)|\b(?P<right>right|rt)\b(?!-handed)"
-    r"|(?P<l>\(l\)|(?<![\w.])l\.?(?=\s+(?:wrist|hand|forearm|distal|radius|radial|ulnar?|#)))"
-    r"|(?P<r>\(r\)|(?<![\w.])r\.?(?=\s+(?:wrist|hand|forearm|distal|radius|radial|ulnar?|#)))"
+    rf"|(?P<l>{_LETTER.format('l')})|(?P<r>{_LETTER.format('r')})"
 )
 
 
@@ -106,11 +110,12 @@ _HEADINGS = {
     r"(?:exam(?:ination)?|study|request|visit|referral)|request|presenting\s+complaint"
     r"|mechanism(?:\s+of\s+injury)?|referral|question",
     Section.COMPARISON: r"comparisons?(?:\s+(?:studies|study|films?))?|compared\s+(?:with|to)"
-    r"|(?:prior|previous)\s+(?:stud(?:y|ies)|exams?|examinations?|imaging|films?|radiographs)",
+    r"|(?:prior|previous)\s+(?:stud(?:y|ies)|exams?|examinations?|imaging|films?|radiographs"
+    r"|procedure\s+descriptions?)",
     Section.TITLE: r"exam(?:ination)?(?:\s+(?:type|performed))?|study|procedure|technique|views?"
-    r"|protocol|title|modality|projections?",
+    r"|protocol|title|modality|projections?|(?:current\s+)?(?:imaging\s+)?procedure\s+descriptions?",
     Section.FINDINGS: r"(?:radiographic\s+|x-?ray\s+)?findings?|(?:original\s+|full\s+)?report"
-    r"|results?|observations?|description",
+    r"|results?|observations?|description|procedure\s+findings?",
     Section.IMPRESSION: r"(?:final\s+)?impressions?|conclusions?|opinion|summary|assessment"
     r"|(?:final\s+)?diagnosis|interpretation|comments?|imp",
     Section.ADDENDUM: r"addend(?:um|a)(?:\s+#?\d+)?|amendment|amended\s+report|corrections?"
@@ -237,7 +242,8 @@ _PREAMBLE = re.compile(
     r"|rule\s+out|r/o|complain\w*|trampoline|sports?)\b|\?"
 )
 _SEEN = re.compile(
-    r"\b(?:no\s+(?:acute\s+)?(?:bony|osseous|fracture)|normal|intact|unremarkable|there\s+(?:is|are)|seen|shows?|demonstrat\w+|noted|identified|visible|evident|reveals?)\b"
+    r"\b(?:no\s+(?:acute\s+)?(?:bony|osseous|fracture)|normal|intact|unremarkable"
+    r"|there\s+(?:is|are)|seen|shows?|demonstrat\w+|noted|identified|visible|evident|reveals?)\b"
 )
 _TITLED = re.compile(
     r"\b(?:x-?rays?|xr|radiographs?|wrists?|cr|dx|views?|study|plain\s+films?|ap|pa|lat(?:eral)?)\b"
@@ -252,7 +258,9 @@ def _without_preamble(found: list[Passage]) -> Iterator[Passage]:
         words = passage.words
         if number < 3 and section in (Section.FINDINGS, Section.TITLE) and not passage.side:
             said = _SEEN.search(words)
-            if not headed and not said and _PREAMBLE.search(words):
+            asked = "?" in words or re.search(r"\b(?:rule|r/o|query|evaluate|exclude)\b", words)
+            typed = re.search(r"\b(?:salter|buckl|torus|greenstick|avulsi)", words)
+            if not headed and not said and _PREAMBLE.search(words) and (asked or not typed):
                 section = Section.INDICATION
             elif number == 0 and not said and _TITLED.search(words) and _is_bare(words):
                 section = Section.TITLE

@@ -76,7 +76,7 @@ def statements(words: str) -> tuple[Statement, ...]:
     sentence = _Sentence(words, bones, heads)
     said = [statement for _, statement in intact]
     said += [s for s in map(sentence.read, range(len(heads))) if s is not None]
-    said += _normal(words)
+    said += [s for s in _normal(words) if s.reach == "rest" or not intact]
     if not heads and not said:
         said += _remark(words, named)
     return tuple(said)
@@ -532,7 +532,10 @@ def others_in(words: str) -> tuple[tuple[Other, bool], ...]:
 
 def _absent_behind(words: str, end: int) -> bool:
     return bool(
-        re.match(r"\s*(?:\w+\s+){0,3}(?:not\s+\w+|absent|:\s*(?:no|none|nil))\b", words[end:])
+        re.match(
+            r"\s*(?:\w+\s+){0,3}(?:not\s+\w+|absent|[\w\s/]{0,20}:\s*(?:no|none|nil))\b",
+            words[end:],
+        )
     )
 
 
