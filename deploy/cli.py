@@ -242,3 +242,7 @@ def _failing_last() -> Iterator[list[bool]]:
 def _stop(message: str, status: int) -> None:
     Console(stderr=True, soft_wrap=True).print(f"wristmir: {message}", style="red", markup=False)
     raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()
