@@ -1,0 +1,121 @@
+"""Result sets that wait: durable, private, replaced until they are delivered, then only known."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+from result_parts import NOW, header
+
+from pipeline.outbox import Outbox
+
+QUERY = "1.2.3.0.1.1"
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    box = opened(tmp_path)
+    yield box
+    box.close()
+
+
+def opened(folder: Path) -> Outbox:
+    return Outbox(folder / "outbox", f"sqlite:///{folder / 'outbox.sqlite3'}")
+
+
+def report(number: int = 7) -> Dataset:
+    return header(number, StudyInstanceUID="1.2.3.0")
+
+
+def names(paths: tuple[Path, ...]) -> list[str]:
+    return [str(dcmread(path).SOPInstanceUID) for path in paths]
+
+
+def test_a_result_set_survives_the_process_that_put_it(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.put("answer-1-1", QUERY, [header(5), header(6)], [report(7), report(8)], NOW)
+    outbox.close()
+    again = opened(tmp_path)
+    assert names(again.copies("answer-1-1")) == ["1.2.3.5.1.1", "1.2.3.6.1.1"]
+    assert names(again.results("answer-1-1")) == ["1.2.3.7.1.1", "1.2.3.8.1.1"]
+    assert again.query_of("answer-1-1") == QUERY
+    assert not again.is_delivered("answer-1-1")
+    again.close()
+
+
+def test_the_order_of_many_objects_is_kept(outbox: Outbox) -> None:
+    copies = [header(number) for number in range(120, 100, -1)]
+    outbox.put("answer-1-1", QUERY, copies, [report()], NOW)
+    assert names(outbox.copies("answer-1-1")) == [str(copy.SOPInstanceUID) for copy in copies]
+
+
+def test_only_the_owner_may_read_what_waits(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.put("answer-1-1", QUERY, [header(5)], [report()], NOW)
+    for path in (tmp_path / "outbox").rglob("*"):
+        wanted = 0o700 if path.is_dir() else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path.name
+    assert stat.S_IMODE((tmp_path / "outbox.sqlite3").stat().st_mode) == 0o600
+
+
+def test_putting_again_replaces_the_whole_set(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.put("answer-1-1", QUERY, [header(5), header(6)], [report(7)], NOW)
+    outbox.put("answer-1-1", QUERY, [], [report(8)], NOW)
+    assert outbox.copies("answer-1-1") == ()
+    assert names(outbox.results("answer-1-1")) == ["1.2.3.8.1.1"]
+    assert [path.name for path in (tmp_path / "outbox").iterdir()] == ["answer-1-1"]
+
+
+def test_what_a_killed_worker_left_half_written_is_no_result_set(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    half = tmp_path / "outbox" / "answer-1-1.partial"
+    half.mkdir()
+    (half / "2-result-000.dcm").write_bytes(b"DI")
+    assert outbox.results("answer-1-1") == ()
+    outbox.put("answer-1-1", QUERY, [], [report(7)], NOW)
+    assert names(outbox.results("answer-1-1")) == ["1.2.3.7.1.1"]
+    assert not half.exists()
+
+
+def test_delivery_lets_the_files_go_and_stays_known(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.put("answer-1-1", QUERY, [header(5)], [report()], NOW)
+    outbox.delivered("answer-1-1", NOW)
+    assert outbox.is_delivered("answer-1-1")
+    assert outbox.query_of("answer-1-1") == QUERY
+    assert list((tmp_path / "outbox").iterdir()) == []
+
+
+def test_what_is_delivered_is_not_put_again_by_a_worker_that_took_too_long(
+    outbox: Outbox, tmp_path: Path
+) -> None:
+    outbox.put("answer-1-1", QUERY, [], [report(7)], NOW)
+    outbox.delivered("answer-1-1", NOW)
+    outbox.put("answer-1-1", QUERY, [], [report(8)], NOW)
+    assert outbox.is_delivered("answer-1-1")
+    assert outbox.reports(QUERY) == {"1.2.3.7.1.1"}
+    assert list((tmp_path / "outbox").iterdir()) == []
+
+
+def test_the_predecessor_is_the_last_delivered_report_about_the_same_image(outbox: Outbox) -> None:
+    for number, uid in ((1, QUERY), (2, QUERY), (3, "1.2.3.4"), (4, QUERY)):
+        outbox.put(f"answer-{number}-1", uid, [], [report(10 + number)], NOW)
+    assert outbox.predecessor(QUERY, "answer-5-1") is None  # nothing is delivered yet
+    for number in (2, 1, 3):
+        outbox.delivered(f"answer-{number}-1", NOW + timedelta(seconds=5 - number))
+    before = outbox.predecessor(QUERY, "answer-5-1")
+    assert before is not None
+    assert before.sop_instance_uid == "1.2.3.11.1.1"
+    assert before.study_uid == "1.2.3.0"
+    own = outbox.predecessor(QUERY, "answer-1-1")
+    assert own is not None
+    assert own.sop_instance_uid == "1.2.3.12.1.1"
+    assert outbox.reports(QUERY) == {"1.2.3.11.1.1", "1.2.3.12.1.1"}
+
+
+def test_an_unknown_result_set_is_empty_and_not_delivered(outbox: Outbox) -> None:
+    assert outbox.results("answer-9-9") == ()
+    assert outbox.query_of("answer-9-9") is None
+    assert not outbox.is_delivered("answer-9-9")
