@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import warnings
 
+import pydicom.config  # noqa: F401 - it sets its logger's level when imported, so it goes first
+
 __all__: list[str] = []
 
 for _library in ("pydicom", "pynetdicom"):

@@ -522,12 +522,14 @@ class _Association(Association):
     guard: _Guard
     address: str
     visit: Visit | None
+    connection: socket.socket
 
     def prepare(self, guard: _Guard, address: str) -> None:
         """Set what a plain association does not have."""
         self.guard = guard
         self.address = address
         self.visit = None
+        self.connection = self.dul.socket.socket
         self.dimse.prepare()
         # PDUs that negotiate may be longer than those that carry data
         self.dul.socket.most_bytes = max(guard.settings.max_pdu_bytes, 65536)
@@ -548,6 +550,7 @@ class _Association(Association):
         self.dul.kill_dul()
         if self.dul.is_alive():
             self.dul.join()
+        self.connection.close()  # one that the peer reset is left open otherwise
         self.dimse.discard()
         if self.visit is not None:
             self.visit.end()
@@ -555,10 +558,8 @@ class _Association(Association):
 
     def cut(self) -> None:
         """Shut the connection, whatever its state."""
-        connection = self.dul.socket.socket if self.dul.socket is not None else None
-        if connection is not None:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def _serve_request(self, msg: _Request, context_id: int) -> None:
         context = self._accepted_cx.get(context_id)

@@ -15,6 +15,8 @@ __all__ = ["Arrivals"]
 
 _log = logging.getLogger("wristmir.listener")
 
+_PAUSE_SECONDS = 5.0  # after the ledger could not be read
+
 
 class Arrivals:
     """Closes due arrivals in a thread of its own, knowing nothing of what their jobs do.
@@ -63,7 +65,7 @@ class Arrivals:
                 closed = self._ledger.close_due_arrivals()
             except SQLAlchemyError as error:
                 _log.error("the ledger cannot be read: %s", type(error).__name__)
-                self._stopping.wait(5)
+                self._stopping.wait(_PAUSE_SECONDS)
                 continue
             if closed:
                 _log.info("arrivals closed: %d", closed)

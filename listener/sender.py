@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
@@ -101,6 +100,19 @@ def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float
 _IMPLICIT = "1.2.840.10008.1.2"
 
 
+class _Entity(ApplicationEntity):
+    """An application entity that sends at once, and whose socket can be closed."""
+
+    connection: socket.socket
+
+    def _create_socket(self, *given: Any) -> Any:
+        wrapped = super()._create_socket(*given)
+        self.connection = wrapped.socket
+        # Nagle's algorithm costs 40 ms an object with a peer that delays its ACKs
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return wrapped
+
+
 @dataclass(frozen=True)
 class _Object:
     path: Path
@@ -139,7 +151,7 @@ def _batches(objects: Sequence[_Object]) -> Iterator[list[_Object]]:
 def _associate(
     there: DestinationSettings, calling: str, contexts: set[tuple[str, str]]
 ) -> Association:
-    ae = ApplicationEntity(calling)
+    ae = _Entity(calling)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = there.timeout_seconds
     ae.connection_timeout = there.timeout_seconds
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -156,7 +168,6 @@ def _associate(
             there.port,
             contexts=proposed,
             ae_title=there.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
         )
     except OSError as error:  # the name is not known
         msg = f"its host cannot be resolved ({type(error).__name__})."
@@ -166,11 +177,6 @@ def _associate(
         _close(association)
         raise ListenerError(words)
     return association
-
-
-def _send_at_once(event: Any) -> None:
-    """Switch off Nagle's algorithm, which costs 40 ms an object with a peer that delays ACKs."""
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _why_not(association: Association) -> str:
@@ -241,3 +247,4 @@ def _close(association: Association) -> None:
     for thread in (association, association.dul):
         if thread.is_alive():
             thread.join(timeout=5)
+    association.ae.connection.close()  # one that never was connected is left open otherwise

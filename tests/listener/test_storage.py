@@ -19,6 +19,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, CTImageStorage
 from sqlalchemy.exc import OperationalError
 from station import Station, eventually, radiograph, secondary_capture, station
+from test_network import CR, Wire, command
 
 from listener import inbox
 from listener.errors import PeerConnectionError
@@ -221,7 +222,6 @@ def test_a_truncated_image_is_kept_for_the_worker_to_judge(tmp_path: Path) -> No
     ["../../../../etc/x", "1.2/3", "..", "1.2.abc", "1." + "2" * 63, "/etc/passwd"],
 )
 def test_a_uid_that_is_none_is_a_mismatch_and_no_path(tmp_path: Path, uid: str) -> None:
-    from test_network import Wire  # the raw sender: a library would not send this
 
     ds = radiograph()
     with station(tmp_path) as link, Wire(link) as wire:
@@ -254,9 +254,7 @@ def test_a_class_that_is_not_the_contexts_is_not_supported(tmp_path: Path) -> No
         assert status == 0x0122
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"\0" * 40, b"no data set at all", data_set(radiograph())[:100]]
-)
+@pytest.mark.parametrize("data", [b"\0" * 40, b"no data set at all", data_set(radiograph())[:100]])
 def test_a_header_that_cannot_be_read_is_not_understood_and_not_kept(
     tmp_path: Path, data: bytes
 ) -> None:
@@ -267,13 +265,20 @@ def test_a_header_that_cannot_be_read_is_not_understood_and_not_kept(
         assert link.ledger.receipts() == ()
 
 
+def test_an_object_without_a_data_set_is_not_understood(tmp_path: Path) -> None:
+    with station(tmp_path) as link, Wire(link) as wire:
+        wire.associate()
+        wire.fragment(3, command(Command.C_STORE, CR, "1.2.3", data_set=0x0101))
+        assert wire.status() == 0xC000
+        assert wire.store(CR, "1.2.3", b"") == 0xC000
+        assert link.inbox_files() == link.partial_files() == []
+
+
 def test_a_deflated_bomb_is_not_understood(tmp_path: Path) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     bomb = packer.compress(b"\x08\x00\x05\x00UT\0\0" + struct.pack("<I", 2**31))
     bomb += b"".join(packer.compress(bytes(1 << 20)) for _ in range(128)) + packer.flush()
     with station(tmp_path) as link:
-        from test_network import Wire
-
         with Wire(link) as wire:
             wire.associate(syntax=DeflatedExplicitVRLittleEndian)
             assert wire.store(ComputedRadiographyImageStorage, "1.2.3", bomb) == 0xC000
@@ -369,7 +374,6 @@ def test_a_mistake_in_the_program_is_a_processing_failure_and_not_the_end(
 
 
 def test_an_association_that_ends_within_an_object_leaves_nothing(tmp_path: Path) -> None:
-    from test_network import Wire
 
     with station(tmp_path) as link:
         with Wire(link) as wire:

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from pynetdicom.sop_class import ComputedRadiographyImageStorage
+from sqlalchemy.exc import OperationalError
+from station import Station, eventually, radiograph, secondary_capture, station
+
+from listener.arrivals import Arrivals
+from listener.ledger import JobState, Ledger
+from listener.settings import TitleSettings
+
+
+def ready(link: Station) -> list[str]:
+    return [job.kind for job in reversed(link.ledger.jobs(JobState.READY))]
+
+
+def test_a_study_is_enqueued_once_it_is_quiet(tmp_path: Path) -> None:
+    ds = radiograph()
+    with station(tmp_path) as link:
+        link.send(ds)
+        assert ready(link) == []
+        assert eventually(lambda: ready(link) == ["index"], 3)
+        (job,) = link.ledger.jobs()
+        assert (job.subject, job.argument) == (ds.StudyInstanceUID, {})
+
+
+def test_a_request_is_enqueued_after_its_association_and_not_before(tmp_path: Path) -> None:
+    ds = radiograph()
+    with station(tmp_path) as link:
+        association = link.associate(ComputedRadiographyImageStorage, called="WRISTMIR_Q_DR")
+        association.send_c_store(ds)
+        time.sleep(0.8)  # more than the quiet time
+        assert ready(link) == []
+        association.release()
+        assert eventually(lambda: ready(link) == ["index", "answer"], 3)
+        answer = link.ledger.jobs(kind="answer")[0]
+        assert answer.argument == {"regions": ["distal_radius"]}
+
+
+def test_a_request_whose_sender_aborts_is_answered_with_what_came(tmp_path: Path) -> None:
+    with station(tmp_path) as link:
+        association = link.associate(ComputedRadiographyImageStorage, called="WRISTMIR_Q_DR")
+        association.send_c_store(radiograph())
+        association.abort()
+        assert eventually(lambda: ready(link) == ["index", "answer"], 3)
+
+
+def test_a_request_for_an_indexed_study_is_enqueued_at_once(tmp_path: Path) -> None:
+    ds = radiograph()
+    slow = TitleSettings(
+        ae_title="WRISTMIR_Q_DR",
+        jobs=("index", "answer"),
+        quiet_seconds=60,
+        is_request=True,
+    )
+    with station(tmp_path, titles=(TitleSettings(ae_title="WRISTMIR"), slow)) as link:
+        link.send(ds)
+        link.ledger.mark_indexed(ds.StudyInstanceUID, 1)
+        link.send(ds, called="WRISTMIR_Q_DR")
+        assert eventually(lambda: ready(link) == ["answer"], 3)
+
+
+def test_a_request_of_objects_that_are_not_used_is_answered_too(tmp_path: Path) -> None:
+    with station(tmp_path) as link:
+        link.send(secondary_capture(), called="WRISTMIR_Q_DR")
+        assert eventually(lambda: ready(link) == ["answer"], 3)
+
+
+def test_objects_that_are_not_used_set_nothing_in_motion_without_a_request(
+    tmp_path: Path,
+) -> None:
+    with station(tmp_path) as link:
+        link.send(secondary_capture())
+        time.sleep(0.8)
+        assert ready(link) == []
+
+
+def test_a_late_object_opens_the_study_again(tmp_path: Path) -> None:
+    first = radiograph()
+    late = radiograph(study=first.StudyInstanceUID)
+    with station(tmp_path) as link:
+        link.send(first)
+        assert eventually(lambda: ready(link) == ["index"], 3)
+        job = link.ledger.lease(["index"], 60)
+        assert job is not None
+        link.ledger.finish(job)
+        link.send(late)
+        assert eventually(lambda: ready(link) == ["index"], 3)
+
+
+def test_what_was_open_when_the_service_stopped_is_taken_up(tmp_path: Path) -> None:
+    with station(tmp_path) as link:
+        link.send(radiograph(), called="WRISTMIR_Q_DR")
+    with station(tmp_path) as link:
+        assert eventually(lambda: ready(link) == ["index", "answer"], 3)
+
+
+def test_a_ledger_that_is_busy_for_a_while_does_not_end_the_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed: list[int] = []
+    close = Ledger.close_due_arrivals
+
+    def locked_once(self: Ledger) -> int:
+        if not failed:
+            failed.append(1)
+            words = "database is locked"
+            raise OperationalError(words, {}, Exception(words))
+        return close(self)
+
+    monkeypatch.setattr(Ledger, "close_due_arrivals", locked_once)
+    monkeypatch.setattr("listener.arrivals._PAUSE_SECONDS", 0.05)
+    with Ledger(f"sqlite:///{tmp_path / 'l.sqlite3'}") as ledger:
+        arrivals = Arrivals(ledger, (), period_seconds=0.01)
+        arrivals.start()
+        time.sleep(0.3)
+        assert arrivals._thread is not None
+        assert arrivals._thread.is_alive()
+        arrivals.stop()
+    assert "OperationalError" in caplog.text
