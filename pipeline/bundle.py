@@ -236,7 +236,7 @@ class Manifest(_Part):
     calibration: Mapping[str, Calibration]
     licences: Mapping[str, str]
     training: Training
-    quality: Quality
+    quality: Quality | None = Field(default=None, description="Missing while being measured.")
     files: Mapping[str, Digest]
 
     @field_validator("created_at")
