@@ -1,0 +1,655 @@
+"""The worker: every job ends, once, with a result or a stated reason, whatever its study does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from invented_exams import quick_folder
+from result_parts import answer, header
+from sqlalchemy.exc import OperationalError
+
+from deploy.small_pacs import SmallPacs
+from listener.errors import DeliveryError
+from listener.instance import Instance
+from listener.ledger import INDEX, Job, JobState, Ledger
+from listener.settings import DestinationSettings, TitleSettings
+from pipeline.answering import Answered, Answerer
+from pipeline.errors import (
+    BundleError,
+    DecodeError,
+    DecodeReason,
+    DecoderUnavailableError,
+    IdentityError,
+    IndexUnavailableError,
+    RequestError,
+    ResultError,
+)
+from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
+from pipeline.outbox import Outbox
+from pipeline.region import Region
+from pipeline.request import Mode, Request
+from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker
+
+PLANTED = "Secret^Name"
+GOOD, POISONED = "1.2.3.100", "1.2.3.666"
+TITLE = TitleSettings(ae_title="WRISTMIR", jobs=(INDEX,))
+
+
+@dataclass
+class Clock:
+    """A clock that a test moves."""
+
+    now: datetime = field(default_factory=lambda: datetime(2026, 3, 1, 9, tzinfo=UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+class Steps:
+    """Stands in for indexer and answerer; a test says what each study does to them."""
+
+    def __init__(self) -> None:
+        self.does: dict[str, Callable[[], None]] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.file_gone: frozenset[str] = frozenset()
+        self.requests: list[Request] = []
+        self.exams = 1
+        self.answers = 1
+
+    def _called(self, step: str, subject: str) -> None:
+        self.calls.append((step, subject))
+        self.does.get(subject, lambda: None)()
+
+    def index(
+        self, study_uid: str, files: Sequence[StoredImage], file_gone: frozenset[str] = frozenset()
+    ) -> IndexedStudy:
+        self._called("index", study_uid)
+        self.file_gone = file_gone
+        reasons = {} if self.exams else {"it is labelled lateral": 1}
+        return IndexedStudy(self.exams, len(files), reasons, to_mine=bool(files))
+
+    def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
+        self._called("mine", study_uid)
+        return MinedStudy(1, 0, "en")
+
+    def answer(
+        self,
+        named: str,
+        study_uid: str,
+        files: object,
+        originals: object,
+        request: Request,
+        at: object,
+    ) -> Answered:
+        self._called("answer", study_uid)
+        self.requests.append(request)
+        names = tuple(f"{named}-{number + 1}" for number in range(self.answers))
+        return Answered(tuple(answer() for _ in names), names)
+
+    def find(self, study_uid: str, request: Request, at: object) -> tuple[Any, ...]:
+        self._called("find", study_uid)
+        return (answer(),)
+
+    def find_file(self, path: Path, request: Request, at: object) -> tuple[tuple[Any, ...], str]:
+        self._called("find_file", path.name)
+        if not path.is_file():
+            raise RequestError
+        return (answer(),), ""
+
+    def guard(self, *_: object) -> None:
+        """Find nothing wrong."""
+
+    def copies_delivered(self, *_: object) -> None:
+        """Remember nothing."""
+
+
+@dataclass
+class Rig:
+    folder: Path
+    clock: Clock
+    steps: Steps
+    ledger: Ledger
+    outbox: Outbox
+    worker: Worker
+
+    def receive(self, study: str, instance: str | None = None) -> None:
+        """Let an instance of a study be there."""
+        uid = instance or f"{study}.1.1"
+        path = self.folder / f"{uid}.dcm"
+        path.touch()
+        found = Instance(
+            uid, "1.2.840.10008.5.1.4.1.1.1", study, f"{study}.1", "1.2", uid, 0, path, "k", "k"
+        )
+        self.ledger.record_instance(found, calling_ae="PACS", title=TITLE)
+
+    def work(self, most: int = 100) -> None:
+        """Work until there is nothing to do."""
+        for _ in range(most):
+            if not self.worker.work_once():
+                return
+        pytest.fail("the worker goes in circles")
+
+    def work_through_waits(self) -> None:
+        """Work, and let the time of every backoff pass."""
+        for _ in range(12):
+            self.work()
+            self.clock.pass_(3600)
+
+    def job(self, number: int) -> Job:
+        return self.ledger.job(number)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    clock, steps = Clock(), Steps()
+    with quick_folder() as folder, Ledger(ledger_of(folder), clock) as ledger:
+        outbox = Outbox(folder / "outbox", f"sqlite:///{folder / 'outbox.sqlite3'}")
+        worker = Worker(
+            ledger=ledger,
+            indexer=cast(Indexer, steps),
+            answerer=cast(Answerer, steps),
+            outbox=outbox,
+            delivery=Delivery(None, None, "WRISTMIR"),
+            uploads=folder / "uploads",
+        )
+        yield Rig(folder, clock, steps, ledger, outbox, worker)
+        outbox.close()
+
+
+def ledger_of(folder: Path) -> str:
+    return f"sqlite:///{folder / 'ledger.sqlite3'}"
+
+
+def busy() -> OperationalError:
+    return OperationalError("a statement", None, Exception("database is locked"))
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def do() -> None:
+        raise error
+
+    return do
+
+
+# -- how a job ends -----------------------------------------------------------------------
+
+
+def test_an_indexed_study_is_marked_and_its_reports_are_mined(rig: Rig) -> None:
+    rig.receive(GOOD)
+    number = rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert rig.job(number).state is JobState.DONE
+    assert (rig.job(number).outcome or {})["exams"] == 1
+    study = rig.ledger.study(GOOD)
+    assert study.indexed_generation == study.generation == 1
+    assert rig.steps.calls == [("index", GOOD), ("mine", GOOD)]
+
+
+def test_a_poisoned_study_ends_dead_with_class_and_place_and_no_patient_data(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.receive(POISONED)
+    rig.steps.does[POISONED] = raising(ValueError(f"bad value {PLANTED!r}"))
+    number = rig.ledger.enqueue(INDEX, POISONED)
+    rig.work_through_waits()
+    job = rig.job(number)
+    assert (job.state, job.attempts) == (JobState.DEAD, 8)
+    assert "unexpected ValueError in pipeline/test_worker.py:" in (job.last_error or "")
+    assert PLANTED not in repr(job)
+    assert PLANTED not in caplog.text
+    assert "ValueError" in caplog.text
+    for path in rig.folder.glob("ledger.sqlite3*"):
+        assert PLANTED.encode() not in path.read_bytes()
+
+
+def test_a_poisoned_study_blocks_no_other(rig: Rig) -> None:
+    for study in (POISONED, GOOD):
+        rig.receive(study)
+    rig.steps.does[POISONED] = raising(RecursionError())
+    bad = rig.ledger.enqueue(INDEX, POISONED)
+    good = rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert rig.job(good).state is JobState.DONE
+    assert (rig.job(bad).state, rig.job(bad).attempts) == (JobState.READY, 1)
+    assert rig.ledger.study(POISONED).indexed_generation == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BundleError("x"),
+        DecodeError(DecodeReason.TRUNCATED),
+        IdentityError("x"),
+        RequestError("x"),
+        ResultError("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_trying_again_cannot_change_dies_at_once_with_its_reason(
+    rig: Rig, error: Exception
+) -> None:
+    rig.receive(GOOD)
+    rig.steps.does[GOOD] = raising(error)
+    number = rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    job = rig.job(number)
+    assert (job.state, job.attempts, job.last_error) == (JobState.DEAD, 1, str(error))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [IndexUnavailableError("x"), DecoderUnavailableError("x"), DeliveryError("x"), MemoryError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_may_pass_is_tried_again_later(rig: Rig, error: Exception) -> None:
+    rig.receive(GOOD)
+    rig.steps.does[GOOD] = raising(error)
+    number = rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert rig.job(number).state is JobState.READY
+    assert rig.job(number).not_before > rig.clock.now
+    rig.steps.does.clear()
+    rig.clock.pass_(60)
+    rig.work()
+    assert (rig.job(number).state, rig.job(number).last_error) == (JobState.DONE, None)
+
+
+def test_an_error_while_mining_leaves_the_study_indexed(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.worker.work_once()
+    rig.steps.does[GOOD] = raising(ValueError())
+    rig.work()
+    (mining,) = rig.ledger.jobs(kind=MINE)
+    assert mining.state is JobState.READY
+    assert rig.ledger.study(GOOD).indexed_generation == 1
+
+
+def test_what_arrives_while_a_study_is_indexed_is_not_taken_for_indexed(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.steps.does[GOOD] = lambda: rig.receive(GOOD, f"{GOOD}.1.2")
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.worker.work_once()
+    study = rig.ledger.study(GOOD)
+    assert (study.indexed_generation, study.generation) == (1, 2)
+
+
+def test_exams_whose_files_retention_has_deleted_are_named_to_the_indexer(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.work_through_waits()
+    rig.ledger.close_due_arrivals()
+    rig.work()
+    rig.clock.pass_(3 * 86400)
+    assert rig.ledger.expire(timedelta(days=1)) == 1
+    rig.receive(GOOD, f"{GOOD}.1.2")
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert rig.steps.file_gone == {f"{GOOD}.1.1"}
+
+
+# -- leases -------------------------------------------------------------------------------
+
+
+def test_a_lease_is_renewed_while_a_long_step_runs(rig: Rig) -> None:
+    rig.receive(GOOD)
+    with Ledger(ledger_of(rig.folder)) as ledger:
+        worker = replace(rig.worker, ledger=ledger, lease_seconds=0.6)
+        taken: list[Job | None] = []
+
+        def long() -> None:
+            for _ in range(5):
+                time.sleep(0.4)
+                taken.append(ledger.lease((INDEX,), 60))
+
+        rig.steps.does[GOOD] = long
+        number = ledger.enqueue(INDEX, GOOD)
+        worker.work_once()
+        assert taken == [None] * 5
+        job = ledger.job(number)
+        assert (job.state, job.attempts, job.token) == (JobState.DONE, 1, 1)
+
+
+def test_a_renewal_that_fails_once_does_not_lose_the_lease(rig: Rig) -> None:
+    class Locked(Ledger):
+        failures = 0
+
+        def renew(self, job: Job, seconds: float) -> Job:
+            if not self.failures:
+                self.failures += 1
+                raise busy()
+            return super().renew(job, seconds)
+
+    rig.receive(GOOD)
+    with Locked(ledger_of(rig.folder)) as ledger:
+        worker = replace(rig.worker, ledger=ledger, lease_seconds=0.9)
+        rig.steps.does[GOOD] = lambda: time.sleep(1.6)
+        number = ledger.enqueue(INDEX, GOOD)
+        worker.work_once()
+        assert ledger.failures == 1
+        assert ledger.lease((INDEX,), 60) is None
+        assert (ledger.job(number).state, ledger.job(number).token) == (JobState.DONE, 1)
+
+
+def lose(rig: Rig) -> list[Job | None]:
+    """Let the poisoned study's step outlive its lease, and another worker take the job."""
+    taken: list[Job | None] = []
+
+    def outlived() -> None:
+        rig.clock.pass_(3600)
+        taken.append(rig.ledger.lease((INDEX,), 60))
+
+    rig.steps.does[GOOD] = outlived
+    return taken
+
+
+def test_a_lost_lease_drops_the_result(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.receive(GOOD)
+    taken = lose(rig)
+    number = rig.ledger.enqueue(INDEX, GOOD)
+    assert rig.worker.work_once()
+    (other,) = taken
+    assert other is not None
+    assert (rig.job(number).state, rig.job(number).token) == (JobState.LEASED, 2)
+    assert rig.ledger.jobs(kind=MINE) == ()
+    assert "its lease ran out" in caplog.text
+    rig.ledger.finish(other, {"exams": 7})
+    assert rig.job(number).outcome == {"exams": 7}
+
+
+def test_the_failure_of_a_lost_lease_is_dropped_too(rig: Rig) -> None:
+    rig.receive(GOOD)
+    taken = lose(rig)
+    outlived = rig.steps.does[GOOD]
+
+    def fail_after() -> None:
+        outlived()
+        raise ResultError
+
+    rig.steps.does[GOOD] = fail_after
+    number = rig.ledger.enqueue(INDEX, GOOD)
+    assert rig.worker.work_once()
+    assert taken[0] is not None
+    assert (rig.job(number).state, rig.job(number).last_error) == (
+        JobState.LEASED,
+        "the worker stopped before the end",
+    )
+
+
+def test_a_worker_that_is_told_to_stop_finishes_the_job_in_hand(rig: Rig) -> None:
+    stop, begun = threading.Event(), threading.Event()
+    rig.receive(GOOD)
+
+    def slow() -> None:
+        begun.set()
+        time.sleep(0.3)
+
+    rig.steps.does[GOOD] = slow
+    number = rig.ledger.enqueue(INDEX, GOOD)
+    thread = threading.Thread(target=rig.worker.run, args=(stop,))
+    thread.start()
+    begun.wait(5)
+    stop.set()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert rig.job(number).state is JobState.DONE
+    assert [job.state for job in rig.ledger.jobs(kind=MINE)] == [JobState.READY]
+
+
+def test_a_ledger_that_cannot_be_used_for_a_while_does_not_end_the_worker(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(Ledger):
+        failures = 3
+
+        def lease(self, *given: Any) -> Job | None:
+            if self.failures:
+                self.failures -= 1
+                raise busy()
+            return super().lease(*given)
+
+    monkeypatch.setattr("pipeline.worker._LEDGER_PAUSE_SECONDS", 0.01)
+    rig.receive(GOOD)
+    with Full(ledger_of(rig.folder)) as ledger:
+        stop = threading.Event()
+        rig.steps.does[GOOD] = stop.set
+        number = ledger.enqueue(INDEX, GOOD)
+        replace(rig.worker, ledger=ledger).run(stop)
+        assert ledger.job(number).state is JobState.DONE
+    assert "the ledger cannot be used: OperationalError" in caplog.text
+
+
+# -- requests -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        {"regions": ["scaphoid"]},
+        {"regions": "distal_radius"},
+        {"regions": 7},
+        {"mode": "magic"},
+        {"k": "many"},
+        {"k": None},
+    ],
+    ids=str,
+)
+def test_a_request_that_makes_no_sense_is_dead_with_its_reason(
+    rig: Rig, argument: dict[str, Any]
+) -> None:
+    rig.receive(GOOD)
+    numbers = [rig.ledger.enqueue(kind, GOOD, argument) for kind in (ANSWER, QUERY)]
+    rig.work()
+    for number in numbers:
+        job = rig.job(number)
+        assert (job.state, job.attempts) == (JobState.DEAD, 1)
+        assert "region, mode or number" in (job.last_error or "")
+
+
+def test_a_request_asks_for_what_its_argument_says_and_the_defaults_for_the_rest(rig: Rig) -> None:
+    rig.receive(GOOD)
+    worker = replace(rig.worker, defaults=Request(k=4, same_side=False, mode=Mode.REGION))
+    rig.ledger.enqueue(ANSWER, GOOD, {"regions": ["distal_ulna"], "mode": "fused"})
+    rig.ledger.enqueue(ANSWER, GOOD)
+    while worker.work_once():
+        pass
+    first, second = rig.steps.requests
+    assert (first.regions, first.mode, first.k) == ((Region.DISTAL_ULNA,), Mode.FUSED, 4)
+    assert not first.same_side
+    assert (second.regions, second.mode) == (tuple(Region), Mode.REGION)
+
+
+def test_an_answer_about_a_study_that_is_not_indexed_indexes_it_first_and_mines_it_too(
+    rig: Rig,
+) -> None:
+    rig.receive(GOOD)
+    rig.ledger.enqueue(ANSWER, GOOD)
+    rig.work()
+    assert rig.steps.calls == [("index", GOOD), ("answer", GOOD), ("mine", GOOD)]
+    assert rig.ledger.study(GOOD).indexed_generation == 1
+
+
+def test_an_answer_about_an_indexed_study_does_not_index_it_again(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    rig.steps.calls.clear()
+    rig.ledger.enqueue(ANSWER, GOOD)
+    rig.work()
+    assert rig.steps.calls == [("answer", GOOD)]
+
+
+def test_where_there_is_nothing_to_answer_about_the_reason_is_said(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.steps.exams = rig.steps.answers = 0
+    number = rig.ledger.enqueue(ANSWER, GOOD)
+    rig.work()
+    outcome = rig.job(number).outcome or {}
+    assert outcome["answered"] == 0
+    assert "labelled lateral" in outcome["reason"]
+    assert rig.ledger.jobs(kind=DELIVER) == ()
+
+
+def test_without_a_destination_an_answer_stays_in_the_ledger(rig: Rig) -> None:
+    rig.receive(GOOD)
+    number = rig.ledger.enqueue(ANSWER, GOOD)
+    rig.work()
+    outcome = rig.job(number).outcome or {}
+    assert outcome["answered"] == 1
+    assert "no destination" in outcome["reason"]
+    assert rig.ledger.jobs(kind=DELIVER) == ()
+
+
+def test_whoever_waits_for_an_answer_does_not_wait_for_a_backlog(rig: Rig) -> None:
+    for number in range(3):
+        rig.receive(f"1.2.3.{number}")
+        rig.ledger.enqueue(INDEX, f"1.2.3.{number}")
+    rig.clock.pass_(1)
+    rig.ledger.enqueue(QUERY, GOOD)
+    rig.work()
+    assert [step for step, _ in rig.steps.calls[:2]] == ["find", "index"]
+
+
+def test_an_uploaded_file_is_deleted_once_its_answer_is_kept(rig: Rig) -> None:
+    rig.worker.uploads.mkdir()
+    upload = rig.worker.uploads / "upload-1"
+    upload.touch()
+    number = rig.ledger.enqueue(QUERY, "upload-1", {"upload": "upload-1"})
+    rig.steps.does["upload-1"] = raising(KeyboardInterrupt())  # the process dies in the middle
+    with pytest.raises(KeyboardInterrupt):
+        rig.worker.work_once()
+    assert upload.exists()
+    rig.steps.does.clear()
+    rig.clock.pass_(3600)
+    rig.work()
+    assert len((rig.job(number).outcome or {})["answers"]) == 1
+    assert not upload.exists()
+
+
+def test_an_upload_is_looked_for_in_its_folder_alone(rig: Rig) -> None:
+    rig.worker.uploads.mkdir()
+    (rig.folder / "other").touch()
+    number = rig.ledger.enqueue(QUERY, "x", {"upload": "../other"})
+    rig.work()
+    assert rig.steps.calls == [("find_file", "other")]
+    assert rig.job(number).state is JobState.DEAD
+    assert (rig.folder / "other").exists()
+
+
+# -- delivery -----------------------------------------------------------------------------
+
+
+def place(port: int) -> Delivery:
+    there = DestinationSettings(
+        name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=port, timeout_seconds=5
+    )
+    return Delivery(there, there, "WRISTMIR")
+
+
+def waiting(rig: Rig) -> int:
+    """Put a result set with one copy into the outbox; return the number of its delivery."""
+    query = f"{GOOD}.1.1"
+    rig.receive(GOOD)
+    results = [header(number) for number in (7, 8)]
+    rig.outbox.put("answer-1-1", query, [header(5)], results, rig.clock.now)
+    return rig.ledger.enqueue(DELIVER, "answer-1-1")
+
+
+def sent(pacs_folder: Path) -> list[str]:
+    return sorted(path.stem for path in pacs_folder.glob("*.dcm"))
+
+
+EVERYTHING = ["1.2.3.5.1.1", "1.2.3.7.1.1", "1.2.3.8.1.1"]
+
+
+def test_a_delivery_waits_for_a_destination_that_is_down_and_succeeds_when_it_is_back(
+    rig: Rig, unused_port: int
+) -> None:
+    number = waiting(rig)
+    rig.worker = replace(rig.worker, delivery=place(unused_port))
+    waits = []
+    for attempt in range(1, 4):
+        rig.work()
+        job = rig.job(number)
+        assert (job.state, job.attempts) == (JobState.READY, attempt)
+        assert "Destination pacs: it cannot be reached" in (job.last_error or "")
+        waits.append(job.not_before - rig.clock.now)
+        rig.clock.now = job.not_before
+    assert waits[0] < waits[1] < waits[2]
+    assert rig.outbox.results("answer-1-1")
+    with SmallPacs(rig.folder / "pacs") as pacs:
+        rig.worker = replace(rig.worker, delivery=place(pacs.port))
+        rig.work()
+    assert rig.job(number).outcome == {"delivered": 2, "copies": 1}
+    assert sent(rig.folder / "pacs") == EVERYTHING
+    assert rig.outbox.results("answer-1-1") == ()
+
+
+def test_a_delivery_whose_end_was_not_noted_is_made_again_with_the_same_objects(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = waiting(rig)
+    with SmallPacs(rig.folder / "pacs") as pacs:
+        rig.worker = replace(rig.worker, delivery=place(pacs.port))
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.outbox, "delivered", lambda *_: raising(KeyboardInterrupt())())
+            with pytest.raises(KeyboardInterrupt):
+                rig.worker.work_once()
+        first = {path.name: path.read_bytes() for path in (rig.folder / "pacs").iterdir()}
+        rig.clock.pass_(3600)
+        rig.work()
+    assert rig.job(number).state is JobState.DONE
+    assert {path.name: path.read_bytes() for path in (rig.folder / "pacs").iterdir()} == first
+    assert sent(rig.folder / "pacs") == EVERYTHING
+
+
+def test_what_is_delivered_is_not_sent_again_and_leaves_no_files(
+    rig: Rig, unused_port: int
+) -> None:
+    number = waiting(rig)
+    left = rig.outbox.results("answer-1-1")[0]
+    content = left.read_bytes()
+    with SmallPacs(rig.folder / "pacs") as pacs:
+        rig.worker = replace(rig.worker, delivery=place(pacs.port))
+        rig.work()
+    assert rig.job(number).state is JobState.DONE
+    left.parent.mkdir()
+    left.write_bytes(content)  # as after a kill between the note and the deletion
+    again = rig.ledger.enqueue(DELIVER, "answer-1-1")
+    rig.worker = replace(rig.worker, delivery=place(unused_port))
+    rig.work()
+    assert rig.job(again).outcome == {"delivered": 0}
+    assert not left.parent.exists()
+
+
+def test_a_delivery_without_a_destination_says_which_setting_is_missing(rig: Rig) -> None:
+    number = waiting(rig)
+    rig.work()
+    assert rig.job(number).state is JobState.READY
+    assert "pipeline.destination" in (rig.job(number).last_error or "")
+
+
+def test_a_result_set_that_is_no_longer_there_is_dead_at_once(rig: Rig, unused_port: int) -> None:
+    waiting(rig)
+    rig.worker = replace(rig.worker, delivery=place(unused_port))
+    number = rig.ledger.enqueue(DELIVER, "answer-404-1")
+    rig.work()
+    assert (rig.job(number).state, rig.job(number).attempts) == (JobState.DEAD, 1)
+    assert "no longer kept" in (rig.job(number).last_error or "")
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """Return a port that nobody listens on."""
+    from plugin import free_port
+
+    return free_port()
