@@ -125,7 +125,7 @@ def fit_encoder(
             chosen = [pairs[int(number)] for number in order[start : start + exams]]
             loss = _loss(model, chosen, tokens, generator)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
             optimiser.step()
             schedule.step()

@@ -59,7 +59,8 @@ def fit_view_model(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     pools = [_by_view(pictures) for pictures in (real, drawn)]
-    network = ViewNetwork().train()
+    network = ViewNetwork()
+    network.train()
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.steps
@@ -72,7 +73,8 @@ def fit_view_model(
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-    return network.eval()
+    network.eval()
+    return network
 
 
 def _by_view(pictures: Sequence[Picture]) -> Mapping[View, list[Picture]]:
