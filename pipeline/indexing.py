@@ -178,22 +178,12 @@ class Indexer:
         return MinedStudy(enriched, read.dropped, read.language)
 
     def _mined(self, study: Study, ages: Sequence[float | None]) -> WristReport | None:
-        """Mine what the reports say together, unless the same miner has read the same words."""
+        """Mine what the reports say together, and keep it with the words that support it."""
         if study.report is None:
             return None
         text, miner = study.report.text, self._miner
-        known = self._records.of(study.uid)
-        if known is not None and known.holds(text, miner.name, miner.version):
-            return known.report
         report = miner.mine(text, min((age for age in ages if age is not None), default=None))
-        self._records.keep(
-            study.uid,
-            study.reports[0].sop_instance_uid,
-            report,
-            text=text,
-            miner=miner.name,
-            miner_version=miner.version,
-        )
+        self._records.keep(study.uid, report, f"{miner.name} {miner.version}", text)
         return report
 
     def _read(self, study_uid: str, files: Sequence[StoredImage]) -> Study:
