@@ -232,13 +232,24 @@ def _status(association: Association, item: _Object, message_id: int) -> int | N
         while not association._is_paused:
             time.sleep(0.0001)
         association.dimse.send_msg(request, ids[0])
-        _, response = association.dimse.get_msg(block=True)
+        response = _answer(association)
     finally:
         association._reactor_checkpoint.set()
     if response is None:
         association.abort()
         return None
     return int(response.Status) if response.is_valid_response else None
+
+
+def _answer(association: Association) -> Any:
+    """Wait for a response as long as there is a connection; pynetdicom would wait on without."""
+    deadline = time.monotonic() + association.dimse_timeout
+    while time.monotonic() < deadline:
+        _, response = association.dimse.get_msg(block=False)
+        if response is not None or association.acse.is_aborted():
+            return response
+        time.sleep(0.0005)
+    return None
 
 
 def _close(association: Association) -> None:

@@ -64,7 +64,8 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         ae = AE("PACS")
-        ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 5
+        ae.acse_timeout = ae.network_timeout = 5
+        ae.dimse_timeout = 1.5
         ae.add_requested_context(ComputedRadiographyImageStorage, "1.2.840.10008.1.2.1")
         association = ae.associate(LOOPBACK, self._port, ae_title="WRISTMIR_Q_DR")
         connection = association.dul.socket.socket
@@ -126,6 +127,7 @@ def test_three_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     moments = random.Random(7)  # noqa: S311 - reproducible moments
     after_kills(tmp_path, [moments.uniform(0.0, 0.6) for _ in range(20)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,6 +159,23 @@ def test_a_destination_that_never_answers_is_given_up_in_time(tmp_path: Path) ->
         where = destination(silent.getsockname()[1]).model_copy(update={"timeout_seconds": 0.5})
         with pytest.raises(DeliveryError):
             send(where, saved(tmp_path, radiograph()), "WRISTMIR")
+
+
+def test_a_destination_that_hangs_up_within_an_object_is_given_up_at_once(tmp_path: Path) -> None:
+    def hang_up(event: evt.Event) -> int:
+        event.assoc.dul.socket.socket.close()
+        return 0x0000
+
+    ae = AE("ARCHIVE")
+    ae.add_supported_context(ComputedRadiographyImageStorage)
+    handlers = [(evt.EVT_C_STORE, hang_up)]
+    server = ae.start_server((LOOPBACK, 0), block=False, evt_handlers=handlers)
+    where = destination(server.server_address[1]).model_copy(update={"timeout_seconds": 30.0})
+    began = time.monotonic()
+    with pytest.raises(DeliveryError, match="did not answer"):
+        send(where, saved(tmp_path, radiograph()), "WRISTMIR")
+    assert time.monotonic() - began < 10
+    server.shutdown()
 
 
 def test_a_file_that_is_no_dicom_file_is_said_before_anything_is_sent(tmp_path: Path) -> None:
