@@ -267,7 +267,7 @@ def _await_answer(service: _Service, pacs: SmallPacs) -> QueryOutcome:
 def _asked_again(service: _Service) -> QueryOutcome:
     """Ask the same by the command line's road, for the table of matches."""
     answered = service.ledger.jobs(kind=ANSWER, state=JobState.DONE, limit=1)[0]
-    number = service.ledger.enqueue("query", answered.subject, {"k": 5})
+    number = service.ledger.enqueue("query", answered.subject, {"k": 3})
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         job = service.ledger.job(number)

@@ -133,7 +133,7 @@ def _matches(region: dict[str, Any]) -> Table:
             match["laterality"],
             match["age_band"],
             _findings(match["findings"]),
-            "; ".join(match["reasons"]),
+            "; ".join(why for why in match["reasons"] if not why.startswith("alike")),
         )
     return table
 

@@ -230,11 +230,11 @@ class Answerer:
 
     def _add(self, exam: Exam, stored: StoredImage, priors: _Priors) -> None:
         header = self.decoder.header(stored.path)
+        pixels = self.decoder.pixels(stored.path)
         uid = exam.sop_instance_uid
         if self.references == "original":
             priors.references[uid] = PriorReference.to_original(exam)
         else:
-            pixels = self.decoder.pixels(stored.path)
             copy = library_copy(header, pixels.array, exam, self.uids, stored.version)
             self.crosswalk.keep(
                 str(copy.SOPInstanceUID), uid, exam.study_instance_uid, stored.version
@@ -242,7 +242,7 @@ class Answerer:
             priors.references[uid] = PriorReference.to_copy(exam, copy)
             priors.copies.append(copy)
         if not withheld_reason(header):
-            priors.pictures[uid] = radiograph(self.decoder, stored.path, header).pixels
+            priors.pictures[uid] = radiograph(self.decoder, stored.path, header, pixels).pixels
 
     def _keep_missing(self, priors: _Priors) -> None:
         by_uid: Mapping[str, Dataset] = {str(copy.SOPInstanceUID): copy for copy in priors.copies}

@@ -66,7 +66,12 @@ class Radiograph:
         return int(self.pixels.shape[1])
 
 
-def radiograph(decoder: Decoder, path: Path, header: Dataset | None = None) -> Radiograph:
+def radiograph(
+    decoder: Decoder,
+    path: Path,
+    header: Dataset | None = None,
+    decoded: DecodedPixels | None = None,
+) -> Radiograph:
     """Read a DICOM file.
 
     Parameters
@@ -75,8 +80,8 @@ def radiograph(decoder: Decoder, path: Path, header: Dataset | None = None) -> R
         The child process that reads it.
     path
         A DICOM Part 10 file.
-    header
-        Its header, where the caller has read it already.
+    header, decoded
+        Its header and its stored values, where the caller has read them already.
 
     Raises
     ------
@@ -84,7 +89,7 @@ def radiograph(decoder: Decoder, path: Path, header: Dataset | None = None) -> R
         Where it cannot be read; see `pipeline.decoder.Decoder`.
     """
     header = decoder.header(path) if header is None else header
-    pixels, window_ignored = _grey(decoder.pixels(path), header)
+    pixels, window_ignored = _grey(decoded or decoder.pixels(path), header)
     side, conflict = _laterality(header)
     age = _age_years(header)
     flags = {
