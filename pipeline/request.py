@@ -70,7 +70,7 @@ class Match:
     reasons: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the match for programs: codes and scores, no identifier but the image's own UIDs."""
+        """Return the match for programs: codes, scores and the UIDs of the image."""
         return {
             "rank": self.rank,
             "study_instance_uid": self.exam.study_instance_uid,
