@@ -18,7 +18,7 @@ test: .venv/development .venv-training/ready  ## everything; peers (DCMTK, Ortha
 	.venv/bin/ruff format --check
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	.venv/bin/pytest -m "not training"
+	.venv/bin/pytest -m "not training and not benchmark"
 	.venv-training/bin/pytest -m training tests/training
 
 check: .venv/development  ## lint, types and the quick tests, in under two minutes
@@ -26,10 +26,10 @@ check: .venv/development  ## lint, types and the quick tests, in under two minut
 	.venv/bin/ruff format --check
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	.venv/bin/pytest -q -m "not slow and not training and not peers"
+	.venv/bin/pytest -q -m "not slow and not training and not peers and not benchmark"
 
 bench: .venv/development  ## exams indexed per second, time to the stored result, query latency
-	.venv/bin/pytest -q -s -m "slow" tests/benchmarks
+	.venv/bin/pytest -q -s -m benchmark --timeout=1800 tests/benchmarks
 
 lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serving.txt

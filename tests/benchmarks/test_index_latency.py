@@ -33,7 +33,7 @@ class Latency:
     p95_ms: float
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_a_two_stage_answer_from_7500_exams_takes_milliseconds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
