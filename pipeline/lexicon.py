@@ -186,7 +186,7 @@ FORWARD = re.compile(
             r"(?P<pseudo>\bno(?:t)?\s+(?:\w+\s+){0,2}?(?:chang\w+|difference|alteration|longer)\b"
             r"|\bno\s+(?:doubt|question)|\bnot\s+only)",
             r"(?P<denial>\b(?:no|without|w/o|absence\s+of|negative\s+for|free\s+(?:of|from)|neither"
-            r"|nor|nil|never|lack\s+of|excludes?|rules?\s+out|not\s+(?:\w+ly\s+)?(?:demonstrat\w+"
+            r"|nor|nil|never|lack\s+of|rather\s+than|excludes?|rules?\s+out|not\s+(?:\w+ly\s+)?(?:demonstrat\w+"
             r"|show\w*|identif\w+|see|seen|reveal\w*|any|an?|detect\w*|appreciat\w*|represent\w*"
             r"|have|consistent|typical))\b)",
         )
@@ -226,7 +226,7 @@ CONSUMER = re.compile(
     r"|callus(?:\s+formation)?|complications?|alignment|position\w*|reduction|extension|involvement"
     r"|deformity|redisplacement|movement|migration|increase|worsening|difference|translation"
     r"|bridging|step|gap|widening|reaction)\s+(?:\w+\s+){0,4}?"
-    r"(?:of|in|at|to|across|within|around|about|since|from|for|along)\b"
+    r"(?:of|in|at|to(?!\s+(?:suggest|indicate))|across|within|around|about|since|from|for|along)\b"
 )
 """What a denial before a fracture denies instead of it: "no displacement of the fracture"."""
 

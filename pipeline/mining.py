@@ -21,7 +21,7 @@ from pipeline.findings import (
     collapse_others,
 )
 from pipeline.lexicon import Elsewhere
-from pipeline.passage import Passage, Section, language_of, passages, sides_in
+from pipeline.passage import Passage, Section, language_of, passages, sides_in, tidied
 from pipeline.region import Laterality, Region, View
 from pipeline.statement import (
     Details,
@@ -63,8 +63,8 @@ class RulesMiner:
         language = language_of(text)
         if language != "en":
             return WristReport(language=language)
-        draft = _Draft(text, passages(text))
-        return supported(draft.report(), text)
+        tidy = tidied(text)
+        return supported(_Draft(tidy, passages(tidy)).report(), text)
 
 
 def supported(report: WristReport, text: str) -> WristReport:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pipeline.region import Laterality
 
-__all__ = ["Passage", "Section", "flatten", "language_of", "passages", "sides_in"]
+__all__ = ["Passage", "Section", "flatten", "language_of", "passages", "sides_in", "tidied"]
 
 
 class Section(StrEnum):
@@ -41,7 +41,10 @@ class Passage:
 
 
 def passages(text: str) -> tuple[Passage, ...]:
-    """Cut a report into sentences, in reading order, headings left out."""
+    """Cut a report into sentences, in reading order, headings left out.
+
+    Runs of white space are to be collapsed before (`tidied`): patterns may be slow on them.
+    """
     flat = flatten(text)
     found = []
     for start, end, section, side in _parts(flat):
@@ -50,6 +53,12 @@ def passages(text: str) -> tuple[Passage, ...]:
             for first, last in _sentences(flat, start, end)
         ]
     return tuple(_without_preamble(found))
+
+
+def tidied(text: str) -> str:
+    """Return the text with runs of white space collapsed, lines and paragraphs kept."""
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def flatten(text: str) -> str:
@@ -230,7 +239,16 @@ def _breaks(flat: str, first: int, newline: int, end: int) -> bool:
     return len(line) < 45 and not line.endswith((",", " and", " of", " the", " with", " or"))
 
 
+_LONGEST = 1000
+"""No sentence is longer; what is, is cut, so that reading it takes no time without end."""
+
+
 def _trimmed(flat: str, first: int, last: int) -> Iterator[tuple[int, int]]:
+    while last - first > _LONGEST:
+        space = flat.rfind(" ", first + 1, first + _LONGEST)
+        cut = space if space > first else first + _LONGEST
+        yield from _trimmed(flat, first, cut)
+        first = cut
     piece = flat[first:last]
     if any(c.isalpha() or c == "#" for c in piece):
         left = len(piece) - len(piece.lstrip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from pipeline import lexicon
 from pipeline.findings import (
@@ -100,6 +101,10 @@ class _Head:
     def weak(self) -> bool:
         return self.kinds == ("irregularity",)
 
+    def any_of(self, words: str) -> bool:
+        """Tell whether a list ends in fractures of any type: "no buckle or other fracture"."""
+        return "fracture" in self.kinds and " or " in words[self.start : self.end]
+
     @property
     def needs_denial(self) -> bool:
         return set(self.kinds) <= {"injury", "line"}
@@ -194,13 +199,26 @@ def _type_of(match: re.Match[str]) -> FractureType | None:
 def _merges(words: str, last: _Head, head: _Head, bones: Sequence[_Bone]) -> bool:
     if head.kinds == ("injury",) or last.kinds == ("injury",) or head.weak or last.weak:
         return False
-    if any(last.end <= bone.start < head.start for bone in bones):
-        return False
+    between = [bone for bone in bones if last.end <= bone.start < head.start]
+    if between:
+        return _embraces(words, last, head, between)
     salter = FractureType.SALTER_HARRIS_UNSPECIFIED
     clash = (
         last.type and head.type and head.type != last.type and salter not in (last.type, head.type)
     )
     return not clash and bool(_MERGING.fullmatch(words, last.end, head.start))
+
+
+def _embraces(words: str, last: _Head, head: _Head, between: Sequence[_Bone]) -> bool:
+    """Tell whether two heads are one around bones: "Salter-Harris II distal radius fracture"."""
+    if "fracture" in last.kinds or head.kinds != ("fracture",):
+        return False
+    gaps = [(last.end, between[0].start), (between[-1].end, head.start)]
+    if any(_NOT_TIGHT.search(words, *gap) for gap in gaps):
+        return False
+    return all(
+        _COORDINATED.fullmatch(words, one.end, other.start) for one, other in pairwise(between)
+    )
 
 
 _NOT_TIGHT = re.compile(
@@ -220,6 +238,9 @@ _GOVERNED = re.compile(
 
 def _tight(words: str, head: _Head, bones: Sequence[_Bone]) -> list[_Bone]:
     """Return the bones directly before a head: "distal radius and ulna fractures"."""
+    within = [bone for bone in bones if head.start <= bone.start and bone.end <= head.end]
+    if within:
+        return within
     before = [bone for bone in bones if bone.end <= head.start]
     if not before or head.start - before[-1].end > 45:
         return []
@@ -268,8 +289,8 @@ class _Sentence:
                 if not located:
                     return None
                 status = Fracture.POSSIBLE
-        elif not located and (head.type or head.weak) and "fracture" not in head.kinds:
-            return None  # "without Salter-Harris extension" says nothing of other fractures
+        elif not located and (head.weak or (head.type and not head.any_of(words))):
+            return None  # "no buckle fracture" says nothing of other fractures
         elif not located and "line" in head.kinds:
             details = Details(healing=Healing.HEALED) if "longer" in words else Details()
             return Statement(None if details else status, (), sides_in(words), "acute", details)
@@ -440,7 +461,7 @@ def _details(words: str, window: tuple[int, int], head: _Head | None) -> Details
         healing=_healing(part, head.end - window[0] if head else 0),
         displacement=_displacement(part),
         angulation_deg=_angulation(part),
-        physeal=_stated(lexicon.PHYSEAL, part) or (_is_salter(kind) or None),
+        physeal=True if _is_salter(kind) else _stated(lexicon.PHYSEAL, part),
         intra_articular=_articular(part),
     )
 
@@ -479,10 +500,15 @@ def _displacement(part: str) -> Displacement | None:
         match = pattern.search(part)
         if match and (degree is Displacement.NONE or not _denied(part, match.start())):
             return degree
-    match = lexicon.DISPLACEMENT_MEASURED.search(part)
-    if not match or _denied(part, match.start()):
+    stated = [
+        match
+        for match in lexicon.DISPLACEMENT_MEASURED.finditer(part)
+        if not _denied(part, match.start())
+    ]
+    if not stated:
         return None
-    if match["plain"]:
+    match = next((m for m in stated if not m["plain"]), None)
+    if match is None:
         return Displacement.MODERATE
     size = float(match["before"] or match["after"])
     unit = match["unit_before"] or match["unit_after"]

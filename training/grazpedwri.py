@@ -289,14 +289,14 @@ def _plural(match: re.Match[str]) -> str:
 
 
 def _article(words: str) -> str:
-    head = words.split(" of ")[0]
+    head = words.split(" of ", maxsplit=1)[0]
     if head.endswith(("deformation", "s")):
         return words
     return f"{'an' if words[0].lower() in 'aeo' or words.startswith('SH') else 'a'} {words}"
 
 
 def _is(words: str) -> str:
-    return "are" if words.split(" of ")[0].endswith("s") else "is"
+    return "are" if words.split(" of ", maxsplit=1)[0].endswith("s") else "is"
 
 
 def _listed(words: Sequence[str]) -> str:
