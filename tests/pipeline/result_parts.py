@@ -171,7 +171,7 @@ def peer(name: str) -> str:
     if found is None and os.environ.get("WRISTMIR_REQUIRE_PEERS") == "1":
         pytest.fail(f"{name} is required and not installed")
     if found is None:
-        pytest.skip(f"{name} is not installed (Debian: dicom3tools, dcmtk)")
+        pytest.skip(f"{name} is not installed (Debian: dicom3tools, dcmtk, orthanc)")
     return found
 
 
