@@ -207,34 +207,43 @@ class Ledger:
         """
         with self._write() as connection:
             now = self._clock()
-            recorded = _known(connection, instance)
+            versions = _versions(connection, instance)
+            recorded = _known(versions, instance)
             if recorded is None:
-                origin = _Origin(now, calling_ae, title.ae_title)
-                recorded = _record(connection, instance, origin)
+                origin = _Origin(1 + len(versions), now, calling_ae, title.ae_title)
+                recorded = _record(connection, instance, origin, versions)
             fresh = recorded.outcome in (Outcome.NEW, Outcome.CHANGED)
+            if recorded.outcome is Outcome.QUARANTINED and title.is_request:
+                _ensure_study(connection, instance.study_uid, now)
             if fresh or title.is_request:
                 self._touch(connection, instance.study_uid, title, now, fresh=fresh)
             return recorded
 
     def record_filtered(
-        self, instance: Instance, reason: str, *, calling_ae: str, title: TitleSettings
+        self,
+        instance: Instance,
+        reason: str,
+        *,
+        calling_ae: str,
+        title: TitleSettings,
+        asks: bool = True,
     ) -> Recorded:
         """Record an instance that is not used and whose bytes are not kept.
 
         ``study_uid`` may be empty where the object did not say it. On a request title this is a
-        request too, so that the study gets an answer that says why there is none.
+        request too, so that the study gets an answer that says why there is none, unless ``asks``
+        is False: an answer that comes back is no question.
         """
         with self._write() as connection:
             now = self._clock()
-            known = _known(connection, instance)
+            versions = _versions(connection, instance)
+            known = _known(versions, instance)
             if known is None:
-                origin = _Origin(now, calling_ae, title.ae_title)
-                version = _insert_instance(
-                    connection, instance, origin, InstanceState.FILTERED, reason
-                )
-            else:
-                version = known.version
-            if title.is_request and instance.study_uid:
+                origin = _Origin(1 + len(versions), now, calling_ae, title.ae_title)
+                _insert_instance(connection, instance, origin, InstanceState.FILTERED, reason)
+            version = 1 + len(versions) if known is None else known.version
+            if asks and title.is_request and instance.study_uid:
+                _ensure_study(connection, instance.study_uid, now)
                 self._touch(connection, instance.study_uid, title, now, fresh=False)
             return Recorded(Outcome.FILTERED, version, None)
 
@@ -604,8 +613,6 @@ class Ledger:
         fresh: bool,
     ) -> None:
         """Open or extend the arrival of a study at a title."""
-        if _study_row(connection, study_uid) is None:
-            _insert_study(connection, study_uid, now)
         here = (_arrival.c.study_uid == study_uid) & (_arrival.c.title == title.ae_title)
         row = connection.execute(sa.select(_arrival).where(here).with_for_update()).first()
         first = now if row is None else row.first_at
@@ -872,41 +879,39 @@ def _quiet(now: datetime, title: TitleSettings) -> datetime:
     return now + timedelta(seconds=title.quiet_seconds)
 
 
-def _known(connection: Connection, instance: Instance) -> Recorded | None:
+def _versions(connection: Connection, instance: Instance) -> Sequence[Row[Any]]:
+    """Return every version of an instance; they are numbered from 1 without gaps."""
+    return connection.execute(
+        sa.select(_instance)
+        .where(_instance.c.sop_instance_uid == instance.sop_instance_uid)
+        .order_by(_instance.c.version)
+        .with_for_update()
+    ).all()
+
+
+def _known(versions: Sequence[Row[Any]], instance: Instance) -> Recorded | None:
     """Return how the very same content stands already, or None."""
-    row = connection.execute(
-        sa.select(_instance.c.version, _instance.c.state, _instance.c.path)
-        .where(
-            _instance.c.sop_instance_uid == instance.sop_instance_uid,
-            _instance.c.digest == instance.digest,
-            _instance.c.state.in_(
-                [InstanceState.STORED, InstanceState.QUARANTINED, InstanceState.FILTERED]
-            ),
-        )
-        .order_by(_instance.c.version.desc())
-        .limit(1)
-    ).first()
-    if row is None:
-        return None
-    outcome = {
-        InstanceState.FILTERED: Outcome.FILTERED,
-        InstanceState.QUARANTINED: Outcome.QUARANTINED,
-    }.get(row.state, Outcome.KNOWN)
-    kept = row.path is not None and outcome is not Outcome.FILTERED
-    return Recorded(outcome, row.version, Path(row.path) if kept else None)
+    for row in reversed(versions):
+        outcome = _KNOWN_AS.get(row.state)
+        if outcome is not None and row.digest == instance.digest:
+            kept = row.path is not None and outcome is not Outcome.FILTERED
+            return Recorded(outcome, row.version, Path(row.path) if kept else None)
+    return None
 
 
-def _identity_conflict(connection: Connection, instance: Instance) -> str | None:
+_KNOWN_AS: Mapping[str, Outcome] = {
+    InstanceState.STORED: Outcome.KNOWN,
+    InstanceState.QUARANTINED: Outcome.QUARANTINED,
+    InstanceState.FILTERED: Outcome.FILTERED,
+}
+
+
+def _identity_conflict(
+    instance: Instance, current: Row[Any] | None, study: Row[Any] | None
+) -> str | None:
     """Say which identity changed, or None."""
-    current = connection.execute(
-        sa.select(_instance.c.study_uid).where(
-            _instance.c.sop_instance_uid == instance.sop_instance_uid,
-            _instance.c.state == InstanceState.STORED,
-        )
-    ).first()
     if current is not None and current.study_uid != instance.study_uid:
         return "the instance came before with another study identity"
-    study = _study_row(connection, instance.study_uid)
     if study is None or study.patient_key is None:
         return None
     before = (study.patient_key, study.patient_id_key)
@@ -917,33 +922,37 @@ def _identity_conflict(connection: Connection, instance: Instance) -> str | None
 
 @dataclass(frozen=True)
 class _Origin:
-    """When and along which way an instance came."""
+    """Which version of an instance came, when and along which way."""
 
+    version: int
     received_at: datetime
     calling_ae: str
     called_ae: str
 
 
-def _record(connection: Connection, instance: Instance, origin: _Origin) -> Recorded:
+def _record(
+    connection: Connection, instance: Instance, origin: _Origin, versions: Sequence[Row[Any]]
+) -> Recorded:
     """Record content that was not known before."""
-    conflict = _identity_conflict(connection, instance)
+    current = next((row for row in versions if row.state == InstanceState.STORED), None)
+    study = _study_row(connection, instance.study_uid)
+    conflict = _identity_conflict(instance, current, study)
     if conflict is not None:
-        version = _insert_instance(
-            connection, instance, origin, InstanceState.QUARANTINED, conflict
+        _insert_instance(connection, instance, origin, InstanceState.QUARANTINED, conflict)
+        return Recorded(Outcome.QUARANTINED, origin.version, instance.path)
+    if current is not None:
+        connection.execute(
+            sa.update(_instance)
+            .where(
+                _instance.c.sop_instance_uid == current.sop_instance_uid,
+                _instance.c.version == current.version,
+            )
+            .values(state=InstanceState.SUPERSEDED, reason="a newer version came")
         )
-        return Recorded(Outcome.QUARANTINED, version, instance.path)
-    superseded = connection.execute(
-        sa.update(_instance)
-        .where(
-            _instance.c.sop_instance_uid == instance.sop_instance_uid,
-            _instance.c.state == InstanceState.STORED,
-        )
-        .values(state=InstanceState.SUPERSEDED, reason="a newer version came")
-    ).rowcount
-    version = _insert_instance(connection, instance, origin, InstanceState.STORED)
-    _advance_study(connection, instance, origin.received_at)
-    outcome = Outcome.CHANGED if superseded else Outcome.NEW
-    return Recorded(outcome, version, instance.path)
+    _insert_instance(connection, instance, origin, InstanceState.STORED)
+    _advance_study(connection, instance, study, origin.received_at)
+    outcome = Outcome.NEW if current is None else Outcome.CHANGED
+    return Recorded(outcome, origin.version, instance.path)
 
 
 def _insert_instance(
@@ -952,18 +961,11 @@ def _insert_instance(
     origin: _Origin,
     state: InstanceState,
     reason: str | None = None,
-) -> int:
-    """Insert the next version and return its number."""
-    newest = connection.execute(
-        sa.select(sa.func.max(_instance.c.version)).where(
-            _instance.c.sop_instance_uid == instance.sop_instance_uid
-        )
-    ).scalar()
-    version = 1 + int(newest or 0)
+) -> None:
     connection.execute(
         sa.insert(_instance).values(
             sop_instance_uid=instance.sop_instance_uid,
-            version=version,
+            version=origin.version,
             study_uid=instance.study_uid,
             series_uid=instance.series_uid,
             sop_class_uid=instance.sop_class_uid,
@@ -979,28 +981,38 @@ def _insert_instance(
             called_ae=origin.called_ae,
         )
     )
-    return version
 
 
-def _insert_study(connection: Connection, study_uid: str, now: datetime) -> None:
+def _insert_study(
+    connection: Connection, study_uid: str, now: datetime, **values: str | int
+) -> None:
+    given: dict[str, str | int] = {"generation": 0, **values}
     connection.execute(
         sa.insert(_study).values(
-            study_uid=study_uid, generation=0, indexed_generation=0, first_at=now, last_at=now
+            study_uid=study_uid, indexed_generation=0, first_at=now, last_at=now, **given
         )
     )
 
 
-def _advance_study(connection: Connection, instance: Instance, now: datetime) -> None:
-    study = _study_row(connection, instance.study_uid)
-    if study is None:
-        _insert_study(connection, instance.study_uid, now)
+def _ensure_study(connection: Connection, study_uid: str, now: datetime) -> None:
+    """Make a study's row where a request is the first that is heard of it."""
+    if _study_row(connection, study_uid) is None:
+        _insert_study(connection, study_uid, now)
+
+
+def _advance_study(
+    connection: Connection, instance: Instance, study: Row[Any] | None, now: datetime
+) -> None:
     keys = {"patient_key": instance.patient_key, "patient_id_key": instance.patient_id_key}
-    if study is not None and study.patient_key not in (None, study.patient_id_key):
+    if study is None:
+        _insert_study(connection, instance.study_uid, now, generation=1, **keys)
+        return
+    if study.patient_key not in (None, study.patient_id_key):
         keys = {}  # an issuer, once known, stays
     connection.execute(
         sa.update(_study)
         .where(_study.c.study_uid == instance.study_uid)
-        .values(generation=_study.c.generation + 1, last_at=now, **keys)
+        .values(generation=study.generation + 1, last_at=now, **keys)
     )
 
 

@@ -123,7 +123,7 @@ def after_kills(folder: Path, moments: list[float]) -> None:
 
 
 def test_three_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    after_kills(tmp_path, [0.05, 0.3, 0.15])
+    after_kills(tmp_path, [0.02, 0.2, 0.1])
 
 
 @pytest.mark.slow

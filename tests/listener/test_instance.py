@@ -118,10 +118,10 @@ def test_a_deep_sequence_before_the_identities_is_refused_without_recursion() ->
 
 
 def test_a_deflated_bomb_is_not_inflated() -> None:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
     start = b"\x08\x00\x05\x00UT\0\0" + (2**31).to_bytes(4, "little")
     bomb = packer.compress(start)
-    for _ in range(256):
+    for _ in range(80):
         bomb += packer.compress(bytes(1 << 20))
     bomb += packer.flush()
     with pytest.raises(CannotUnderstandError):

@@ -293,6 +293,20 @@ def test_a_new_instance_of_another_patient_in_the_same_study_is_quarantined(ledg
     assert record(ledger, instance("1.2.3.5", patient="q")) is Outcome.QUARANTINED
 
 
+def test_versions_are_counted_over_everything_that_became_of_an_instance(
+    ledger: Ledger,
+) -> None:
+    record(ledger)
+    record(ledger, instance(digest="b", patient="q"))
+    record(ledger, instance(digest="c"))
+    rows = [(row.version, row.state) for row in ledger.receipt("1.2.3.4")]
+    assert rows == [
+        (1, InstanceState.SUPERSEDED),
+        (2, InstanceState.QUARANTINED),
+        (3, InstanceState.STORED),
+    ]
+
+
 def test_a_report_that_lacks_the_issuer_is_the_same_patient(ledger: Ledger) -> None:
     record(ledger, instance(issuer="-hospital"))
     assert record(ledger, instance("1.2.3.5")) is Outcome.NEW
@@ -463,6 +477,19 @@ def test_a_request_of_filtered_objects_only_is_answered_too(ledger: Ledger, cloc
     assert ledger.close_due_arrivals() == 1
     assert kinds(ledger) == ["answer"]
     assert ledger.study(STUDY).generation == 0
+
+
+def test_a_request_of_a_quarantined_object_only_is_answered_too(
+    ledger: Ledger, clock: Clock
+) -> None:
+    record(ledger)
+    stranger = instance(digest="b", study="1.2.777")
+    assert record(ledger, stranger, REQUEST_TITLE) is Outcome.QUARANTINED
+    ledger.end_association(["1.2.777"], REQUEST_TITLE)
+    clock.move(3)
+    assert ledger.close_due_arrivals() == 1
+    assert ledger.study("1.2.777").generation == 0
+    assert kinds(ledger) == ["answer"]
 
 
 def test_requests_whose_association_a_crash_ended_are_taken_up(
