@@ -18,6 +18,7 @@ from listener.instance import read_file_meta
 from listener.ledger import Ledger
 from listener.settings import TitleSettings
 from listener.storage import Command, Storage, Visit
+from pipeline.uid import KeyedUids
 
 __all__ = ["index_folder"]
 
@@ -54,7 +55,9 @@ def index_folder(settings: Settings, folder: Path) -> dict[str, int]:
             most_bytes=listener.max_object_bytes,
         )
         arrivals = Arrivals(ledger, listener.titles)
-        storage = Storage(ledger, inbox, arrivals, site_key=site_key(settings.state_dir))
+        key = site_key(settings.state_dir)
+        is_own = KeyedUids(key).is_own
+        storage = Storage(ledger, inbox, arrivals, site_key=key, is_own=is_own)
         visit = storage.visit(listener.calling_ae_title, title)
         shown = Console(stderr=True)
         for file in track(files, "taking in files", console=shown, transient=True):

@@ -15,11 +15,12 @@ from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
 from listener.service import Listener, notify
 from listener.service import serve as serve_listener
+from pipeline.uid import KeyedUids
 
 if TYPE_CHECKING:
     from pipeline.worker import Worker
 
-__all__ = ["serve"]
+__all__ = ["receiver", "serve"]
 
 _LOG = logging.getLogger("wristmir.service")
 _WATCHDOG_SECONDS = 10.0
@@ -54,7 +55,7 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
             stack.callback(thread.ended)
             thread.start()
         if receive:
-            serve_listener(Listener(settings.listener, ledger, site_key=key), stop)
+            serve_listener(receiver(settings, ledger, key), stop)
         else:
             _LOG.info("working")
             notify("READY=1", "STATUS=working")
@@ -62,6 +63,11 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
                 notify("WATCHDOG=1")
             notify("STOPPING=1")
     _LOG.info("stopped")
+
+
+def receiver(settings: Settings, ledger: Ledger, key: bytes) -> Listener:
+    """Build a receiver that recognises what the plugin itself has made; it is not started yet."""
+    return Listener(settings.listener, ledger, site_key=key, is_own=KeyedUids(key).is_own)
 
 
 class _WorkerThread(threading.Thread):

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -40,6 +41,9 @@ class Listener:
         Stays the caller's to close.
     site_key
         Key of the hashes that stand for patients; the same for every process of a site.
+    is_own
+        Recognises the SOP Instance UIDs of objects that were made here: where a destination sends
+        them back, they are neither kept nor taken for a request.
 
     Raises
     ------
@@ -47,7 +51,14 @@ class Listener:
         If the inbox folder cannot be made.
     """
 
-    def __init__(self, settings: ListenerSettings, ledger: Ledger, *, site_key: bytes) -> None:
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        ledger: Ledger,
+        *,
+        site_key: bytes,
+        is_own: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._probe_title = "P" + secrets.token_hex(7).upper()
@@ -57,7 +68,9 @@ class Listener:
             most_bytes=settings.max_object_bytes,
         )
         self._arrivals = Arrivals(ledger, settings.titles)
-        self._storage = Storage(ledger, self._inbox, self._arrivals, site_key=site_key)
+        self._storage = Storage(
+            ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own
+        )
         peers = Peers(settings, self._probe_title)
         self._acceptor = Acceptor(settings, peers, self._storage)
         self._stopping = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,14 +124,23 @@ class Storage:
     ----------
     site_key
         Key of the hashes that stand for patients in the ledger and for UIDs in logs.
+    is_own
+        Recognises SOP Instance UIDs that were given here.
     """
 
     def __init__(
-        self, ledger: Ledger, inbox: Inbox, arrivals: Arrivals, *, site_key: bytes
+        self,
+        ledger: Ledger,
+        inbox: Inbox,
+        arrivals: Arrivals,
+        *,
+        site_key: bytes,
+        is_own: Callable[[str], bool],
     ) -> None:
         self.ledger = ledger
         self.inbox = inbox
         self.arrivals = arrivals
+        self.is_own = is_own
         self._site_key = site_key
 
     def visit(self, calling_ae: str, title: TitleSettings) -> Visit:
@@ -220,7 +230,7 @@ class Visit:
         inbox = self._storage.inbox
         if not is_uid(command.sop_instance_uid) or not is_uid(command.sop_class_uid):
             return inbox.refuse(transfer_syntax, MismatchError("The command's UID is none."))
-        if unused_reason(command.sop_class_uid) is not None:
+        if self._reason_not_to_keep(command) is not None:
             return inbox.skim(transfer_syntax)
         meta = FileMeta(
             sop_class_uid=command.sop_class_uid,
@@ -277,7 +287,7 @@ class Visit:
             _log.error("the ledger cannot be written: %s", type(error).__name__)
 
     def _record(self, command: Command, spool: Spool) -> Recorded:
-        reason = unused_reason(command.sop_class_uid)
+        reason = self._reason_not_to_keep(command)
         if reason is not None:
             return self._record_unused(command, spool, reason)
         with spool.stream() as stream:
@@ -311,10 +321,17 @@ class Visit:
             reason,
             calling_ae=self._calling_ae,
             title=self._title,
+            asks=reason != _OWN,
         )
         if header.study_uid:
             self._studies.add(header.study_uid)
         return recorded
+
+    def _reason_not_to_keep(self, command: Command) -> str | None:
+        # a PACS that forwards whatever it gets sends answers back: they must not be answered
+        if self._storage.is_own(command.sop_instance_uid):
+            return _OWN
+        return unused_reason(command.sop_class_uid)
 
     def _instance(self, header: Header, spool: Spool, path: Path | None) -> Instance:
         return self._storage.instance(
@@ -339,6 +356,7 @@ class Visit:
         return Reply(status, comment.strip().splitlines()[0] if comment else "It failed.")
 
 
+_OWN = "it was made by this plugin"
 _NO_DATA_SET = 0x0101
 _NOT_KEPT = frozenset({InstanceState.EXPIRED, InstanceState.FILTERED})
 

@@ -14,11 +14,11 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
 
 from deploy.assembly import open_worker
+from deploy.service import receiver
 from deploy.settings import Settings, parse, site_key
 from deploy.small_pacs import SmallPacs
 from listener.ledger import Job, JobState, Ledger
 from listener.sender import send
-from listener.service import Listener
 from listener.settings import DestinationSettings
 from pipeline.worker import Worker
 
@@ -117,7 +117,7 @@ def plugin(folder: Path, **pipeline: Any) -> Iterator[Plugin]:
         key = site_key(settings.state_dir)
         ledger = stack.enter_context(Ledger(settings.ledger_url))
         worker = stack.enter_context(open_worker(settings, ledger, key))
-        listener = stack.enter_context(Listener(settings.listener, ledger, site_key=key))
+        listener = stack.enter_context(receiver(settings, ledger, key))
         yield Plugin(settings, ledger, worker, pacs, listener.address[1])
 
 

@@ -152,10 +152,15 @@ def settings(folder: Path, **changes: Any) -> ListenerSettings:
 
 
 @contextmanager
-def station(folder: Path, **changes: Any) -> Iterator[Station]:
+def station(
+    folder: Path, *, is_own: Callable[[str], bool] = lambda _: False, **changes: Any
+) -> Iterator[Station]:
     """Run a listener in this process until the block ends."""
     chosen = settings(folder, **changes)
-    with Ledger(chosen.ledger_url) as ledger, Listener(chosen, ledger, site_key=SITE_KEY) as it:
+    with (
+        Ledger(chosen.ledger_url) as ledger,
+        Listener(chosen, ledger, site_key=SITE_KEY, is_own=is_own) as it,
+    ):
         yield Station(it, ledger, chosen)
 
 
