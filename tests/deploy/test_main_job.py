@@ -39,8 +39,8 @@ def prior_studies() -> list[str]:
     return list(dict.fromkeys(row["study_uid"] for row in rows("prior")))
 
 
-QUERY_FILES = [STUDIES / row["file"] for row in rows("query")]
-QUERY_STUDY = rows("query")[0]["study_instance_uid"]
+QUERY_STUDY = rows("query")[0]["study_uid"]
+QUERY_FILES = study_files(QUERY_STUDY)
 QUERY_IMAGE = next(
     file for file in QUERY_FILES if dcmread(file, stop_before_pixels=True).Modality in ("DX", "CR")
 )
