@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+pytest.importorskip("ultralytics", reason="needs the training extra")
+
+from pipeline.encoder import ImageEncoder, TextEncoder  # noqa: E402
+from pipeline.region import View  # noqa: E402
+from training.dataset import BOX_NAMES, held_out_patients, phantom_pictures  # noqa: E402
+from training.publish import publish  # noqa: E402
+from training.settings import (  # noqa: E402
+    DetectorSettings,
+    EncoderSettings,
+    TrainingSettings,
+    ViewModelSettings,
+)
+
+TINY = DetectorSettings(phantoms=2, phantom_epochs=1, copies=1, mixed_phantoms=1, epochs=1, batch=2)
+SETTINGS = TrainingSettings(
+    threads=1,
+    roi=TINY,
+    bones=TINY,
+    view=ViewModelSettings(phantoms=1, others=4, steps=2, batch=4),
+    encoder=EncoderSettings(phantoms=8, evaluation_phantoms=44, epochs=1, batch=16),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data folder laid out like the real one, with phantoms in the place of patients."""
+    folder = tmp_path_factory.mktemp("data")
+    held_out = min(held_out_patients())
+    patients = {"graz_tiles": [90001, 90002], "graz_full": [held_out]}
+    (folder / "boxes").mkdir()
+    for seed, (part, numbers) in enumerate(patients.items()):
+        (folder / part / "images").mkdir(parents=True)
+        pictures = phantom_pictures(range(seed * 10, seed * 10 + len(numbers)), View.PA, 300)
+        with (folder / part / "metadata.csv").open("w", newline="", encoding="utf-8") as stream:
+            table = csv.writer(stream)
+            table.writerow(["filestem", "patient_id", "projection"])
+            for number, picture in zip(numbers, pictures, strict=True):
+                table.writerow([str(number), number, 1])
+                _write(folder, part, str(number), picture)
+    return folder
+
+
+def _write(folder, part, name, picture):
+    rows, columns = picture.pixels.shape
+    grey = (picture.pixels * 65535).astype(np.uint16)
+    cv2.imwrite(str(folder / part / "images" / f"{name}.png"), grey)
+    lines = []
+    for label, box in enumerate(picture.boxes[box_name] for box_name in BOX_NAMES):
+        x0, y0, x1, y1 = np.array(box) / (columns, rows, columns, rows)
+        lines.append(f"{label} {(x0 + x1) / 2} {(y0 + y1) / 2} {x1 - x0} {y1 - y0}")
+    (folder / "boxes" / f"{name}.txt").write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def bundle(data, tmp_path_factory):
+    work = tmp_path_factory.mktemp("work")
+    return publish(data, work, work / "bundle", "tiny", SETTINGS)
+
+
+def test_a_bundle_is_made_from_a_folder_of_images_and_loads(bundle):
+    assert bundle.id == "tiny"
+    assert bundle.demonstration
+    assert ImageEncoder(bundle).encode([np.zeros((224, 224), np.uint8)]).shape == (1, 512)
+    assert TextEncoder(bundle).encode(["Left wrist."]).shape == (1, 512)
+
+
+def test_it_tells_whom_it_was_trained_on_and_measures_on_the_others(bundle):
+    training = bundle.manifest.training
+    assert training.training_patients == (90001, 90002)
+    assert set(training.held_out_patients) == held_out_patients()
+    assert bundle.manifest.quality.boxes["wrist"].n == 1
+
+
+def test_the_exported_models_say_what_the_trained_ones_said(bundle):
+    assert min(bundle.manifest.quality.parity.values()) >= 0.9999
+
+
+def test_the_models_name_no_path_of_the_machine(bundle, data):
+    folder = Path(data).parent
+    for file in (folder / "work0" / "bundle").glob("*.onnx"):
+        assert str(folder).encode() not in file.read_bytes()
