@@ -3,5 +3,4 @@
 import sys
 from pathlib import Path
 
-for folder in ("listener", "hostile"):
-    sys.path.append(str(Path(__file__).parent / folder))
+sys.path.append(str(Path(__file__).parent / "listener"))

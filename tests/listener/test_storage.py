@@ -19,7 +19,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, CTImageStorage
 from sqlalchemy.exc import OperationalError
 from station import Station, eventually, radiograph, secondary_capture, station
-from test_network import CR, Wire, command
+from wire import CR, Wire, command
 
 from listener import inbox
 from listener.errors import PeerConnectionError
