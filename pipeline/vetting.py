@@ -168,6 +168,9 @@ def _fit(tag: BaseTag, vr: str, value: Any) -> Any:
     repaired = text if tag in _EXACT or not text else _REPAIRS.get(vr, _as_is)(text)
     if vr == "PN" and not _one_person(repaired):
         return None
+    if vr == "UI":
+        # leading zeros break the standard and stand in real archives: such a UID is still itself
+        return repaired if len(repaired) <= 64 and _UID.fullmatch(repaired) else None
     try:
         validate_value(vr, repaired, config.RAISE)
     except ValueError:
@@ -175,6 +178,7 @@ def _fit(tag: BaseTag, vr: str, value: Any) -> Any:
     return repaired
 
 
+_UID = re.compile(r"([0-9]+(\.[0-9]+)*)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 

@@ -254,6 +254,16 @@ def test_an_adult_is_indexed_flagged_and_warned_about(asked: Plugin, tmp_path: P
     assert "child" in readable(report).lower()
 
 
+def test_a_study_whose_uid_has_a_leading_zero_is_answered_like_any_other(
+    asked: Plugin, tmp_path: Path
+) -> None:
+    odd = changed(QUERY_IMAGE)
+    odd.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.007.1"
+    asked.send([saved(odd, tmp_path / "odd.dcm")], "WRISTMIR_Q_DR")
+    asked.settle()
+    assert odd.StudyInstanceUID in [report.StudyInstanceUID for report in asked.reports()]
+
+
 def test_a_chest_image_is_left_out_by_its_label(fresh: Plugin, tmp_path: Path) -> None:
     chest = changed(QUERY_IMAGE, BodyPartExamined="CHEST")
     if "AnatomicRegionSequence" in chest:
