@@ -22,7 +22,7 @@ from pipeline.record import Records
 from pipeline.request import Request
 from pipeline.retrieval import Retriever
 from pipeline.uid import KeyedUids
-from pipeline.worker import Delivery, Worker, uploads_dir
+from pipeline.worker import KINDS, Delivery, Worker, uploads_dir
 
 __all__ = ["open_index", "open_worker"]
 
@@ -50,6 +50,8 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
         stack.callback(crosswalk.close)
         outbox = Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
         stack.callback(outbox.close)
+        if pipeline.index.engine == "embedded":
+            ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker
         examiner = Examiner(bundle, decoder, key)
         delivery = _delivery(settings)
         answerer = Answerer(

@@ -177,9 +177,7 @@ def _plugin(folder: Path, pacs: SmallPacs) -> Iterator[_Service]:
     port = _free_port()
     titles = _TITLE.format(
         ae_title="WRISTMIR", jobs='["index"]', quiet=1.0, is_request="false"
-    ) + _TITLE.format(
-        ae_title="WRISTMIR_Q", jobs='["index", "answer"]', quiet=3.0, is_request="true"
-    )
+    ) + _TITLE.format(ae_title="WRISTMIR_Q", jobs='["answer"]', quiet=3.0, is_request="true")
     config = folder / "wristmir.toml"
     config.write_text(
         _CONFIGURATION.format(

@@ -23,6 +23,10 @@ SHIPPED_BUNDLE = Path(__file__).parent / "bundle" / "wristmir-demonstration-1"
 """The demonstration bundle that comes with the plugin."""
 
 
+TITLE_JOBS = ("index", "mine", "answer")
+"""What a send to an AE title can set in motion."""
+
+
 class Settings(BaseModel):
     """The whole configuration: one table per package.
 
@@ -97,6 +101,7 @@ def parse(data: Mapping[str, Any], source: str = "configuration") -> Settings:
         settings = Settings.model_validate(tables)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_complaints(error, source))) from None
+    _check_jobs(settings, source)
     names = {destination.name for destination in settings.listener.destinations}
     for key in ("destination", "library_destination"):
         wanted = getattr(settings.pipeline, key)
@@ -104,6 +109,18 @@ def parse(data: Mapping[str, Any], source: str = "configuration") -> Settings:
             text = f"{source}: pipeline.{key} names a destination that listener.destinations lacks"
             raise ConfigurationError(text)
     return settings
+
+
+def _check_jobs(settings: Settings, source: str) -> None:
+    """Refuse a kind of job that no worker takes: it would wait for ever."""
+    for title in settings.listener.titles:
+        for kind in title.jobs:
+            if kind not in TITLE_JOBS:
+                text = (
+                    f"{source}: listener.titles: no worker does {kind!r}; "
+                    f"jobs can be {', '.join(TITLE_JOBS)}"
+                )
+                raise ConfigurationError(text)
 
 
 def site_key(state_dir: Path) -> bytes:

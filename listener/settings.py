@@ -86,7 +86,8 @@ class DestinationSettings(_Frozen):
 def _request_title(ae_title: str, *regions: str) -> TitleSettings:
     return TitleSettings(
         ae_title=ae_title,
-        jobs=("index", "answer"),
+        # an answer indexes its study itself: it must not wait behind a backlog of indexing
+        jobs=("answer",),
         argument={"regions": list(regions)},
         quiet_seconds=3.0,
         is_request=True,

@@ -79,10 +79,10 @@ class Plugin:
 def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:
     """Return a configuration with short quiet times and one peer."""
 
-    def title(name: str, *regions: str) -> dict[str, Any]:
+    def title(name: str, *regions: str, jobs: tuple[str, ...] = ()) -> dict[str, Any]:
         return {
             "ae_title": name,
-            "jobs": ["index", "answer"] if regions else ["index"],
+            "jobs": jobs or (("index", "answer") if regions else ("index",)),
             "argument": {"regions": list(regions)} if regions else {},
             "quiet_seconds": 0.3,
             "is_request": bool(regions),
@@ -98,6 +98,7 @@ def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:
                 title("WRISTMIR"),
                 title("WRISTMIR_Q", *REGIONS),
                 title("WRISTMIR_Q_DR", "distal_radius"),
+                title("WRISTMIR_Q_US", "ulnar_styloid", jobs=("answer",)),
             ],
             "peers": [{"ae_title": "SMALLPACS", "addresses": ["127.0.0.1"]}],
             "destinations": [

@@ -74,6 +74,12 @@ def test_a_value_of_the_wrong_kind_is_named() -> None:
         parse({"listener": {"port": 700000}})
 
 
+def test_a_job_that_no_worker_does_is_refused() -> None:
+    titles = [{"ae_title": "WRISTMIR", "jobs": ["indx"]}]
+    with pytest.raises(ConfigurationError, match=r"no worker does 'indx'; jobs can be index"):
+        parse({"listener": {"titles": titles}})
+
+
 def test_a_destination_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"pipeline\.destination names a destination"):
         parse({"listener": {}, "pipeline": {"destination": "nowhere"}})

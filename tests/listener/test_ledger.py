@@ -651,3 +651,16 @@ TestLedgerMachine.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+def test_the_only_worker_ends_the_leases_of_its_killed_predecessor(ledger: Ledger) -> None:
+    number = ledger.enqueue("index", "1.2.3")
+    held = ledger.lease(["index"], 3600)
+    assert held is not None
+    assert ledger.lease(["index"], 60) is None
+    assert ledger.end_leases(["index"]) == 1
+    again = ledger.lease(["index"], 60)
+    assert again is not None
+    assert (again.id, again.attempts) == (number, 2)
+    with pytest.raises(LeaseLostError):
+        ledger.finish(held)
