@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 # a machine whose python3 is 3.11 or 3.12 but has no versioned name
 PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 
-.PHONY: help demo test check bench lint types train lock clean
+.PHONY: help demo test check bench train lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,6 +30,9 @@ check: .venv/development  ## lint, types and the quick tests, in under two minut
 
 bench: .venv/development  ## exams indexed per second, time to the stored result, query latency
 	.venv/bin/pytest -q -s -m benchmark --timeout=1800 tests/benchmarks
+
+train: .venv-training/ready  ## a bundle from nothing: make train DATA=folder OUT=folder (see CONTRIBUTING.md)
+	.venv-training/bin/python -m training.publish --data "$(DATA)" --work .training --out "$(OUT)"
 
 lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serving.txt

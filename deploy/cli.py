@@ -39,6 +39,7 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 CONFIG = Path("/etc/wristmir/wristmir.toml")
+_OWN_CONFIG = typer.Option("--config", "-c", help="As for `wristmir jobs` itself.")
 
 
 def main() -> None:
@@ -53,6 +54,8 @@ def main() -> None:
         _stop(str(error), 66)
     except (PipelineError, ListenerError) as error:
         _stop(str(error), 69)
+    except OSError as error:
+        _stop(f"{error.filename or 'the system'}: {error.strerror}", 69)
 
 
 @app.command()
@@ -175,19 +178,23 @@ def jobs(
 
 
 @jobs_app.command("show")
-def jobs_show(context: typer.Context, number: int) -> None:
+def jobs_show(
+    context: typer.Context, number: int, config: Annotated[Path | None, _OWN_CONFIG] = None
+) -> None:
     """Show one job as JSON: its argument, last error and outcome."""
     from deploy import jobs as jobs_
 
-    _print_json(jobs_.as_json(jobs_.one(_settings(context.obj), number)))
+    _print_json(jobs_.as_json(jobs_.one(_settings(config or context.obj), number)))
 
 
 @jobs_app.command("retry")
-def jobs_retry(context: typer.Context, number: int) -> None:
+def jobs_retry(
+    context: typer.Context, number: int, config: Annotated[Path | None, _OWN_CONFIG] = None
+) -> None:
     """Give a dead job all its attempts again."""
     from deploy import jobs as jobs_
 
-    _print_json(jobs_.as_json(jobs_.retried(_settings(context.obj), number)))
+    _print_json(jobs_.as_json(jobs_.retried(_settings(config or context.obj), number)))
 
 
 @app.command()
@@ -210,7 +217,8 @@ def demo(
         "demo-output"
     ),
     data: Annotated[
-        Path | None, typer.Option(help="Studies to play with; by default those of tests/data.")
+        Path | None,
+        typer.Option(help="Studies to play with; by default those of the source's tests/data."),
     ] = None,
 ) -> None:
     """Play the main job on this machine: a small PACS, real wrists, a question, the answer."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +14,9 @@ from rich.table import Table
 from deploy.assembly import open_index
 from deploy.errors import ConfigurationError, DeployError
 from deploy.settings import Settings, load
+from deploy.state import check_owner, open_ledger
 from listener.errors import ListenerError
-from listener.ledger import JobState, Ledger
+from listener.ledger import InstanceState, JobState
 from listener.service import echo
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
@@ -79,9 +79,7 @@ def _state(settings: Settings) -> Look:
     if not folder.is_dir():
         yield "error", f"{folder} does not exist; make it, owned by the service account"
         return
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        yield "error", f"{folder} cannot be written by this account; run as the service account"
-        return
+    check_owner(folder)
     free = shutil.disk_usage(folder).free
     watermark = settings.listener.watermark_bytes
     verdict = "ok" if free > 2 * watermark else "warning" if free > watermark else "error"
@@ -97,13 +95,24 @@ def _bundle(settings: Settings) -> Look:
 
 
 def _ledger(settings: Settings) -> Look:
-    with Ledger(settings.ledger_url) as ledger:
+    with open_ledger(settings) as ledger:
         counts = ledger.counts()
+        kept_apart = ledger.receipts((InstanceState.QUARANTINED, InstanceState.LOST))
     dead = sum(number for (_, state), number in counts.items() if state is JobState.DEAD)
     waiting = sum(number for (_, state), number in counts.items() if state is JobState.READY)
     yield "ok", f"{sum(counts.values())} jobs, {waiting} waiting"
     if dead:
         yield "warning", f"{dead} dead jobs: see `wristmir jobs --state dead`"
+    for state in (InstanceState.QUARANTINED, InstanceState.LOST):
+        number = sum(row.state is state for row in kept_apart)
+        if number:
+            yield "warning", f"{number} instances {state.value}: {_MEANING[state]}"
+
+
+_MEANING = {
+    InstanceState.QUARANTINED: "their patient or study identity changed; look into the PACS",
+    InstanceState.LOST: "their files vanished from the inbox; send them again",
+}
 
 
 def _index(settings: Settings) -> Look:

@@ -11,6 +11,7 @@ from rich.progress import track
 
 from deploy.errors import InputError
 from deploy.settings import Settings, site_key
+from deploy.state import check_owner
 from listener.arrivals import Arrivals
 from listener.errors import CannotUnderstandError
 from listener.inbox import Inbox
@@ -45,6 +46,8 @@ def index_folder(settings: Settings, folder: Path) -> dict[str, int]:
     if not files:
         text = f"{folder}: no such folder, or no file in it"
         raise InputError(text)
+    if settings.state_dir.exists():
+        check_owner(settings.state_dir)
     listener = settings.listener
     title = _indexing_title(settings)
     counts: Counter[str] = Counter(accepted=0, refused=0, no_dicom=0)

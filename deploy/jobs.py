@@ -9,7 +9,8 @@ from rich.table import Table
 
 from deploy.errors import InputError
 from deploy.settings import Settings
-from listener.ledger import Job, JobState, Ledger
+from deploy.state import open_ledger
+from listener.ledger import Job, JobState
 
 __all__ = ["as_json", "as_table", "listed", "one", "retried"]
 
@@ -21,19 +22,19 @@ def listed(settings: Settings, state: str | None, limit: int) -> tuple[Job, ...]
     except ValueError:
         text = f"{state}: no such state; there are {', '.join(JobState)}"
         raise InputError(text) from None
-    with Ledger(settings.ledger_url) as ledger:
+    with open_ledger(settings) as ledger:
         return ledger.jobs(state=wanted, limit=limit)
 
 
 def one(settings: Settings, number: int) -> Job:
     """Return one job."""
-    with Ledger(settings.ledger_url) as ledger:
+    with open_ledger(settings) as ledger:
         return ledger.job(number)
 
 
 def retried(settings: Settings, number: int) -> Job:
     """Make a dead job ready again."""
-    with Ledger(settings.ledger_url) as ledger:
+    with open_ledger(settings) as ledger:
         return ledger.retry(number)
 
 

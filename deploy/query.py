@@ -15,6 +15,7 @@ from rich.table import Table
 
 from deploy.errors import DeployError, InputError, WaitError
 from deploy.settings import Settings
+from deploy.state import check_owner, open_ledger
 from listener.ledger import Job, JobState, Ledger
 from pipeline.region import Region
 from pipeline.request import Mode
@@ -86,7 +87,7 @@ def query(
     else:
         text = f"{target}: neither a file nor a StudyInstanceUID"
         raise InputError(text)
-    with Ledger(settings.ledger_url) as ledger:
+    with open_ledger(settings) as ledger:
         job = _awaited(ledger, ledger.enqueue(QUERY, subject, asked), timeout, sleep)
     if job.state is JobState.DEAD:
         raise DeployError(job.last_error or "the worker gave no reason")
@@ -95,7 +96,8 @@ def query(
 
 
 def _uploaded(settings: Settings, file: Path) -> str:
-    """Hand the file over by its bytes: the worker may be another account that cannot read it."""
+    """Hand the file over by its bytes: the service may not be able to read it where it lies."""
+    check_owner(settings.state_dir)
     folder = uploads_dir(settings.state_dir)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"upload-{secrets.token_hex(12)}"

@@ -29,8 +29,8 @@ _WATCHDOG_SECONDS = 10.0
 def serve(settings: Settings, *, receive: bool, work: bool) -> None:
     """Run until SIGTERM or SIGINT; a job in hand is finished, an association is ended.
 
-    Tells systemd when it is ready; a receiver feeds the watchdog only after it has answered its
-    own C-ECHO.
+    Tells systemd when it is ready. A receiver feeds the watchdog only after it has answered its
+    own C-ECHO, a worker only while no job takes longer than a lease.
 
     Parameters
     ----------
@@ -60,7 +60,8 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
             _LOG.info("working")
             notify("READY=1", "STATUS=working")
             while not stop.wait(_WATCHDOG_SECONDS):
-                notify("WATCHDOG=1")
+                if thread.silent_seconds < settings.pipeline.lease_seconds:
+                    notify("WATCHDOG=1")
             notify("STOPPING=1")
     _LOG.info("stopped")
 
@@ -78,14 +79,23 @@ class _WorkerThread(threading.Thread):
         self._worker = worker
         self._told_to_stop = stop
         self._finished = False
+        self._seen_alive = time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long the job in hand has been taking."""
+        return time.monotonic() - self._seen_alive
 
     def run(self) -> None:
         """Work until told to stop."""
         try:
-            self._worker.run(self._told_to_stop)
+            self._worker.run(self._told_to_stop, alive=self._note_alive)
             self._finished = True
         finally:
             self._told_to_stop.set()
+
+    def _note_alive(self) -> None:
+        self._seen_alive = time.monotonic()
 
     def ended(self) -> None:
         """Wait for the job in hand; refuse to call an accident a clean stop."""

@@ -13,7 +13,6 @@ __all__ = [
     "LedgerError",
     "ListenerError",
     "MismatchError",
-    "NotAuthorisedError",
     "OutOfResourcesError",
     "PeerConnectionError",
     "RefusalError",
@@ -51,12 +50,6 @@ class SopClassNotSupportedError(RefusalError):
     status: ClassVar[int] = 0x0122
 
 
-class NotAuthorisedError(RefusalError):
-    """The peer may not do this."""
-
-    status: ClassVar[int] = 0x0124
-
-
 class OutOfResourcesError(RefusalError):
     """There is no room to keep the object."""
 
@@ -84,7 +77,7 @@ class AddressError(ListenerError):
 
 
 class LedgerError(ListenerError):
-    """The ledger has no such entry."""
+    """The ledger cannot do this."""
 
 
 class LeaseLostError(ListenerError):

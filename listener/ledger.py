@@ -20,6 +20,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.exc import SQLAlchemyError
 
 from listener.errors import LeaseLostError, LedgerError
 from listener.instance import Instance, same_patient
@@ -181,9 +182,13 @@ class Ledger:
         self._clock = clock
         self._backoff = backoff
         self._max_attempts = max_attempts
-        self._engine = _engine(url)
-        with self._write() as connection:
-            _metadata.create_all(connection)
+        try:
+            self._engine = _engine(url)
+            with self._write() as connection:
+                _metadata.create_all(connection)
+        except (OSError, SQLAlchemyError) as error:
+            msg = f"It cannot be opened: {type(error).__name__}; see its folder, or the backup."
+            raise LedgerError(msg) from None
 
     def __enter__(self) -> Ledger:
         return self
@@ -857,7 +862,7 @@ _job = sa.Table(
 def _engine(url: str) -> Engine:
     target = sa.make_url(url)
     if target.get_backend_name() != "sqlite":
-        return sa.create_engine(target)
+        return sa.create_engine(target, hide_parameters=True)
     if not target.database or target.database == ":memory:":
         msg = "A ledger in memory would not be durable; name a file."
         raise LedgerError(msg)
@@ -866,7 +871,10 @@ def _engine(url: str) -> Engine:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     # the write-ahead log and its index take over the file's mode
     path.chmod(0o600)
-    engine = sa.create_engine(target, max_overflow=-1, connect_args={"timeout": 30})
+    # an error must not print the values of its statement
+    engine = sa.create_engine(
+        target, max_overflow=-1, connect_args={"timeout": 30}, hide_parameters=True
+    )
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

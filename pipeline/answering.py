@@ -156,7 +156,13 @@ class Answerer:
         exam, _ = self.examiner.exam(seen, uid, asked_at, datetime.now(UTC))
         return (self.retriever.answer(exam, request, asked_at),), ""
 
-    def guard(self, results: Sequence[Path], copies: Sequence[Path], query: StoredImage) -> None:
+    def guard(
+        self,
+        results: Sequence[Path],
+        copies: Sequence[Path],
+        query: StoredImage,
+        received: Callable[[str], bool],
+    ) -> None:
         """Check once more, right before sending, whose results these are and what they refer to.
 
         Parameters
@@ -165,6 +171,9 @@ class Answerer:
             A result set's files in the outbox.
         query
             The image that was asked about, as received.
+        received
+            Whether an instance of this UID ever came from the PACS: with ``references =
+            "original"`` it is there by the site's own word.
 
         Raises
         ------
@@ -180,10 +189,11 @@ class Answerer:
         for path in results:
             result = dcmread(path, stop_before_pixels=True)
             others = referenced_instances(result) - fetchable
-            there = others - set(self.crosswalk.missing(others, self.library))
-            # priors themselves are in the PACS by the site's own word (`references = "original"`)
-            known = others if self.references == "original" else there
-            assert_sendable(result, header, fetchable | known)
+            if self.references == "original":
+                there = set(filter(received, others))
+            else:
+                there = others - set(self.crosswalk.missing(others, self.library))
+            assert_sendable(result, header, fetchable | there)
 
     def copies_delivered(self, copies: Sequence[Path], library: str) -> None:
         """Remember that the destination has these library copies."""

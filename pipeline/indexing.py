@@ -45,7 +45,8 @@ class IndexedStudy:
     """What became of a study's files.
 
     ``left_out`` counts the reasons for which files are not used; ``seconds`` adds up each stage.
-    ``to_mine`` tells whether what its reports say has to be read (again).
+    ``to_mine`` tells whether what its reports say has to be read (again). ``unused`` names, with
+    the reason, what is labelled as something that the plugin never uses: it need not be kept.
     """
 
     exams: int
@@ -53,6 +54,7 @@ class IndexedStudy:
     left_out: Mapping[str, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
     to_mine: bool = False
+    unused: tuple[tuple[str, str], ...] = ()
 
     @property
     def reason(self) -> str:
@@ -159,7 +161,12 @@ class Indexer:
             exams.append(exam)
         self._replace(study_uid, self._with_findings(study_uid, exams), file_gone - study.withdrawn)
         to_mine = bool(study.reports or study.withdrawn)
-        return IndexedStudy(len(exams), len(study.reports), dict(left_out), dict(seconds), to_mine)
+        unused = tuple(
+            (item.sop_instance_uid, item.reason) for item in study.left_out if item.unused
+        )
+        return IndexedStudy(
+            len(exams), len(study.reports), dict(left_out), dict(seconds), to_mine, unused
+        )
 
     def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
         """Read a study's reports together and give the findings to its exams."""

@@ -54,12 +54,12 @@ class RetrievalSettings(_Frozen):
     )
     same_side: bool = Field(
         default=True,
-        description="match left wrists with left ones; relaxed, and said so, where too few",
+        description="match left wrists with left ones; relaxed, and said so, if too few",
     )
     age_band_years: float | None = Field(
-        default=None,
+        default=3.0,
         gt=0,
-        description="only priors within this many years of age; unset for any age",
+        description="only priors within this many years of age; relaxed, and said so, if too few",
     )
 
 

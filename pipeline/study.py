@@ -47,11 +47,14 @@ class LeftOut:
         In words, without any value of the file.
     path
         Where it lies; may be named by a user, so it belongs in no log.
+    unused
+        True where its own labels say that the plugin will never use it: it need not be kept.
     """
 
     sop_instance_uid: str
     reason: str
     path: Path
+    unused: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +133,8 @@ class _Stored:
     uid: str
     header: Dataset
 
-    def leave_out(self, reason: str) -> LeftOut:
-        return LeftOut(self.uid, reason, self.path)
+    def leave_out(self, reason: str, *, unused: bool = False) -> LeftOut:
+        return LeftOut(self.uid, reason, self.path, unused)
 
 
 def _read(
@@ -168,7 +171,7 @@ def _sorted_in(stored: _Stored, rejected: frozenset[str]) -> StudyImage | StudyR
         return stored.leave_out("it is a structured document, but no radiologist's report")
     excluded = exclusion(header)
     if excluded is not None:
-        return stored.leave_out(excluded.reason)
+        return stored.leave_out(excluded.reason, unused=True)
     return StudyImage(stored.path, stored.uid, header)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,16 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from listener.errors import DeliveryError, LeaseLostError, ListenerError
-from listener.ledger import INDEX, InstanceRow, InstanceState, Job, Ledger, NewJob, utc_now
+from listener.ledger import (
+    INDEX,
+    InstanceRow,
+    InstanceState,
+    Job,
+    JobState,
+    Ledger,
+    NewJob,
+    utc_now,
+)
 from listener.sender import send
 from listener.settings import DestinationSettings
 from pipeline.answering import Answerer
@@ -37,7 +47,7 @@ ANSWER = "answer"
 QUERY = "query"
 DELIVER = "deliver"
 KINDS = (INDEX, MINE, ANSWER, QUERY, DELIVER)
-"""Kinds of job, as DESIGN's life of a study names them."""
+"""The kinds of job that a worker does."""
 
 _AWAITED = (DELIVER, ANSWER, QUERY)  # somebody waits for these: they come before a backlog
 
@@ -112,13 +122,21 @@ class Worker:
     lease_seconds: float = 120.0
     kinds: tuple[str, ...] = KINDS
 
-    def run(self, stop: threading.Event, idle_seconds: float = 0.2) -> None:
+    def run(
+        self,
+        stop: threading.Event,
+        idle_seconds: float = 0.2,
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         """Work until told to stop; a job in hand is finished first.
+
+        `alive` is called between jobs: a worker that hangs in one does not call it.
 
         A ledger that cannot be used for a while (a full disk, a long lock) is waited for: the
         job in hand comes again when its lease has run out.
         """
         while not stop.is_set():
+            alive()
             try:
                 worked = self.work_once()
             except SQLAlchemyError as error:
@@ -158,6 +176,8 @@ class Worker:
             stands = self.ledger.fail(job, error, retry=retry)
         except LeaseLostError:
             return
+        if stands.state is JobState.DEAD and job.kind == QUERY:
+            self._upload(job).unlink(missing_ok=True)
         _LOG.warning(
             "job %d (%s) failed, try %d, now %s: %s",
             job.id,
@@ -190,7 +210,11 @@ class Worker:
             _images(self.ledger, study_uid),
             file_gone=frozenset(row.sop_instance_uid for row in gone),
         )
+        earlier = Counter(row.reason or "" for row in self.ledger.instances(study_uid, _FILTERED))
+        for sop_instance_uid, reason in indexed.unused:
+            self.ledger.filter_instance(sop_instance_uid, reason)
         self.ledger.mark_indexed(study_uid, study.generation)
+        indexed = replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
         return indexed, [NewJob(MINE, study_uid)] if indexed.to_mine else []
 
     def _mine(self, job: Job) -> _Done:
@@ -231,10 +255,13 @@ class Worker:
             answers = self.answerer.find(job.subject, request, job.created_at)
             reason = "" if answers else "the study is not indexed, or shows no PA wrist"
         else:
-            path = self.uploads / Path(str(upload)).name
+            path = self._upload(job)
             answers, reason = self.answerer.find_file(path, request, job.created_at)
         outcome = {"answers": [answer.as_json() for answer in answers], "reason": reason}
         return _Done(outcome, spent=path)
+
+    def _upload(self, job: Job) -> Path:
+        return self.uploads / Path(str(job.argument.get("upload", "none"))).name
 
     def _deliver(self, job: Job) -> _Done:
         if self.outbox.is_delivered(job.subject):
@@ -250,7 +277,7 @@ class Worker:
         if query is None or not objects:
             message = "The query image or the result set is no longer kept."
             raise RequestError(message)
-        self.answerer.guard(objects, copies, query)
+        self.answerer.guard(objects, copies, query, lambda uid: bool(self.ledger.receipt(uid)))
         if copies:
             send(library, copies, self.delivery.calling_ae_title)
             self.answerer.copies_delivered(copies, library.name)
@@ -279,6 +306,7 @@ class Worker:
 
 
 _FILE_GONE = (InstanceState.EXPIRED, InstanceState.LOST)
+_FILTERED = (InstanceState.FILTERED,)
 _NOT_KEPT = "the study's images are no longer kept: send them again"
 
 
