@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -25,6 +26,8 @@ from pipeline.uid import KeyedUids
 from pipeline.worker import KINDS, Delivery, Worker, uploads_dir
 
 __all__ = ["open_index", "open_worker"]
+
+_LOG = logging.getLogger("wristmir.service")
 
 
 @contextmanager
@@ -52,6 +55,12 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
         stack.callback(outbox.close)
         if pipeline.index.engine == "embedded":
             ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker
+        if not index.count():
+            # a new bundle, or an index that was lost: what is kept is indexed anew
+            reopened = ledger.reopen_studies()
+            _LOG.log(
+                logging.WARNING if reopened else logging.INFO, "studies to index: %d", reopened
+            )
         examiner = Examiner(bundle, decoder, key)
         delivery = _delivery(settings)
         answerer = Answerer(

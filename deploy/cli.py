@@ -189,12 +189,15 @@ def jobs_show(
 
 @jobs_app.command("retry")
 def jobs_retry(
-    context: typer.Context, number: int, config: Annotated[Path | None, _OWN_CONFIG] = None
+    context: typer.Context,
+    number: Annotated[int | None, typer.Argument(help="A dead job; without it, all.")] = None,
+    config: Annotated[Path | None, _OWN_CONFIG] = None,
 ) -> None:
-    """Give a dead job all its attempts again."""
+    """Give a dead job, or every dead job, all its attempts again."""
     from deploy import jobs as jobs_
 
-    _print_json(jobs_.as_json(jobs_.retried(_settings(config or context.obj), number)))
+    for job in jobs_.retried(_settings(config or context.obj), number):
+        _print_json(jobs_.as_json(job))
 
 
 @app.command()

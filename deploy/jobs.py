@@ -32,10 +32,13 @@ def one(settings: Settings, number: int) -> Job:
         return ledger.job(number)
 
 
-def retried(settings: Settings, number: int) -> Job:
-    """Make a dead job ready again."""
+def retried(settings: Settings, number: int | None) -> tuple[Job, ...]:
+    """Make a dead job ready again, or every dead one."""
     with open_ledger(settings) as ledger:
-        return ledger.retry(number)
+        if number is not None:
+            return (ledger.retry(number),)
+        dead = ledger.jobs(state=JobState.DEAD, limit=1_000_000)
+        return tuple(ledger.retry(job.id) for job in reversed(dead))
 
 
 def as_json(job: Job) -> dict[str, Any]:

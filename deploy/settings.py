@@ -132,6 +132,9 @@ def site_key(state_dir: Path) -> bytes:
     path = state_dir / "site.key"
     try:
         if not path.exists():
+            if (state_dir / "ledger.sqlite3").exists():
+                text = f"{path}: missing beside a ledger made with it; restore it from the backup"
+                raise ConfigurationError(text)
             _make_key(path)
         key = path.read_bytes()
     except OSError as error:

@@ -44,6 +44,12 @@ INDEX = "index"
 """The kind of job that `Ledger.mark_indexed` settles; it takes no argument."""
 
 
+_OUTAGE_DELAY = timedelta(minutes=15)
+_OUTAGE_PATIENCE = timedelta(days=3)
+# PS3.6 annex A: the SOP classes of structured reports and key object selections
+_STRUCTURED_REPORTS = "1.2.840.10008.5.1.4.1.1.88.%"
+
+
 class JobState(StrEnum):
     """Where a job stands."""
 
@@ -316,6 +322,36 @@ class Ledger:
         with self._read() as connection:
             return {Path(p): InstanceState(s) for p, s in connection.execute(query)}
 
+    def move_file(self, old: Path, new: Path) -> None:
+        """Note that a received file lies somewhere else now."""
+        with self._write() as connection:
+            connection.execute(
+                sa.update(_instance).where(_instance.c.path == str(old)).values(path=str(new))
+            )
+
+    def reopen_studies(self) -> int:
+        """Have every study that is kept indexed anew, for an index that lost them; how many."""
+        kept = (
+            sa.select(_instance.c.study_uid)
+            .where(_instance.c.state == InstanceState.STORED)
+            .distinct()
+        )
+        with self._write() as connection:
+            studies = connection.execute(
+                sa.select(_study.c.study_uid).where(
+                    _study.c.indexed_generation > 0, _study.c.study_uid.in_(kept)
+                )
+            ).scalars()
+            reopened = list(studies)
+            for study_uid in reopened:
+                connection.execute(
+                    sa.update(_study)
+                    .where(_study.c.study_uid == study_uid)
+                    .values(indexed_generation=0)
+                )
+                self._enqueue(connection, NewJob(INDEX, study_uid))
+        return len(reopened)
+
     def mark_lost(self, path: Path) -> None:
         """Note that a file that should be in the inbox is not."""
         with self._write() as connection:
@@ -328,7 +364,8 @@ class Ledger:
     def expire(self, older_than: timedelta) -> int:
         """Delete the files of instances received longer ago; return how many instances.
 
-        A study with unfinished work keeps its files until that is done.
+        A study with unfinished work keeps its files until that is done. Structured reports and key
+        objects stay: they are small, and findings and rejections rest on them.
         """
         busy = sa.exists().where(
             _job.c.subject == _instance.c.study_uid,
@@ -339,6 +376,7 @@ class Ledger:
             old = sa.and_(
                 _instance.c.received_at < self._clock() - older_than,
                 _instance.c.state.in_(list(_HOLDING)),
+                ~_instance.c.sop_class_uid.like(_STRUCTURED_REPORTS),
                 ~busy,
                 ~arriving,
             )
@@ -510,7 +548,7 @@ class Ledger:
             for new in then:
                 self._enqueue(connection, new)
 
-    def fail(self, job: Job, error: str, *, retry: bool = True) -> Job:
+    def fail(self, job: Job, error: str, *, retry: bool = True, outage: bool = False) -> Job:
         """Put a job back with a growing delay, or end it as dead; return how it stands.
 
         Parameters
@@ -519,6 +557,9 @@ class Ledger:
             Class and stage, never a patient's data.
         retry
             False where trying again cannot help.
+        outage
+            True where something outside is down and will come back: the delay stays under a
+            quarter of an hour, and the job dies by its age (three days), not by its attempts.
 
         Raises
         ------
@@ -527,9 +568,11 @@ class Ledger:
         """
         with self._write() as connection:
             row = self._held(connection, job)
-            doubled = self._backoff * 2 ** (row.attempts - 1)
-            delay = doubled * _random.uniform(0.75, 1.25)
-            self._put_back(connection, row, error, delay if retry else None)
+            doubled = self._backoff * 2 ** min(row.attempts - 1, 16)
+            delay = min(doubled, _OUTAGE_DELAY) if outage else doubled
+            delay *= _random.uniform(0.75, 1.25)
+            lasting = outage and self._clock() - row.created_at < _OUTAGE_PATIENCE
+            self._put_back(connection, row, error, delay if retry else None, lasting=lasting)
             return _job_of(_job_row(connection, job.id))
 
     def retry(self, job_id: int) -> Job:
@@ -688,10 +731,16 @@ class Ledger:
             self._put_back(connection, row, "the worker stopped before the end", timedelta(0))
 
     def _put_back(
-        self, connection: Connection, row: Row[Any], error: str, delay: timedelta | None
+        self,
+        connection: Connection,
+        row: Row[Any],
+        error: str,
+        delay: timedelta | None,
+        *,
+        lasting: bool = False,
     ) -> None:
         now = self._clock()
-        if delay is None or row.attempts >= self._max_attempts:
+        if delay is None or (row.attempts >= self._max_attempts and not lasting):
             _update_job(
                 connection,
                 row.id,

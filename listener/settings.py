@@ -154,7 +154,10 @@ class ListenerSettings(_Frozen):
         description="Free disk space under which objects and new associations are refused.",
     )
     retention_days: int = Field(
-        default=0, ge=0, description="Received files are deleted after so many days; 0 keeps them."
+        default=0,
+        ge=0,
+        description="Received images are deleted after so many days; 0 keeps them. Reports stay: "
+        "findings rest on them.",
     )
 
     @model_validator(mode="after")

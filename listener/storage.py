@@ -177,8 +177,13 @@ class Storage:
         """
         known = self.ledger.files()
         by_name = {t.ae_title: t for t in titles}
+        # the folder may have been moved or restored elsewhere: a file's name is its own for ever
+        recorded_at = {path.name: path for path in known}
         for path in list(self.inbox.files()):
-            state = known.pop(path, None)
+            recorded = recorded_at.get(path.name, path)
+            state = known.pop(recorded, None)
+            if state is not None and recorded != path:
+                self.ledger.move_file(recorded, path)
             if state in _NOT_KEPT:
                 path.unlink(missing_ok=True)
             elif state is None or state is InstanceState.LOST:
@@ -187,6 +192,13 @@ class Storage:
             if state not in _NOT_KEPT and state is not InstanceState.LOST:
                 self.ledger.mark_lost(path)
                 _log.error("a received file is missing from the inbox: %s", path.name)
+
+    def keep_one(self, recorded: Recorded, path: Path) -> None:
+        """Keep the file that the ledger names; where that one is gone, this one takes its place."""
+        if recorded.path is None or (recorded.path != path and recorded.path.exists()):
+            path.unlink(missing_ok=True)
+        elif recorded.path != path:
+            self.ledger.move_file(recorded.path, path)
 
     def _adopt(self, path: Path, titles: dict[str, TitleSettings], fallback: TitleSettings) -> None:
         try:
@@ -211,8 +223,7 @@ class Storage:
         )
         title = titles.get(meta.called_ae, fallback)
         recorded = self.ledger.record_instance(instance, calling_ae=meta.calling_ae, title=title)
-        if recorded.path != path:
-            path.unlink(missing_ok=True)
+        self.keep_one(recorded, path)
         _log.warning("a file from before the last stop was taken in: %s", recorded.outcome.value)
 
 
@@ -304,8 +315,7 @@ class Visit:
         except SQLAlchemyError:
             path.unlink(missing_ok=True)
             raise
-        if recorded.path != path:
-            path.unlink(missing_ok=True)
+        self._storage.keep_one(recorded, path)
         self._studies.add(header.study_uid)
         return recorded
 

@@ -121,7 +121,9 @@ class Answerer:
             if stored is None:
                 continue
             answer = self.retriever.answer(exam, request, asked_at)
-            name = f"{named}-{number}"
+            # a job's number alone comes again after a restore from backup
+            once = self.uids.name("result set", exam.sop_instance_uid, asked_at.isoformat())
+            name = f"{named}-{number}-{once}"
             self._put(name, answer, stored, originals, asked_at)
             answers.append(answer)
             names.append(name)
@@ -189,10 +191,9 @@ class Answerer:
         for path in results:
             result = dcmread(path, stop_before_pixels=True)
             others = referenced_instances(result) - fetchable
-            if self.references == "original":
-                there = set(filter(received, others))
-            else:
-                there = others - set(self.crosswalk.missing(others, self.library))
+            there = set(filter(received, others))
+            if self.references == "library":
+                there = set(others) - set(self.crosswalk.missing(others, self.library))
             assert_sendable(result, header, fetchable | there)
 
     def copies_delivered(self, copies: Sequence[Path], library: str) -> None:
@@ -209,6 +210,7 @@ class Answerer:
     ) -> None:
         header = self.decoder.header(stored.path)
         query = radiograph(self.decoder, stored.path, header)
+        query_uid, regions = answer.query.sop_instance_uid, answer.request.regions
         priors = self._priors(answer, originals)
         results = build(
             answer,
@@ -220,9 +222,9 @@ class Answerer:
             uids=self.uids,
             result_id=name,
             created_at=asked_at,
-            predecessor=self.outbox.predecessor(answer.query.sop_instance_uid, name),
+            predecessor=self.outbox.predecessor(query_uid, name, regions),
         )
-        self.outbox.put(name, answer.query.sop_instance_uid, priors.copies, results, asked_at)
+        self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
 
     def _priors(self, answer: Answer, originals: Originals) -> _Priors:
         """Collect what may be shown of each prior; one whose file is gone is listed without."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 __all__ = [
+    "PASSING",
     "BundleError",
     "DecodeError",
     "DecodeReason",
@@ -16,6 +17,7 @@ __all__ = [
     "ReportError",
     "RequestError",
     "ResultError",
+    "UnreadError",
 ]
 
 
@@ -61,6 +63,9 @@ class DecodeReason(StrEnum):
         return _DECODE_WORDS[self]
 
 
+PASSING = frozenset({DecodeReason.TIMEOUT, DecodeReason.CRASHED, DecodeReason.UNREADABLE})
+"""Reasons that may lie in the machine and not in the object: worth another try."""
+
 _DECODE_WORDS = {
     DecodeReason.NOT_DICOM: "it is no DICOM Part 10 file",
     DecodeReason.UNREADABLE: "the file cannot be opened",
@@ -92,6 +97,10 @@ class DecoderUnavailableError(PipelineError):
 
 class ReportError(PipelineError):
     """The object is no report that can be read."""
+
+
+class UnreadError(PipelineError):
+    """Files could not be read this time."""
 
 
 class IndexUnavailableError(PipelineError):

@@ -145,17 +145,18 @@ class Examiner:
         return radiograph(self._decoder, path, header)
 
     def _patient_key(self, header: Dataset) -> str:
-        """Return the keyed hash of PatientID and its issuer.
+        """Return the keyed hash of PatientID.
 
+        Its issuer is left out: one modality writes it and the next does not. Taking two patients
+        for one costs a candidate; taking one for two would show a child its own wrist as another's.
         A study that names no patient is its own patient: nobody may be taken for another.
         """
         if self._site_key is None:
             return ""
         patient = str(header.get("PatientID", "")).strip()
-        issuer = str(header.get("IssuerOfPatientID", "")).strip()
         study = str(header.get("StudyInstanceUID", ""))
-        named = ("patient", issuer, patient) if patient else ("study", study)
-        message = b"\0".join(str(part).encode() for part in named)
+        named = ("patient", patient) if patient else ("study", study)
+        message = b"\0".join(part.encode() for part in named)
         return hmac.new(self._site_key, b"wristmir patient\0" + message, sha256).hexdigest()[:32]
 
 

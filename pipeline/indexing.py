@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.captions import captions
 from pipeline.decoder import Decoder
-from pipeline.errors import DecodeError
+from pipeline.errors import PASSING, DecodeError, UnreadError
 from pipeline.exam import Exam
 from pipeline.examination import Examiner
 from pipeline.findings import WristReport, collapse, collapse_others
@@ -47,6 +47,7 @@ class IndexedStudy:
     ``left_out`` counts the reasons for which files are not used; ``seconds`` adds up each stage.
     ``to_mine`` tells whether what its reports say has to be read (again). ``unused`` names, with
     the reason, what is labelled as something that the plugin never uses: it need not be kept.
+    ``unread`` counts files that another try may read.
     """
 
     exams: int
@@ -55,6 +56,7 @@ class IndexedStudy:
     seconds: Mapping[str, float] = field(default_factory=dict)
     to_mine: bool = False
     unused: tuple[tuple[str, str], ...] = ()
+    unread: int = 0
 
     @property
     def reason(self) -> str:
@@ -129,6 +131,8 @@ class Indexer:
     ) -> IndexedStudy:
         """Index every PA wrist of a study; exams that are no longer in it are taken out.
 
+        An exam whose file cannot be read this time stays as it was.
+
         Parameters
         ----------
         study_uid
@@ -143,12 +147,14 @@ class Indexer:
         left_out = Counter(item.reason for item in study.left_out)
         seconds: Counter[str] = Counter()
         received = {file.path: file.received_at for file in files}
+        unread = {item.path for item in study.left_out if item.passing}
         exams = []
         for image in study.images:
             try:
                 seen = self._examiner.examine(image.path, image.header)
             except DecodeError as error:
                 left_out[f"it cannot be read: {error.reason.words}"] += 1
+                unread |= {image.path} if error.reason in PASSING else set()
                 continue
             seconds.update(seen.seconds)
             if not seen.accepted:
@@ -159,18 +165,30 @@ class Indexer:
             )
             seconds.update(spent)
             exams.append(exam)
-        self._replace(study_uid, self._with_findings(study_uid, exams), file_gone - study.withdrawn)
-        to_mine = bool(study.reports or study.withdrawn)
-        unused = tuple(
-            (item.sop_instance_uid, item.reason) for item in study.left_out if item.unused
-        )
+        kept = file_gone | {file.sop_instance_uid for file in files if file.path in unread}
+        self._replace(study_uid, self._with_findings(study_uid, exams), kept - study.withdrawn)
+        unused = [(item.sop_instance_uid, item.reason) for item in study.left_out if item.unused]
         return IndexedStudy(
-            len(exams), len(study.reports), dict(left_out), dict(seconds), to_mine, unused
+            exams=len(exams),
+            reports=len(study.reports),
+            left_out=dict(left_out),
+            seconds=dict(seconds),
+            to_mine=bool(study.reports or study.withdrawn),
+            unused=tuple(unused),
+            unread=len(unread),
         )
 
     def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
-        """Read a study's reports together and give the findings to its exams."""
+        """Read a study's reports together and give the findings to its exams.
+
+        Raises
+        ------
+        UnreadError
+            Where no report is found, and a file that may be one cannot be read this time.
+        """
         study = self._read(study_uid, files)
+        if study.report is None and any(item.passing for item in study.left_out):
+            raise UnreadError
         exams = self._index.exams(study_uid)
         report = self._mined(study, [exam.age_years for exam in exams])
         if report is None:

@@ -21,6 +21,7 @@ from pydicom.uid import (
 
 from pipeline.canvas import UNITS, Canvas, Colour, Place
 from pipeline.close_up import Box, CloseUp, windowed
+from pipeline.deidentify import withheld_reason
 from pipeline.exam import Exam, RegionFindings
 from pipeline.identity import adopt_identity
 from pipeline.match_report import BundleWords, content_time
@@ -240,7 +241,10 @@ def board_dataset(
     image.PatientOrientation = ""
     side = str(query_header.get("ImageLaterality") or query_header.get("Laterality") or "")
     image.Laterality = side if side in ("L", "R") else ""
-    image.BurnedInAnnotation = "NO"
+    if withheld_reason(query_header):  # what the query's picture carries, the board carries too
+        image.BurnedInAnnotation = "YES"
+    elif query_header.get("BurnedInAnnotation") == "NO":
+        image.BurnedInAnnotation = "NO"
     image.LossyImageCompression = "00"
     image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
     image.PhotometricInterpretation = "RGB"

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pydicom import Dataset
 
 from pipeline.database import open_database
+from pipeline.region import Region
 
 __all__ = ["Outbox", "PriorResult"]
 
@@ -26,6 +27,7 @@ _RESULT = sa.Table(
     sa.Column("sop_class_uid", sa.String(64), nullable=False),
     sa.Column("sop_instance_uid", sa.String(64), nullable=False),
     sa.Column("series_uid", sa.String(64), nullable=False),
+    sa.Column("regions", sa.String(128), nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
 )
@@ -64,6 +66,7 @@ class Outbox:
         copies: Sequence[Dataset],
         results: Sequence[Dataset],
         now: datetime,
+        regions: Sequence[Region] = (),
     ) -> None:
         """Write a result set durably; the same id again replaces it until it is delivered.
 
@@ -79,6 +82,8 @@ class Outbox:
             The readable SR first, then its companions, with their file meta information.
         now
             Timezone-aware time of the answer.
+        regions
+            The bones that it answers for.
         """
         if self.is_delivered(result_id):
             return  # by another worker, while this one took too long
@@ -93,7 +98,7 @@ class Outbox:
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         _sync(self._folder)
-        self._remember(result_id, query_uid, results[0], now)
+        self._remember(result_id, query_uid, results[0], now, regions)
 
     def copies(self, result_id: str) -> tuple[Path, ...]:
         """Files of the library copies that go with a result set."""
@@ -109,8 +114,14 @@ class Outbox:
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none()
 
-    def predecessor(self, query_uid: str, result_id: str) -> PriorResult | None:
-        """Return the last delivered report about this image, other than `result_id`'s own."""
+    def predecessor(
+        self, query_uid: str, result_id: str, regions: Sequence[Region] = ()
+    ) -> PriorResult | None:
+        """Return the last delivered report that a new one about the same image replaces.
+
+        That is one, other than `result_id`'s own, whose bones are all among the new one's: a
+        report about the ulna does not replace one about the radius.
+        """
         query = (
             sa.select(_RESULT)
             .where(
@@ -119,13 +130,14 @@ class Outbox:
                 _RESULT.c.delivered_at.is_not(None),
             )
             .order_by(_RESULT.c.delivered_at.desc())
-            .limit(1)
         )
         with self._engine.connect() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return PriorResult(row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid)
+            for row in connection.execute(query):
+                if set(row.regions.split()) <= {region.value for region in regions}:
+                    return PriorResult(
+                        row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid
+                    )
+        return None
 
     def reports(self, query_uid: str) -> frozenset[str]:
         """Return the SOP Instance UIDs of every delivered report about this image."""
@@ -159,7 +171,14 @@ class Outbox:
         """Let the database go."""
         self._engine.dispose()
 
-    def _remember(self, result_id: str, query_uid: str, report: Dataset, now: datetime) -> None:
+    def _remember(
+        self,
+        result_id: str,
+        query_uid: str,
+        report: Dataset,
+        now: datetime,
+        regions: Sequence[Region],
+    ) -> None:
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_RESULT).where(_RESULT.c.result_id == result_id))
             connection.execute(
@@ -170,6 +189,7 @@ class Outbox:
                     sop_class_uid=str(report.SOPClassUID),
                     sop_instance_uid=str(report.SOPInstanceUID),
                     series_uid=str(report.SeriesInstanceUID),
+                    regions=" ".join(region.value for region in regions),
                     created_at=now.astimezone(UTC),
                 )
             )

@@ -10,8 +10,9 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from pipeline.decoder import Decoder
-from pipeline.errors import DecodeError
+from pipeline.errors import PASSING, DecodeError
 from pipeline.report import ReportText, combined_report, is_report, report_text
+from pipeline.terms import SCHEME
 from pipeline.view import exclusion
 
 __all__ = ["LeftOut", "Study", "StudyImage", "StudyReport", "read_study"]
@@ -49,12 +50,15 @@ class LeftOut:
         Where it lies; may be named by a user, so it belongs in no log.
     unused
         True where its own labels say that the plugin will never use it: it need not be kept.
+    passing
+        True where the reason may lie in the machine, so that another try may read it.
     """
 
     sop_instance_uid: str
     reason: str
     path: Path
     unused: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +147,8 @@ def _read(
     try:
         header = decoder.header(path)
     except DecodeError as error:
-        return LeftOut("", f"it cannot be read: {error.reason.words}", path)
+        reason = f"it cannot be read: {error.reason.words}"
+        return LeftOut("", reason, path, passing=error.reason in PASSING)
     stored = _Stored(path, str(header.SOPInstanceUID), header)
     if is_own(stored.uid):
         return stored.leave_out("it was made by this plugin")
@@ -160,6 +165,8 @@ def _sorted_in(stored: _Stored, rejected: frozenset[str]) -> StudyImage | StudyR
         return stored.leave_out(
             "it is a rejection note and was applied" if _withdraws(header) else _NO_IMAGE
         )
+    if _scheme_of_title(header) == SCHEME:
+        return stored.leave_out("it was made by a plugin of this kind")
     if is_report(header):
         report = report_text(header)
         if not report.text:
@@ -181,6 +188,11 @@ _DOCUMENTS = frozenset({uid.EncapsulatedPDFStorage, uid.EncapsulatedCDAStorage})
 
 # Key Object Selection titles that withdraw what they list (IHE IOCM; PS3.16 CID 7011)
 _REJECTIONS = frozenset({"113001", "113037", "113038", "113039"})
+
+
+def _scheme_of_title(header: Dataset) -> str:
+    title = next(iter(header.get("ConceptNameCodeSequence") or ()), Dataset())
+    return str(title.get("CodingSchemeDesignator"))
 
 
 def _withdraws(header: Dataset) -> bool:

@@ -26,14 +26,18 @@ from listener.ledger import (
 )
 from listener.sender import send
 from listener.settings import DestinationSettings
-from pipeline.answering import Answerer
+from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
+    PASSING,
     BundleError,
     DecodeError,
+    DecoderUnavailableError,
     IdentityError,
+    IndexUnavailableError,
     PipelineError,
     RequestError,
     ResultError,
+    UnreadError,
 )
 from pipeline.indexing import IndexedStudy, Indexer, StoredImage
 from pipeline.outbox import Outbox
@@ -57,6 +61,7 @@ _LOG = logging.getLogger("wristmir.worker")
 _FINAL = (BundleError, DecodeError, IdentityError, RequestError, ResultError)
 
 _LEDGER_PAUSE_SECONDS = 5.0
+_MOST_LEASES = 15
 
 
 def uploads_dir(state_dir: Path) -> Path:
@@ -160,7 +165,7 @@ class Worker:
         except LeaseLostError:
             _LOG.warning("job %d (%s): its lease ran out; another worker has it", job.id, job.kind)
         except (PipelineError, ListenerError) as error:
-            self._failed(job, str(error), retry=not isinstance(error, _FINAL))
+            self._failed(job, str(error), retry=not _is_final(error), outage=_is_outage(error))
         except Exception as error:  # noqa: BLE001 - a job ends here, whatever its study does; it is recorded
             # the class alone: another library's message may hold a value of the study
             self._failed(job, f"unexpected {type(error).__name__} in {_place(error)}", retry=True)
@@ -171,9 +176,9 @@ class Worker:
         job = self.ledger.lease(awaited, self.lease_seconds) if awaited else None
         return job or self.ledger.lease(self.kinds, self.lease_seconds)
 
-    def _failed(self, job: Job, error: str, *, retry: bool) -> None:
+    def _failed(self, job: Job, error: str, *, retry: bool, outage: bool = False) -> None:
         try:
-            stands = self.ledger.fail(job, error, retry=retry)
+            stands = self.ledger.fail(job, error, retry=retry, outage=outage)
         except LeaseLostError:
             return
         if stands.state is JobState.DEAD and job.kind == QUERY:
@@ -198,24 +203,27 @@ class Worker:
         }
 
     def _index(self, job: Job) -> _Done:
-        indexed, then = self._indexed(job.subject)
-        return _Done(indexed.as_json(), then)
+        return _Done(self._indexed(job.subject).as_json())
 
-    def _indexed(self, study_uid: str) -> tuple[IndexedStudy, list[NewJob]]:
-        """Index a study as it stands, and say what has to follow."""
+    def _indexed(self, study_uid: str) -> IndexedStudy:
+        """Index a study as it stands; what follows is in the ledger before it counts as indexed."""
         study = self.ledger.study(study_uid)  # first: what comes meanwhile is indexed again
         gone = self.ledger.instances(study_uid, _FILE_GONE)
+        earlier = Counter(row.reason or "" for row in self.ledger.instances(study_uid, _FILTERED))
         indexed = self.indexer.index(
             study_uid,
             _images(self.ledger, study_uid),
             file_gone=frozenset(row.sop_instance_uid for row in gone),
         )
-        earlier = Counter(row.reason or "" for row in self.ledger.instances(study_uid, _FILTERED))
+        if indexed.to_mine:
+            self.ledger.enqueue(MINE, study_uid)
         for sop_instance_uid, reason in indexed.unused:
             self.ledger.filter_instance(sop_instance_uid, reason)
+        if indexed.unread:
+            message = f"{indexed.unread} of the study's files; the others are indexed."
+            raise UnreadError(message)
         self.ledger.mark_indexed(study_uid, study.generation)
-        indexed = replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
-        return indexed, [NewJob(MINE, study_uid)] if indexed.to_mine else []
+        return replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
 
     def _mine(self, job: Job) -> _Done:
         mined = self.indexer.mine(job.subject, _images(self.ledger, job.subject))
@@ -223,11 +231,34 @@ class Worker:
 
     def _answer(self, job: Job) -> _Done:
         request = self._request(job)
+        if self.ledger.instances(job.subject, (InstanceState.QUARANTINED,)):
+            return _Done({"answered": 0, "reason": _IDENTITY_CHANGED})
         study = self.ledger.study(job.subject)
-        then: list[NewJob] = []
+        indexed = None
         if study.indexed_generation < study.generation:
-            _, then = self._indexed(job.subject)
-        result = self.answerer.answer(
+            indexed = self._indexed(job.subject)
+        answered = self._answered(job, request)
+        if not answered.answers and indexed is None:
+            # the index may have been lost, or belong to another bundle than the ledger remembers
+            indexed = self._indexed(job.subject)
+            answered = self._answered(job, request) if indexed.exams else answered
+        if not answered.answers:
+            gone = self.ledger.instances(job.subject, _FILE_GONE)
+            reason = _NOT_KEPT if gone or indexed is None else indexed.reason
+            return _Done({"answered": 0, "reason": reason})
+        outcome = {
+            "answered": len(answered.answers),
+            "matches": sum(len(part.matches) for a in answered.answers for part in a.regions),
+            "results": list(answered.result_ids),
+        }
+        if self.delivery.results is None:
+            return _Done({**outcome, "reason": "no destination is configured"})
+        return _Done(outcome, [NewJob(DELIVER, name) for name in answered.result_ids])
+
+    def _answered(self, job: Job, request: Request) -> Answered:
+        if self.delivery.results is None:
+            return Answered(self.answerer.find(job.subject, request, job.created_at))
+        return self.answerer.answer(
             f"answer-{job.id}",
             job.subject,
             _images(self.ledger, job.subject),
@@ -235,17 +266,6 @@ class Worker:
             request,
             job.created_at,
         )
-        if not result.answers:
-            indexed, then = self._indexed(job.subject)
-            return _Done({"answered": 0, "reason": indexed.reason or _NOT_KEPT}, then)
-        outcome = {
-            "answered": len(result.answers),
-            "matches": sum(len(part.matches) for a in result.answers for part in a.regions),
-            "results": list(result.result_ids),
-        }
-        if self.delivery.results is None:
-            return _Done({**outcome, "reason": "no destination is configured"}, then)
-        return _Done(outcome, [*then, *(NewJob(DELIVER, name) for name in result.result_ids)])
 
     def _query(self, job: Job) -> _Done:
         request = self._request(job)
@@ -307,6 +327,10 @@ class Worker:
 
 _FILE_GONE = (InstanceState.EXPIRED, InstanceState.LOST)
 _FILTERED = (InstanceState.FILTERED,)
+_IDENTITY_CHANGED = (
+    "an image of this study came with another patient or study identity than before and is kept "
+    "apart: see `wristmir doctor`"
+)
 _NOT_KEPT = "the study's images are no longer kept: send them again"
 
 
@@ -322,13 +346,24 @@ def _image(row: InstanceRow) -> StoredImage:
     return StoredImage(row.path, row.sop_instance_uid, row.version, row.received_at)
 
 
+def _is_final(error: Exception) -> bool:
+    passing = isinstance(error, DecodeError) and error.reason in PASSING
+    return isinstance(error, _FINAL) and not passing
+
+
+def _is_outage(error: Exception) -> bool:
+    return isinstance(error, (DeliveryError, IndexUnavailableError, DecoderUnavailableError))
+
+
 @contextmanager
 def _renewed(ledger: Ledger, job: Job, seconds: float) -> Iterator[None]:
     """Keep a job's lease alive while its step runs."""
     ended = threading.Event()
 
     def renew() -> None:
-        while not ended.wait(seconds / 3):
+        for _ in range(3 * _MOST_LEASES):  # a step that hangs is given up, and to another worker
+            if ended.wait(seconds / 3):
+                return
             try:
                 ledger.renew(job, seconds)
             except LeaseLostError:
