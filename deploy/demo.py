@@ -247,7 +247,7 @@ def _await_answer(service: _Service, pacs: SmallPacs) -> QueryOutcome:
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
         done = service.ledger.jobs(kind=DELIVER, state=JobState.DONE, limit=1)
-        if done and pacs.stored(ComprehensiveSRStorage):
+        if done and pacs.files(ComprehensiveSRStorage):
             return _asked_again(service)
         dead = service.ledger.jobs(state=JobState.DEAD, limit=1)
         if dead:
@@ -280,8 +280,8 @@ def _asked_again(service: _Service) -> QueryOutcome:
 def _leave_results(pacs: SmallPacs, output: Path) -> None:
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    reports = pacs.stored(ComprehensiveSRStorage)
-    boards = pacs.stored(SecondaryCaptureImageStorage)
+    reports = pacs.files(ComprehensiveSRStorage)
+    boards = pacs.files(SecondaryCaptureImageStorage)
     for number, file in enumerate(reports, 1):
         name = "report" if len(reports) == 1 else f"report-{number}"
         shutil.copyfile(file, output / f"{name}.dcm")

@@ -28,7 +28,7 @@ class SmallPacs:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.ae_title = ae_title
-        self._arrived = threading.Condition()
+        self._lock = threading.Lock()
         self._by_class: dict[str, list[Path]] = {}
         entity = AE(ae_title)
         entity.maximum_pdu_size = 131072
@@ -43,17 +43,11 @@ class SmallPacs:
         """The port it listens on."""
         return int(self._server.socket.getsockname()[1])
 
-    def stored(self, sop_class_uid: str) -> tuple[Path, ...]:
-        """Files of one SOP class, in the order of arrival."""
-        with self._arrived:
-            return tuple(self._by_class.get(sop_class_uid, ()))
-
-    def wait_for(self, sop_class_uid: str, number: int, seconds: float) -> bool:
-        """Wait until so many objects of a class are there; False where they did not come."""
-        with self._arrived:
-            return self._arrived.wait_for(
-                lambda: len(self._by_class.get(sop_class_uid, ())) >= number, seconds
-            )
+    def files(self, sop_class_uid: str = "") -> tuple[Path, ...]:
+        """Return every file, or those of one SOP class, in the order of arrival."""
+        with self._lock:
+            wanted = [sop_class_uid] if sop_class_uid else list(self._by_class)
+            return tuple(path for name in wanted for path in self._by_class.get(name, ()))
 
     def close(self) -> None:
         """Stop listening."""
@@ -75,9 +69,8 @@ class SmallPacs:
     def _store(self, event: Any) -> int:
         path = self._folder / f"{event.request.AffectedSOPInstanceUID}.dcm"
         path.write_bytes(event.encoded_dataset())
-        with self._arrived:
+        with self._lock:
             kept = self._by_class.setdefault(str(event.request.AffectedSOPClassUID), [])
             if path not in kept:
                 kept.append(path)
-            self._arrived.notify_all()
         return 0x0000

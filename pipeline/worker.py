@@ -252,12 +252,12 @@ class Worker:
             "results": list(answered.result_ids),
         }
         if self.delivery.results is None:
+            for name in answered.result_ids:
+                self.outbox.discard(name)
             return _Done({**outcome, "reason": "no destination is configured"})
         return _Done(outcome, [NewJob(DELIVER, name) for name in answered.result_ids])
 
     def _answered(self, job: Job, request: Request) -> Answered:
-        if self.delivery.results is None:
-            return Answered(self.answerer.find(job.subject, request, job.created_at))
         return self.answerer.answer(
             f"answer-{job.id}",
             job.subject,

@@ -20,6 +20,7 @@ from deploy.small_pacs import SmallPacs
 from listener.ledger import Job, JobState, Ledger
 from listener.sender import send
 from listener.settings import DestinationSettings
+from pipeline.index import ExamIndex
 from pipeline.worker import Worker
 
 STUDIES = Path(__file__).parent / "data" / "studies"
@@ -57,6 +58,11 @@ class Plugin:
         msg = "the plugin did not settle"
         raise TimeoutError(msg)
 
+    @property
+    def index(self) -> ExamIndex:
+        """The index behind the worker."""
+        return self.worker.answerer.index
+
     def jobs(self, study_uid: str, kind: str) -> tuple[Job, ...]:
         """Return a study's jobs of one kind, the latest first."""
         return self.ledger.jobs(kind=kind, subject=study_uid)
@@ -69,11 +75,11 @@ class Plugin:
 
     def reports(self) -> tuple[Dataset, ...]:
         """Return the structured reports that the PACS got."""
-        return tuple(dcmread(file) for file in self.pacs.stored(ComprehensiveSRStorage))
+        return tuple(dcmread(file) for file in self.pacs.files(ComprehensiveSRStorage))
 
     def boards(self) -> tuple[Dataset, ...]:
         """Return the picture boards that the PACS got."""
-        return tuple(dcmread(file) for file in self.pacs.stored(SecondaryCaptureImageStorage))
+        return tuple(dcmread(file) for file in self.pacs.files(SecondaryCaptureImageStorage))
 
 
 def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:

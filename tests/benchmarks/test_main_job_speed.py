@@ -111,14 +111,14 @@ def answer_table(running: Plugin, files: list[list[Path]]) -> Table:
 
 def answered(running: Plugin, study: list[Path]) -> tuple[float, int] | None:
     """Return the seconds to the stored board and the copies sent; None where there is no PA."""
-    boards = len(running.pacs.stored(SecondaryCaptureImageStorage))
+    boards = len(running.pacs.files(SecondaryCaptureImageStorage))
     before = objects(running)
     running.send(study, "WRISTMIR_Q")
     started = time.perf_counter()
     for _ in range(2000):
         running.ledger.close_due_arrivals()
         running.worker.work_once()
-        if len(running.pacs.stored(SecondaryCaptureImageStorage)) > boards:
+        if len(running.pacs.files(SecondaryCaptureImageStorage)) > boards:
             return time.perf_counter() - started, objects(running) - before - 2
         if (running.ledger.jobs(kind=ANSWER, limit=1)[0].outcome or {}).get("answered") == 0:
             return None

@@ -105,6 +105,13 @@ def test_the_site_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
     assert (state / "site.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_site_key_missing_beside_its_ledger_is_refused_and_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "ledger.sqlite3").touch()
+    with pytest.raises(ConfigurationError, match="restore it from the backup"):
+        site_key(tmp_path)
+    assert not (tmp_path / "site.key").exists()
+
+
 def test_a_damaged_site_key_is_refused_and_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "site.key").write_bytes(b"short")
     with pytest.raises(ConfigurationError, match="32 bytes"):

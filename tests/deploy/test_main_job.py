@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import time
 import warnings
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def test_every_prior_study_is_indexed(full: Plugin) -> None:
 
 
 def test_findings_of_the_report_reach_the_exam(full: Plugin) -> None:
-    index = full.worker.indexer._index
+    index = full.index
     described = [
         exam
         for study in prior_studies()
@@ -116,7 +117,7 @@ def test_the_two_stages_rank_ten_for_every_bone(asked: Plugin) -> None:
 def test_every_uid_that_a_result_refers_to_can_be_fetched_from_the_pacs(asked: Plugin) -> None:
     (report,) = asked.reports()
     query = str(dcmread(QUERY_IMAGE, stop_before_pixels=True).SOPInstanceUID)
-    there = {file.stem for file in (asked.pacs._folder).glob("*.dcm")}
+    there = {file.stem for file in asked.pacs.files()}
     referenced = referenced_instances(report)
     assert len(referenced) > 5
     assert referenced - there == {query}  # which came from the PACS in the first place
@@ -129,7 +130,7 @@ def test_no_identifier_of_a_priors_patient_stands_in_any_byte_sent(asked: Plugin
             secrets |= identifiers(dcmread(file, stop_before_pixels=True))
     secrets -= identifiers(dcmread(QUERY_IMAGE, stop_before_pixels=True))
     assert len(secrets) > 50
-    for file in asked.pacs._folder.glob("*.dcm"):
+    for file in asked.pacs.files():
         sent = file.read_bytes()
         assert [secret for secret in secrets if secret in sent] == [], file.name
 
@@ -186,7 +187,7 @@ def test_a_patients_own_exams_are_not_matches(asked: Plugin) -> None:
 
 
 def test_both_wrists_of_a_study_are_two_exams_of_their_own_sides(full: Plugin) -> None:
-    index = full.worker.indexer._index
+    index = full.index
     exams_of = [index.exams(study) for study in prior_studies()]
     sides = {Laterality.LEFT, Laterality.RIGHT}
     both = [exams for exams in exams_of if {exam.laterality for exam in exams} == sides]
@@ -196,13 +197,13 @@ def test_both_wrists_of_a_study_are_two_exams_of_their_own_sides(full: Plugin) -
 
 
 def test_a_result_that_comes_back_is_not_taken_for_a_study(asked: Plugin) -> None:
-    own = list(asked.pacs._folder.glob("*.dcm"))
+    own = list(asked.pacs.files())
     asked.send(own, "WRISTMIR")
     asked.settle()
-    count = asked.worker.indexer._index.count()
+    count = asked.index.count()
     outcome = asked.outcome(QUERY_STUDY, "index")
     assert outcome["exams"] == 1
-    assert asked.worker.indexer._index.count() == count
+    assert asked.index.count() == count
     copies = {str(dcmread(file).StudyInstanceUID) for file in own} - {QUERY_STUDY}
     assert copies
     for study in copies & {job.subject for job in asked.ledger.jobs(kind="index", limit=500)}:
@@ -225,11 +226,11 @@ def test_a_study_without_a_report_is_indexed_at_once_and_enriched_later(fresh: P
     images, reports = split(study_files(study))
     fresh.send(images)
     fresh.settle()
-    (exam, *_) = fresh.worker.indexer._index.exams(study)
+    (exam, *_) = fresh.index.exams(study)
     assert not exam.findings_known
     fresh.send(reports)
     fresh.settle()
-    (exam, *_) = fresh.worker.indexer._index.exams(study)
+    (exam, *_) = fresh.index.exams(study)
     assert exam.findings_known
 
 
@@ -260,7 +261,7 @@ def test_an_adult_is_indexed_flagged_and_warned_about(asked: Plugin, tmp_path: P
     adult = changed(QUERY_IMAGE, PatientAge="045Y", PatientID="TEST-ADULT", PatientBirthDate="")
     asked.send([saved(adult, tmp_path / "adult.dcm")], "WRISTMIR_Q")
     asked.settle()
-    (exam,) = asked.worker.indexer._index.exams(str(adult.StudyInstanceUID))
+    (exam,) = asked.index.exams(str(adult.StudyInstanceUID))
     assert "adult" in exam.flags
     report = next(
         report for report in asked.reports() if report.StudyInstanceUID == adult.StudyInstanceUID
@@ -354,8 +355,37 @@ def set_pixels(dataset: Dataset, pixels: np.ndarray[Any, Any]) -> None:
 
 
 def test_every_bone_has_a_vector_in_most_real_exams(full: Plugin) -> None:
-    index = full.worker.indexer._index
+    index = full.index
     exams = [exam for study in prior_studies() for exam in index.exams(study)]
     for region in Region:
         found = sum(region.value in exam.vectors for exam in exams)
         assert found >= 0.75 * len(exams), region
+
+
+def test_originals_are_referenced_only_where_the_site_says_so(tmp_path: Path) -> None:
+    with plugin(tmp_path, references="original") as running:
+        for study in prior_studies()[:3]:
+            running.send(study_files(study))
+        running.send(QUERY_FILES, "WRISTMIR_Q_US")
+        running.settle(120)
+        running.send(QUERY_FILES, "WRISTMIR_Q_US")
+        running.settle()
+        *_, report = running.reports()
+        received = {row.sop_instance_uid for row in running.ledger.receipts()}
+        priors = referenced_instances(report) & received
+        assert len(priors) >= 2
+        assert not list(running.pacs.files("1.2.840.10008.5.1.4.1.1.1"))  # no copy was made
+
+
+def test_an_index_that_was_lost_is_filled_again_from_what_is_kept(tmp_path: Path) -> None:
+    study = prior_studies()[0]
+    with plugin(tmp_path) as running:
+        running.send(study_files(study))
+        running.settle()
+        assert running.index.count() == 1
+    shutil.rmtree(tmp_path / "state" / "index")
+    with plugin(tmp_path) as running:
+        running.settle()
+        assert running.index.count() == 1
+        (exam,) = running.index.exams(study)
+        assert exam.findings_known

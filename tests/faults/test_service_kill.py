@@ -131,7 +131,7 @@ class CountingPacs(SmallPacs):
         return super()._store(event)
 
     def uids(self, sop_class: str) -> set[str]:
-        return {path.stem for path in self.stored(sop_class)}
+        return {path.stem for path in self.files(sop_class)}
 
 
 @dataclass
@@ -339,7 +339,7 @@ def check_results(hospital: Hospital, sender: Sender, ledger: Ledger) -> None:
     assert pacs.uids(ComprehensiveSRStorage) == set(known.values())
     assert len(pacs.uids(SecondaryCaptureImageStorage)) == len(known)
     assert {uid for uid, contents in pacs.contents.items() if len(contents) > 1} == set()
-    for path in pacs.stored(ComprehensiveSRStorage):
+    for path in pacs.files(ComprehensiveSRStorage):
         report = dcmread(path)
         assert str(report.StudyInstanceUID) in sender.asked
         assert referenced_instances(report) <= set(pacs.contents) | set(sender.acknowledged)

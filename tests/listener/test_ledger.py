@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -664,3 +665,38 @@ def test_the_only_worker_ends_the_leases_of_its_killed_predecessor(ledger: Ledge
     assert (again.id, again.attempts) == (number, 2)
     with pytest.raises(LeaseLostError):
         ledger.finish(held)
+
+
+def test_an_outage_is_waited_out_for_days_and_not_counted_out(ledger: Ledger, clock: Clock) -> None:
+    number = ledger.enqueue("deliver", "answer-1")
+    for _ in range(40):  # two hundred quarters of an hour are two days
+        job = leased(ledger, "deliver")
+        stands = ledger.fail(job, "the destination is down", outage=True)
+        assert stands.state is JobState.READY
+        assert stands.not_before - clock.now <= timedelta(minutes=20)
+        clock.now += timedelta(hours=1)
+    clock.now += timedelta(days=2)
+    assert ledger.fail(leased(ledger, "deliver"), "still down", outage=True).state is JobState.DEAD
+    assert ledger.job(number).attempts == 41
+
+
+def test_studies_are_indexed_anew_for_an_index_that_lost_them(ledger: Ledger) -> None:
+    record(ledger)
+    ledger.mark_indexed(STUDY, 1)
+    assert ledger.reopen_studies() == 1
+    assert kinds(ledger) == ["index"]
+    assert ledger.study(STUDY).indexed_generation == 0
+    assert ledger.reopen_studies() == 0
+
+
+def test_reports_and_key_objects_outlive_the_retention_time(ledger: Ledger, clock: Clock) -> None:
+    report = replace(instance("1.2.3.5"), sop_class_uid="1.2.840.10008.5.1.4.1.1.88.11")
+    record(ledger)
+    record(ledger, report)
+    clock.now += timedelta(days=30)
+    ledger.close_due_arrivals()
+    for job in (leased(ledger),):
+        ledger.finish(job)
+    assert ledger.expire(timedelta(days=9)) == 1
+    states = {row.sop_instance_uid: row.state for row in ledger.receipts()}
+    assert states == {"1.2.3.4": InstanceState.EXPIRED, "1.2.3.5": InstanceState.STORED}

@@ -479,3 +479,25 @@ def test_a_reply_is_read_by_another_library_as_it_was_meant(
     assert (ds.CommandField, ds.MessageIDBeingRespondedTo) == (0x8001, message_id)
     assert (ds.Status, ds.AffectedSOPInstanceUID) == (status, "1.2.3")
     assert ds.get("ErrorComment", "").rstrip() == comment[:64].rstrip()
+
+
+def test_a_state_folder_that_was_moved_keeps_every_file(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    with station(before) as link:
+        assert link.send(radiograph(), radiograph()) == [0, 0]
+    before.rename(after)
+    with station(after) as link:
+        rows = link.ledger.receipts()
+        assert [row.state for row in rows] == [InstanceState.STORED] * 2
+        assert sorted(row.path for row in rows if row.path) == link.inbox_files()
+
+
+def test_a_known_object_is_kept_again_where_its_file_is_gone(tmp_path: Path) -> None:
+    with station(tmp_path) as link:
+        ds = radiograph()
+        assert link.send(ds) == [0]
+        (file,) = link.inbox_files()
+        file.unlink()
+        assert link.send(ds) == [0]
+        (row,) = link.ledger.receipt(ds.SOPInstanceUID)
+        assert [row.path] == link.inbox_files()

@@ -96,7 +96,7 @@ def test_what_is_not_accepted_has_a_reason_and_becomes_no_exam(
         examiner.exam(seen, "1.2.3", NOW, NOW)
 
 
-def test_the_same_patient_has_the_same_key_and_another_issuer_another(
+def test_the_same_patient_has_the_same_key_whether_or_not_the_issuer_is_named(
     decoder: Decoder, tmp_path: Path
 ) -> None:
     def key(**attributes: Any) -> str:
@@ -104,7 +104,7 @@ def test_the_same_patient_has_the_same_key_and_another_issuer_another(
 
     mine = key(PatientID="P-1", IssuerOfPatientID="HERE")
     assert mine == key(PatientID="P-1", IssuerOfPatientID="HERE", StudyInstanceUID="1.2.77")
-    assert mine != key(PatientID="P-1", IssuerOfPatientID="THERE")
+    assert mine == key(PatientID="P-1", IssuerOfPatientID="")
     assert mine != key(PatientID="P-2", IssuerOfPatientID="HERE")
 
 

@@ -12,6 +12,7 @@ from pydicom import Dataset, dcmread
 from result_parts import NOW, header
 
 from pipeline.outbox import Outbox
+from pipeline.region import Region
 
 QUERY = "1.2.3.0.1.1"
 
@@ -119,3 +120,12 @@ def test_an_unknown_result_set_is_empty_and_not_delivered(outbox: Outbox) -> Non
     assert outbox.results("answer-9-9") == ()
     assert outbox.query_of("answer-9-9") is None
     assert not outbox.is_delivered("answer-9-9")
+
+
+def test_a_report_replaces_only_one_whose_bones_it_answers_for_too(outbox: Outbox) -> None:
+    radius, ulna = Region.DISTAL_RADIUS, Region.DISTAL_ULNA
+    outbox.put("answer-1-1", QUERY, [], [report(11)], NOW, (radius,))
+    outbox.delivered("answer-1-1", NOW)
+    assert outbox.predecessor(QUERY, "answer-2-1", (ulna,)) is None
+    assert outbox.predecessor(QUERY, "answer-2-1", (radius,)) is not None
+    assert outbox.predecessor(QUERY, "answer-2-1", tuple(Region)) is not None

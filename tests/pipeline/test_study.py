@@ -50,6 +50,15 @@ def report(words: str = "Buckle fracture.", **said: Any) -> Dataset:
     return made
 
 
+def similar_cases() -> Dataset:
+    """A report of another site's plugin: its findings are of other patients."""
+    made = report("Buckle fracture of the left distal radius.")
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "WM001", "99WRISTMIR", "Title"
+    made.ConceptNameCodeSequence = [code]
+    return made
+
+
 def note(title: str, *listed: Dataset) -> Dataset:
     made = document(uid.KeyObjectSelectionDocumentStorage, "KO", ValueType="CONTAINER")
     code = Dataset()
@@ -101,6 +110,7 @@ def test_images_come_in_the_order_of_their_numbers(read: Any) -> None:
         (document(uid.EncapsulatedPDFStorage, "DOC"), "encapsulated"),
         (document(uid.XRayRadiationDoseSRStorage, "SR"), "no radiologist's report"),
         (note("113000", wrist()), "selection of other objects"),
+        (similar_cases(), "made by a plugin of this kind"),
     ],
 )
 def test_what_is_left_out_is_said_and_spoils_nothing_else(

@@ -65,6 +65,7 @@ class Steps:
         self.requests: list[Request] = []
         self.exams = 1
         self.answers = 1
+        self.unread = 0
 
     def _called(self, step: str, subject: str) -> None:
         self.calls.append((step, subject))
@@ -76,7 +77,9 @@ class Steps:
         self._called("index", study_uid)
         self.file_gone = file_gone
         reasons = {} if self.exams else {"it is labelled lateral": 1}
-        return IndexedStudy(self.exams, len(files), reasons, to_mine=bool(files))
+        return IndexedStudy(
+            self.exams, len(files), reasons, to_mine=bool(files), unread=self.unread
+        )
 
     def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
         self._called("mine", study_uid)
@@ -360,7 +363,7 @@ def test_a_lost_lease_drops_the_result(rig: Rig, caplog: pytest.LogCaptureFixtur
     (other,) = taken
     assert other is not None
     assert (rig.job(number).state, rig.job(number).token) == (JobState.LEASED, 2)
-    assert rig.ledger.jobs(kind=MINE) == ()
+    assert rig.job(number).outcome is None
     assert "its lease ran out" in caplog.text
     rig.ledger.finish(other, {"exams": 7})
     assert rig.job(number).outcome == {"exams": 7}
@@ -653,3 +656,39 @@ def unused_port() -> int:
     from plugin import free_port
 
     return free_port()
+
+
+def test_a_study_with_a_changed_identity_is_not_answered_under_the_old_one(rig: Rig) -> None:
+    rig.receive(GOOD)
+    (row,) = rig.ledger.instances(GOOD)
+    rig.ledger.quarantine(row.sop_instance_uid, "the study came before with another patient")
+    number = rig.ledger.enqueue(ANSWER, GOOD)
+    rig.work()
+    outcome = rig.job(number).outcome or {}
+    assert outcome["answered"] == 0
+    assert "identity" in outcome["reason"]
+    assert rig.steps.calls == []
+
+
+def test_what_follows_from_indexing_survives_an_answer_that_fails(rig: Rig) -> None:
+    rig.receive(GOOD)
+
+    def fails() -> None:
+        if rig.steps.calls[-1][0] == "answer":
+            raise DecodeError(DecodeReason.CODEC)
+
+    rig.steps.does[GOOD] = fails
+    number = rig.ledger.enqueue(ANSWER, GOOD)
+    assert rig.worker.work_once()
+    assert rig.job(number).state is JobState.DEAD
+    assert [job.state for job in rig.ledger.jobs(kind=MINE)] == [JobState.READY]
+
+
+def test_files_that_another_try_may_read_leave_the_study_to_be_indexed_again(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.steps.unread = 1
+    number = rig.ledger.enqueue(INDEX, GOOD)
+    assert rig.worker.work_once()
+    assert rig.job(number).state is JobState.READY
+    assert "could not be read this time" in (rig.job(number).last_error or "")
+    assert rig.ledger.study(GOOD).indexed_generation == 0
