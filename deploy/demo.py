@@ -194,7 +194,11 @@ def _plugin(folder: Path, pacs: SmallPacs) -> Iterator[_Service]:
             yield _Service(port, ledger)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         log.close()
 
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from peers import peer
 
 UNITS = sorted((Path(__file__).parents[2] / "deploy" / "systemd").glob("*.service"))
-
-needs_systemd = pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
-)
 
 
 def test_both_halves_have_a_unit() -> None:
     assert [unit.name for unit in UNITS] == ["wristmir-listen.service", "wristmir-work.service"]
 
 
-@needs_systemd
+@pytest.mark.peers
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_systemd_verifies_the_unit(unit: Path, tmp_path: Path) -> None:
     # the installed command is not at its place on a test machine: any executable stands in
@@ -28,7 +24,7 @@ def test_systemd_verifies_the_unit(unit: Path, tmp_path: Path) -> None:
     copy = tmp_path / unit.name
     copy.write_text(text, encoding="utf-8")
     verified = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(copy)],
+        [peer("systemd-analyze"), "verify", "--man=no", str(copy)],
         capture_output=True,
         text=True,
         check=False,
@@ -36,11 +32,11 @@ def test_systemd_verifies_the_unit(unit: Path, tmp_path: Path) -> None:
     assert (verified.returncode, verified.stderr.strip()) == (0, "")
 
 
-@needs_systemd
+@pytest.mark.peers
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_the_unit_is_tighter_than_most(unit: Path) -> None:
     said = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", str(unit)],
+        [peer("systemd-analyze"), "security", "--offline=true", str(unit)],
         capture_output=True,
         text=True,
         check=False,

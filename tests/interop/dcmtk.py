@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from peers import peer
 from pydicom import dcmread
-from result_parts import peer
 
 __all__ = ["PROPOSALS", "call", "storescu"]
 

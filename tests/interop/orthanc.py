@@ -14,9 +14,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from peers import peer
 from plugin import free_port
 from pydicom import Dataset, dcmread
-from result_parts import peer
 
 __all__ = ["ARCHIVE", "EMERGENCY", "TITLE", "Orthanc", "orthanc", "program"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dcmtk import PROPOSALS, call, storescu
+from peers import peer
 from plugin import STUDIES
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from result_parts import peer
 from station import Station, station
 
 from listener.ledger import InstanceRow, InstanceState

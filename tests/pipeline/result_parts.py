@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
+from peers import peer
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
@@ -163,16 +161,6 @@ def as_bytes(dataset: Dataset) -> bytes:
     stream = BytesIO()
     dataset.save_as(stream, enforce_file_format=True)
     return stream.getvalue()
-
-
-def peer(name: str) -> str:
-    """Return the path of a validator; skip where it is missing, unless it has to be there."""
-    found = shutil.which(name)
-    if found is None and os.environ.get("WRISTMIR_REQUIRE_PEERS") == "1":
-        pytest.fail(f"{name} is required and not installed")
-    if found is None:
-        pytest.skip(f"{name} is not installed (Debian: dicom3tools, dcmtk, orthanc)")
-    return found
 
 
 def dciodvfy_errors(dataset: Dataset, folder: Path) -> list[str]:

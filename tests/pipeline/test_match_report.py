@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from peers import peer
 from pydicom import Dataset, dcmread
 from result_parts import (
     DX,
@@ -17,7 +18,6 @@ from result_parts import (
     exam,
     header,
     match,
-    peer,
     without,
 )
 

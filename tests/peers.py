@@ -1,0 +1,20 @@
+"""Programs of others that tests talk to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+_PACKAGES = "Debian: dcmtk, dicom3tools, orthanc, systemd"
+
+
+def peer(name: str) -> str:
+    """Return a program's path; where it is missing skip, or fail if it has to be there."""
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None and os.environ.get("WRISTMIR_REQUIRE_PEERS") == "1":
+        pytest.fail(f"{name} is required and not installed ({_PACKAGES})")
+    if found is None:
+        pytest.skip(f"{name} is not installed ({_PACKAGES})")
+    return found
