@@ -78,7 +78,7 @@ def roi_sample(
     picture: Picture, preprocessing: Preprocessing, generator: np.random.Generator
 ) -> Sample:
     """Return an augmented whole image, as `pipeline.anatomy.AnatomyDetector` shows it to YOLO."""
-    turned = augmented(picture, generator, shrink=(0.35, 1.1))
+    turned = augmented(picture, generator, shrink=(0.45, 1.1))
     image, place = square(grey(turned.pixels, preprocessing), preprocessing.roi_size)
     boxes = {name: box for name, box in turned.boxes.items() if name == WRIST}
     return Sample(image, {name: _placed(box, place) for name, box in boxes.items()})

@@ -134,7 +134,8 @@ class _Stages:
     def _roi(self, work: Path) -> None:
         s = self.settings
         phantoms = phantom_pictures(range(s.roi.phantoms), View.PA)
-        others = other_pictures(self.data, held_out=False)
+        # many of them are one image in several encodings
+        others = other_pictures(self.data, held_out=False)[::3]
         made = fit_roi(
             self.boxed,
             phantoms,
@@ -274,7 +275,7 @@ def _draft(out: Path, name: str, stages: _Stages) -> Manifest:
         preprocessing=stages.settings.preprocessing,
         vectors=Vectors(size=512, precision="fp32"),
         thresholds=Thresholds(
-            wrist=0.3, distal_radius=0.15, distal_ulna=0.15, ulnar_styloid=0.15, view=0.5
+            wrist=0.15, distal_radius=0.05, distal_ulna=0.05, ulnar_styloid=0.05, view=0.5
         ),
         calibration=dict.fromkeys(("global", *_BONES), unfitted),
         licences=_LICENCES,

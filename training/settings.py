@@ -70,7 +70,7 @@ class TrainingSettings(_Frozen):
         view_size=128,
     )
     roi: DetectorSettings = DetectorSettings(
-        phantoms=200, phantom_epochs=2, copies=4, mixed_phantoms=80, epochs=8
+        phantoms=200, phantom_epochs=2, copies=6, mixed_phantoms=80, epochs=13
     )
     bones: DetectorSettings = DetectorSettings()
     view: ViewModelSettings = ViewModelSettings()
