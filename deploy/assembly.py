@@ -106,7 +106,8 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
     from pipeline.server_index import ServerIndex  # noqa: PLC0415
 
     key = None if wanted.api_key is None else wanted.api_key.get_secret_value()
-    return ServerIndex(QdrantClient(url=wanted.url, api_key=key), bundle.id, wanted.alias, size)
+    client = QdrantClient(url=wanted.url, api_key=key, check_compatibility=False)
+    return ServerIndex(client, bundle.id, wanted.alias, size)
 
 
 def _limits(settings: Settings) -> DecoderLimits:

@@ -51,6 +51,7 @@ def index_folder(settings: Settings, folder: Path) -> dict[str, int]:
     listener = settings.listener
     title = _indexing_title(settings)
     counts: Counter[str] = Counter(accepted=0, refused=0, no_dicom=0)
+    key = site_key(settings.state_dir)  # before the ledger: one without its key is refused
     with Ledger(settings.ledger_url) as ledger:
         inbox = Inbox(
             listener.inbox_dir,
@@ -58,7 +59,6 @@ def index_folder(settings: Settings, folder: Path) -> dict[str, int]:
             most_bytes=listener.max_object_bytes,
         )
         arrivals = Arrivals(ledger, listener.titles)
-        key = site_key(settings.state_dir)
         is_own = KeyedUids(key).is_own
         storage = Storage(ledger, inbox, arrivals, site_key=key, is_own=is_own)
         visit = storage.visit(listener.calling_ae_title, title)

@@ -194,12 +194,33 @@ def test_jobs_of_a_state_that_does_not_exist_names_those_that_do(
 def test_a_question_that_no_worker_answers_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:
-    (config.parent / "state").mkdir()
+    Ledger(f"sqlite:///{config.parent / 'state' / 'ledger.sqlite3'}").close()
     status, _, err = wristmir(
         monkeypatch, capsys, "query", "1.2.3.4", "--timeout", 1, "--config", config
     )
     assert status == 75
     assert "is `wristmir serve` running?" in err
+
+
+def test_a_command_makes_no_ledger_where_no_service_has_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    status, _, err = wristmir(monkeypatch, capsys, "jobs", "--config", config)
+    assert status == 69
+    assert "start `wristmir serve` first" in err
+    assert not (config.parent / "state").exists()
+
+
+def test_a_damaged_ledger_is_one_line_and_status_69(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    state = config.parent / "state"
+    state.mkdir()
+    (state / "ledger.sqlite3").write_bytes(b"no database at all" * 100)
+    status, _, err = wristmir(monkeypatch, capsys, "jobs", "--config", config)
+    assert status == 69
+    assert err.count("\n") == 1
+    assert "cannot be opened" in err
 
 
 def test_index_takes_a_folder_in_as_durably_as_the_receiver(
