@@ -275,7 +275,7 @@ def _draft(out: Path, name: str, stages: _Stages) -> Manifest:
         preprocessing=stages.settings.preprocessing,
         vectors=Vectors(size=512, precision="fp32"),
         thresholds=Thresholds(
-            wrist=0.15, distal_radius=0.05, distal_ulna=0.05, ulnar_styloid=0.05, view=0.5
+            wrist=0.35, distal_radius=0.05, distal_ulna=0.05, ulnar_styloid=0.05, view=0.5
         ),
         calibration=dict.fromkeys(("global", *_BONES), unfitted),
         licences=_LICENCES,

@@ -120,7 +120,8 @@ def answered(running: Plugin, study: list[Path]) -> tuple[float, int] | None:
         running.worker.work_once()
         if len(running.pacs.files(SecondaryCaptureImageStorage)) > boards:
             return time.perf_counter() - started, objects(running) - before - 2
-        if (running.ledger.jobs(kind=ANSWER, limit=1)[0].outcome or {}).get("answered") == 0:
+        answers = running.ledger.jobs(kind=ANSWER, limit=1)
+        if answers and (answers[0].outcome or {}).get("answered") == 0:
             return None
     return None
 

@@ -269,6 +269,7 @@ def test_an_adult_is_indexed_flagged_and_warned_about(asked: Plugin, tmp_path: P
     assert "child" in readable(report).lower()
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")  # the service ignores them too
 def test_a_study_whose_uid_has_a_leading_zero_is_answered_like_any_other(
     asked: Plugin, tmp_path: Path
 ) -> None:

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.anatomy import WRIST, Anatomy, AnatomyDetector, Box, crops, wrist_crop
+from pipeline.bundle import Bundle
+from pipeline.decoder import Decoder
+from pipeline.radiograph import radiograph
+from pipeline.region import Region
+
+TESTS = Path(__file__).parents[1]
+SHIPPED = TESTS.parent / "deploy" / "bundle" / "wristmir-demonstration-1"
+
+# drawn by eye on originals of held-out patients: x0, y0, x1, y1 as shares of the image
+DRAWN = {
+    "TEST-0014-1": {
+        "wrist": (0.060, 0.080, 0.970, 0.980),
+        "distal_radius": (0.380, 0.435, 0.765, 0.830),
+    },
+    "TEST-0018-1": {
+        "wrist": (0.080, 0.030, 0.970, 0.850),
+        "distal_radius": (0.455, 0.355, 0.840, 0.630),
+    },
+    "TEST-0020-1": {
+        "wrist": (0.040, 0.040, 0.860, 0.780),
+        "distal_radius": (0.255, 0.315, 0.610, 0.570),
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return Bundle.load(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def wrists():
+    with Decoder() as decoder:
+        return {
+            study: radiograph(decoder, TESTS / "data" / "studies" / study / "image-1.dcm").pixels
+            for study in DRAWN
+        }
+
+
+def overlap(one, other):
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    common = max(0, width) * max(0, height)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return common / (areas - common)
+
+
+def with_square(rows, columns, x0, y0, side):
+    """An image that is grey but for one bright square."""
+    pixels = np.full((rows, columns), 0.3, np.float32)
+    pixels[y0 : y0 + side, x0 : x0 + side] = 1.0
+    return pixels
+
+
+@pytest.mark.parametrize("study", DRAWN)
+def test_the_wrist_and_the_radius_of_a_real_original_are_found(bundle, wrists, study):
+    rows, columns = wrists[study].shape
+    found = AnatomyDetector(bundle).locate(wrists[study]).boxes
+    for name, shares in DRAWN[study].items():
+        drawn = np.array(shares) * (columns, rows, columns, rows)
+        assert overlap(found[name], drawn) > 0.5, name
+
+
+@pytest.mark.parametrize("study", DRAWN)
+def test_every_box_lies_inside_the_image_the_wrist_first_and_each_name_once(bundle, wrists, study):
+    rows, columns = wrists[study].shape
+    anatomy = AnatomyDetector(bundle).locate(wrists[study])
+    assert next(iter(anatomy.boxes)) == WRIST
+    assert set(anatomy.boxes) <= {WRIST, *(region.value for region in Region)}
+    for x0, y0, x1, y1 in anatomy.boxes.values():
+        assert 0 <= x0 < x1 <= columns
+        assert 0 <= y0 < y1 <= rows
+
+
+def test_an_image_of_twice_the_size_has_its_wrist_at_twice_the_place(bundle, wrists):
+    pixels = wrists["TEST-0014-1"]
+    double = cv2.resize(pixels, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    detector = AnatomyDetector(bundle)
+    once = np.array(detector.locate(pixels).boxes[WRIST])
+    twice = np.array(detector.locate(double).boxes[WRIST])
+    assert overlap(tuple(twice / 2), tuple(once)) > 0.9
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 900), (64, 64), (700, 500)])
+def test_an_empty_image_of_any_shape_has_no_wrist_and_no_bones(bundle, shape):
+    anatomy = AnatomyDetector(bundle).locate(np.zeros(shape, np.float32))
+    assert anatomy == Anatomy(None)
+    assert anatomy.boxes == {}
+
+
+def test_crops_are_squares_for_the_whole_wrist_and_each_bone_found(bundle):
+    pixels = with_square(600, 400, 150, 300, 90)
+    anatomy = Anatomy(
+        Box(WRIST, 40, 60, 360, 560),
+        {Region.DISTAL_RADIUS: Box("distal_radius", 150, 300, 240, 390)},
+    )
+    cut = crops(pixels, anatomy, bundle.manifest.preprocessing)
+    assert set(cut) == {"global", "distal_radius"}
+    for crop in cut.values():
+        assert crop.shape == (224, 224)
+        assert crop.dtype == np.uint8
+
+
+def test_a_bone_fills_its_crop_up_to_the_margin(bundle):
+    pixels = with_square(600, 400, 150, 300, 90)
+    box = Box("distal_radius", 150, 300, 240, 390)
+    anatomy = Anatomy(Box(WRIST, 40, 60, 360, 560), {Region.DISTAL_RADIUS: box})
+    crop = crops(pixels, anatomy, bundle.manifest.preprocessing)["distal_radius"]
+    margin = bundle.manifest.preprocessing.bone_margin
+    edge = 224 * margin / (1 + 2 * margin)
+    bright = np.argwhere(crop > 200)
+    assert bright.min(axis=0) == pytest.approx(edge, abs=4)
+    assert bright.max(axis=0) == pytest.approx(224 - edge, abs=4)
+
+
+def test_a_bone_at_the_rim_is_cut_at_the_rim(bundle):
+    wrist = wrist_crop(with_square(300, 300, 0, 0, 60), None, bundle.manifest.preprocessing)
+    part = wrist.bone(Box("distal_ulna", -50, -50, 60, 60), 0.2)
+    scale = wrist.image.shape[0] / 300
+    assert part.shape == pytest.approx((82 * scale, 82 * scale), abs=2)
+
+
+def test_without_a_wrist_the_whole_image_is_the_global_crop(bundle):
+    pixels = with_square(300, 300, 100, 100, 90)
+    preprocessing = bundle.manifest.preprocessing
+    whole = Anatomy(Box(WRIST, 0, 0, 300, 300))
+    cut = crops(pixels, Anatomy(None), preprocessing)["global"]
+    assert (cut == crops(pixels, whole, preprocessing)["global"]).all()
+
+
+def test_exposure_hardly_changes_the_crops(bundle, wrists):
+    pixels = wrists["TEST-0018-1"]
+    anatomy = AnatomyDetector(bundle).locate(pixels)
+    plain = crops(pixels, anatomy, bundle.manifest.preprocessing)
+    darker = crops(pixels * 0.5 + 0.1, anatomy, bundle.manifest.preprocessing)
+    for name, crop in plain.items():
+        assert np.abs(crop.astype(int) - darker[name]).mean() < 2, name
