@@ -51,7 +51,7 @@ def plain_loss(images, texts, captions, tau):
 def test_the_loss_is_equation_2_of_the_paper(captions, tau):
     images, texts = unit(5, 8, 1), unit(5, 8, 2)
     fast = multi_positive_loss(images, texts, torch.tensor(captions), torch.tensor(1 / tau))
-    assert float(fast) == pytest.approx(plain_loss(images, texts, captions, tau), rel=1e-9)
+    assert float(fast) == pytest.approx(plain_loss(images, texts, captions, tau), rel=1e-6)
 
 
 def test_with_distinct_captions_the_loss_is_twice_that_of_clip():
@@ -60,7 +60,7 @@ def test_with_distinct_captions_the_loss_is_twice_that_of_clip():
     cross = torch.nn.functional.cross_entropy
     clip = (cross(logits, labels) + cross(logits.T, labels)) / 2
     loss = multi_positive_loss(images, texts, labels, torch.tensor(10.0))
-    assert float(loss) == pytest.approx(2 * float(clip), rel=1e-9)
+    assert float(loss) == pytest.approx(2 * float(clip), rel=1e-6)
 
 
 def test_the_order_of_the_pairs_does_not_matter():
@@ -69,7 +69,7 @@ def test_the_order_of_the_pairs_does_not_matter():
     scale = torch.tensor(5.0)
     loss = multi_positive_loss(images, texts, captions, scale)
     shuffled = multi_positive_loss(images[order], texts[order], captions[order], scale)
-    assert float(loss) == pytest.approx(float(shuffled), rel=1e-9)
+    assert float(loss) == pytest.approx(float(shuffled), rel=1e-6)
 
 
 def test_the_vocabulary_encodes_any_text_to_one_length_and_ends_with_its_highest_number():
