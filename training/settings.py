@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.bundle import Preprocessing
 
-__all__ = ["DetectorSettings", "EncoderSettings", "TrainingSettings", "ViewModelSettings"]
+__all__ = ["PAPER", "DetectorSettings", "EncoderSettings", "TrainingSettings", "ViewModelSettings"]
 
 
 class _Frozen(BaseModel):
@@ -37,16 +39,41 @@ class ViewModelSettings(_Frozen):
 
 
 class EncoderSettings(_Frozen):
-    """How the encoder is fitted (Appendix C, scaled down to what two processor cores can do)."""
+    """How the encoder is fitted.
 
-    phantoms: int = Field(default=1600, ge=8, description="exams to train on")
-    evaluation_phantoms: int = Field(default=400, ge=8, description="exams kept for evaluation")
-    epochs: int = Field(default=8, ge=1)
-    batch: int = Field(default=128, ge=2, description="pairs of image and caption")
+    The defaults are the small model's, scaled to two processor cores; `PAPER` holds Appendix C's.
+    """
+
+    phantoms: int = Field(default=6000, ge=8, description="exams to train on")
+    evaluation_phantoms: int = Field(default=800, ge=8, description="exams kept for evaluation")
+    epochs: int = Field(default=16, ge=1)
+    batch: int = Field(default=256, ge=2, description="pairs of image and caption")
+    chunk: int = Field(default=256, ge=1, description="crops that are encoded at once")
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     warmup_steps: int = Field(default=50, ge=0)
     gradient_norm: float = Field(default=1.0, gt=0, description="clipping, Appendix C")
+    precision: Literal["fp32", "bf16"] = "bf16"
+    checkpoint_steps: int = Field(default=200, ge=1)
+    soft_positives: float = Field(
+        default=0.0, ge=0, le=1, description="weight of pairs whose findings overlap"
+    )
+    hard_negatives: float = Field(
+        default=0.0, ge=0, description="extra weight of negatives of the same bone"
+    )
+    gap_weight: float = Field(default=0.0, ge=0, description="weight of the modality gap")
+
+
+PAPER = EncoderSettings(
+    epochs=30,
+    batch=2048,
+    chunk=512,
+    learning_rate=1e-5,
+    weight_decay=0.01,
+    warmup_steps=50,
+    gradient_norm=1.0,
+)
+"""Appendix C of the paper: BiomedCLIP, a batch of 4 × 512, 30 epochs."""
 
 
 class TrainingSettings(_Frozen):
