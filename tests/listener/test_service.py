@@ -21,7 +21,8 @@ from station import (
 )
 
 from listener.errors import EchoError
-from listener.ledger import InstanceState, Ledger
+from listener.ledger import Ledger
+from listener.receipt import InstanceState
 from listener.service import Listener, echo, notify, serve
 
 
