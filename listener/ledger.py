@@ -208,6 +208,15 @@ class Ledger:
             path.unlink(missing_ok=True)
         return len(paths)
 
+    def forget_jobs(self, older_than: timedelta) -> int:
+        """Delete the jobs that were done longer ago, with their outcomes; return how many.
+
+        Dead jobs stay, and so do jobs that unfinished ones were enqueued behind. A job's number is
+        not given again.
+        """
+        with self._database.writing() as connection:
+            return retention.forget_jobs(connection, self._clock() - older_than)
+
     # -- arrivals -------------------------------------------------------------------------
 
     def end_association(self, study_uids: Collection[str] | None, title: TitleSettings) -> None:

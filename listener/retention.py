@@ -12,7 +12,7 @@ from listener.job import JobState
 from listener.receipt import HOLDING, InstanceState
 from listener.tables import ARRIVAL, INSTANCE, JOB
 
-__all__ = ["expire_instances"]
+__all__ = ["expire_instances", "forget_jobs"]
 
 # PS3.6 annex A: the SOP classes of structured reports and key object selections
 _STRUCTURED_REPORTS = "1.2.840.10008.5.1.4.1.1.88.%"
@@ -51,3 +51,17 @@ def expire_instances(connection: Connection, before: datetime) -> list[Path]:
             .values(state=InstanceState.EXPIRED, reason="older than the retention time")
         )
     return [Path(row.path) for row in rows]
+
+
+def forget_jobs(connection: Connection, before: datetime) -> int:
+    """Delete the jobs that were done before a time, with their outcomes; return how many.
+
+    A dead job stays, for somebody has to see to it; so does one that another was enqueued behind,
+    until that one is done as well.
+    """
+    follower = JOB.alias()
+    followed = sa.exists().where(follower.c.after_id == JOB.c.id, follower.c.state != JobState.DONE)
+    forgotten = connection.execute(
+        sa.delete(JOB).where(JOB.c.state == JobState.DONE, JOB.c.ended_at < before, ~followed)
+    )
+    return int(forgotten.rowcount)

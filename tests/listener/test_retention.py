@@ -4,8 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from ledger_parts import Clock, instance, leased, record
+import pytest
+from ledger_parts import REQUEST_TITLE, STUDY, Clock, instance, leased, record
 
+from listener.errors import LedgerError
+from listener.job import JobState
 from listener.ledger import Ledger
 from listener.receipt import InstanceState, Outcome
 
@@ -44,3 +47,65 @@ def test_reports_and_key_objects_outlive_the_retention_time(ledger: Ledger, cloc
     assert ledger.expire(timedelta(days=9)) == 1
     states = {row.sop_instance_uid: row.state for row in ledger.receipts()}
     assert states == {"1.2.3.4": InstanceState.EXPIRED, "1.2.3.5": InstanceState.STORED}
+
+
+def test_jobs_are_forgotten_once_they_are_done_for_longer_than_the_retention_time(
+    ledger: Ledger, clock: Clock
+) -> None:
+    old, young = (ledger.enqueue("index", study) for study in ("1.10", "1.20"))
+    clock.move(86400 * 5)  # what counts is when a job ended
+    ledger.finish(leased(ledger), {"exams": 1})
+    clock.move(86400 * 8)
+    ledger.finish(leased(ledger))
+    clock.move(86400 * 2)
+    assert ledger.forget_jobs(timedelta(days=11)) == 0
+    assert ledger.forget_jobs(timedelta(days=9)) == 1
+    assert [job.id for job in ledger.jobs()] == [young]
+    with pytest.raises(LedgerError):
+        ledger.job(old)
+
+
+def test_jobs_that_are_not_done_are_never_forgotten(ledger: Ledger, clock: Clock) -> None:
+    dead, held, ready = (ledger.enqueue("index", study) for study in ("1.10", "1.20", "1.30"))
+    ledger.fail(leased(ledger), "DecodeError", retry=False)
+    leased(ledger)
+    clock.move(86400 * 1000)
+    assert ledger.forget_jobs(timedelta(days=9)) == 0
+    assert [job.id for job in ledger.jobs()] == [ready, held, dead]
+    assert ledger.retry(dead).state is JobState.READY
+
+
+def test_a_job_is_not_forgotten_before_the_one_that_was_enqueued_behind_it(
+    ledger: Ledger, clock: Clock
+) -> None:
+    record(ledger, title=REQUEST_TITLE)
+    ledger.end_association([STUDY], REQUEST_TITLE)
+    clock.move(3)
+    ledger.close_due_arrivals()
+    ledger.finish(leased(ledger, "index"))
+    clock.move(86400 * 10)
+    assert ledger.forget_jobs(timedelta(days=9)) == 0
+    ledger.finish(leased(ledger, "answer"))
+    assert ledger.forget_jobs(timedelta(days=9)) == 1
+    assert [job.kind for job in ledger.jobs()] == ["answer"]
+
+
+def test_a_job_that_was_merged_into_another_is_forgotten_as_well(
+    ledger: Ledger, clock: Clock
+) -> None:
+    first = ledger.enqueue("index", STUDY)
+    job = leased(ledger)
+    ledger.enqueue("index", STUDY)
+    ledger.fail(job, "IndexUnavailableError")
+    clock.move(86400 * 10)
+    assert ledger.forget_jobs(timedelta(days=9)) == 1
+    assert [job.id for job in ledger.jobs()] == [first]
+
+
+def test_the_number_of_a_forgotten_job_is_not_given_again(ledger: Ledger, clock: Clock) -> None:
+    """Result sets are named by the number of their job, and the outbox remembers them."""
+    number = ledger.enqueue("answer", STUDY)
+    ledger.finish(leased(ledger, "answer"))
+    clock.move(86400 * 10)
+    assert ledger.forget_jobs(timedelta(days=9)) == 1
+    assert ledger.enqueue("answer", STUDY) > number
