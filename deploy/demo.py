@@ -26,7 +26,8 @@ from deploy.errors import InputError, ServiceUnavailableError, WaitError
 from deploy.query import QueryOutcome
 from deploy.small_pacs import SmallPacs
 from listener.errors import EchoError
-from listener.ledger import INDEX, JobState, Ledger
+from listener.job import INDEX, JobState
+from listener.ledger import Ledger
 from listener.sender import send
 from listener.service import echo
 from listener.settings import DestinationSettings

@@ -16,7 +16,8 @@ from rich.table import Table
 from deploy.errors import DeployError, InputError, WaitError
 from deploy.settings import Settings
 from deploy.state import check_owner, open_ledger
-from listener.ledger import Job, JobState, Ledger
+from listener.job import Job, JobState
+from listener.ledger import Ledger
 from pipeline.region import Region
 from pipeline.request import Mode
 from pipeline.worker import QUERY, uploads_dir

@@ -15,6 +15,7 @@ from uuid import UUID
 
 import qdrant_edge as qe
 
+from pipeline.disk import sync_folder
 from pipeline.errors import IndexUnavailableError
 from pipeline.exam import Exam, exam_id
 from pipeline.index import (
@@ -173,7 +174,7 @@ class EdgeIndex:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._folder / _POINTER)
-        _sync(self._folder)
+        sync_folder(self._folder)
 
     def optimize(self) -> bool:
         """Build the HNSW graph of ``global`` and merge segments; True where something was built.
@@ -249,7 +250,7 @@ def _opened(folder: Path, size: int) -> Any:
             shard.flush()
             shard.close()
         new.replace(folder)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
     with _engine(
         f"opening {folder} for vectors of {size} numbers (where its files are damaged or of "
         "another size, move the folder away and index the studies again)"
@@ -308,14 +309,6 @@ def _word(key: str, value: str) -> Any:
 
 def _uuid(point: Any) -> UUID:
     return point if isinstance(point, UUID) else UUID(str(point))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

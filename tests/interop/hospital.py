@@ -21,7 +21,8 @@ from station import eventually
 
 from deploy.settings import load
 from listener.errors import EchoError
-from listener.ledger import Job, JobState, Ledger
+from listener.job import Job, JobState
+from listener.ledger import Ledger
 from listener.service import echo
 
 __all__ = ["Hospital", "hospital", "study_files"]
