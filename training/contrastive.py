@@ -183,7 +183,8 @@ class Course:
         """
         mine = _share(len(batch.samples))
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
-        crops = disturbed(batch.crops.to(self._device), generator)[mine]
+        seen = self._towers.resampled(batch.crops.to(self._device))
+        crops = disturbed(seen, generator)[mine]
         chunks = crops.split(self._settings.chunk)
         texts = self._texts(batch.samples)
         if len(chunks) == 1 and _processes() == 1:

@@ -19,7 +19,7 @@ def disturbed(crops: Tensor, generator: torch.Generator) -> Tensor:
     Parameters
     ----------
     crops
-        uint8 (n, size, size).
+        Grey values 0..255, uint8 or float (n, size, size).
     generator
         Source of chance, on the processor: the same state gives the same crops on every device.
 

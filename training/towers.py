@@ -76,11 +76,18 @@ class Towers:
         """Yield the parameters that are trained, with their names."""
         return ((n, p) for n, p in self.model.named_parameters() if p.requires_grad)
 
+    def resampled(self, crops: Tensor) -> Tensor:
+        """Return crops (n, size, size) as grey values 0..255, float (n, side, side).
+
+        A whole number of pixels is averaged into one, which every runtime does alike.
+        """
+        grey = crops.float()
+        if grey.shape[-1] == self.side:
+            return grey
+        return functional.avg_pool2d(grey.unsqueeze(1), grey.shape[-1] // self.side).squeeze(1)
+
     def _input(self, crops: Tensor) -> Tensor:
-        grey = crops.float().unsqueeze(1) / 255
-        if grey.shape[-1] != self.side:
-            # a whole number of pixels is averaged into one: exact in any runtime
-            grey = functional.avg_pool2d(grey, grey.shape[-1] // self.side)
+        grey = self.resampled(crops).unsqueeze(1) / 255
         mean = torch.tensor(self.mean, device=grey.device).view(1, -1, 1, 1)
         deviation = torch.tensor(self.deviation, device=grey.device).view(1, -1, 1, 1)
         values = (grey - mean) / deviation
