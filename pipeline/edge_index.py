@@ -9,8 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from uuid import UUID
 
 import qdrant_edge as qe
@@ -23,13 +22,13 @@ from pipeline.index import (
     NAMES,
     NUMBERS,
     ExamFilter,
+    ExamIndex,
     Findings,
     Search,
     checked_bundle,
     checked_vectors,
 )
 from pipeline.payload import exam_of, findings_payload, payload
-from pipeline.region import GLOBAL
 
 __all__ = ["EdgeIndex"]
 
@@ -37,8 +36,8 @@ _POINTER: Final = "live"
 _PAGE: Final = 256
 
 
-class EdgeIndex:
-    """An `pipeline.index.ExamIndex` on Qdrant's embedded engine: the default, no server needed.
+class EdgeIndex(ExamIndex):
+    """The index on Qdrant's embedded engine: the default, no server needed.
 
     One process owns a bundle's index: a lock file says so, and a second process is refused at
     once. Layout of the folder::
@@ -49,6 +48,8 @@ class EdgeIndex:
 
     An upsert, removal or change of findings is in the engine's write-ahead log and flushed to
     disk when the method returns (about 15 ms a call: hand exams over a study at a time).
+
+    A search compares every vector, so its answers are exact.
 
     Parameters
     ----------
@@ -122,11 +123,6 @@ class EdgeIndex:
             self._update(qe.UpdateOperation.set_payload([point], findings_payload(findings)))
         return known
 
-    def exam(self, sop_instance_uid: str) -> Exam | None:
-        """Return one exam with its vectors, or None."""
-        point = exam_id(sop_instance_uid)
-        return self.fetch([point]).get(point)
-
     def exams(self, study_instance_uid: str) -> tuple[Exam, ...]:
         """Return a study's exams with their vectors, ordered by SOP Instance UID."""
         of_study = qe.Filter(must=[_word("study_instance_uid", study_instance_uid)])
@@ -175,18 +171,6 @@ class EdgeIndex:
         beside.replace(self._folder / _POINTER)
         _sync(self._folder)
 
-    def optimize(self) -> bool:
-        """Build the HNSW graph of ``global`` and merge segments; True where something was built.
-
-        The engine keeps Python's interpreter lock while it builds (11 s for 17,500 exams on two
-        cores, minutes for 100,000): nothing else in this process runs meanwhile, a receiver
-        included. Call it before the receiver starts or from a command of its own, never beside
-        either. Without it the engine compares every vector, exactly, which costs milliseconds up
-        to tens of thousands of exams.
-        """
-        with _engine("optimizing"):
-            return bool(self._shard.optimize())
-
     def close(self) -> None:
         """Flush, close the engine and let go of the lock; closing twice is no error."""
         if self._lock is None:
@@ -196,19 +180,6 @@ class EdgeIndex:
                 self._shard.close()
         finally:
             self._release()
-
-    def __enter__(self) -> Self:
-        """Return the index itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the index."""
-        self.close()
 
     def _update(self, operation: Any) -> None:
         with _engine("writing"):
@@ -258,14 +229,9 @@ def _opened(folder: Path, size: int) -> Any:
 
 
 def _config(size: int) -> Any:
-    def vector(name: str) -> Any:
-        # m=0: no graph, because a bone's vector only reranks a pool
-        graph = qe.HnswIndexConfig(
-            m=16 if name == GLOBAL else 0, ef_construct=128, full_scan_threshold=10_000
-        )
-        return qe.EdgeVectorParams(size=size, distance=qe.Distance.Cosine, hnsw_config=graph)
-
-    return qe.EdgeConfig(vectors={name: vector(name) for name in NAMES}, wal_enabled=True)
+    # the engine would build a graph only when told to: it is not, and compares every vector
+    vector = qe.EdgeVectorParams(size=size, distance=qe.Distance.Cosine)
+    return qe.EdgeConfig(vectors=dict.fromkeys(NAMES, vector), wal_enabled=True)
 
 
 def _payload_indexes() -> Iterator[Any]:

@@ -243,15 +243,6 @@ class TestSearch:
     def test_an_empty_index_answers_with_an_empty_pool(self, index: ExamIndex) -> None:
         assert index.search(Search({GLOBAL: unit(1)}, {GLOBAL: 5})) == {}
 
-    def test_building_the_graph_changes_no_answer_of_a_small_index(self, index: ExamIndex) -> None:
-        index.upsert([invented_exam(n) for n in range(50)])
-        search = Search({GLOBAL: unit(1), RADIUS: unit(0, 1)}, {GLOBAL: 10})
-        before = index.search(search)
-        index.optimize()
-        after = index.search(search)
-        assert after.keys() == before.keys()
-        assert all(after[i] == pytest.approx(before[i], abs=1e-6) for i in before)
-
 
 class TestBundles:
     def test_each_bundle_has_an_index_of_its_own(
