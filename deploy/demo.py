@@ -38,6 +38,7 @@ PHANTOM_STUDIES = 24
 """Synthetic studies that are added, so that there is something to choose from."""
 
 _PATIENCE_SECONDS = 170.0
+_TEXT_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ def _leave_results(pacs: SmallPacs, output: Path) -> None:
     for number, file in enumerate(reports, 1):
         name = "report" if len(reports) == 1 else f"report-{number}"
         shutil.copyfile(file, output / f"{name}.dcm")
-        (output / f"{name}.txt").write_text(readable(dcmread(file)), encoding="utf-8")
+        (output / f"{name}.txt").write_text(readable(dcmread(file), _TEXT_WIDTH), encoding="utf-8")
     for number, file in enumerate(boards, 1):
         name = "board" if len(boards) == 1 else f"board-{number}"
         shutil.copyfile(file, output / f"{name}.dcm")

@@ -17,8 +17,10 @@ from deploy.errors import DeployError, InputError, WaitError
 from deploy.settings import Settings
 from deploy.state import check_owner, open_ledger
 from listener.ledger import Job, JobState, Ledger
+from pipeline.exam import RegionFindings
 from pipeline.region import Region
 from pipeline.request import Mode
+from pipeline.wording import finding_words
 from pipeline.worker import QUERY, uploads_dir
 
 __all__ = ["QueryOutcome", "query"]
@@ -44,6 +46,10 @@ class QueryOutcome:
             parts.extend(f"[yellow]{warning}[/]" for warning in answer["warnings"])
             for region in answer["regions"]:
                 parts.append(_matches(region))
+                if region["nothing_similar"]:
+                    parts.append(
+                        "  [yellow]No sufficiently similar case: these are the nearest.[/]"
+                    )
                 parts.extend(f"  {fallback}" for fallback in region["fallbacks"])
         return Group(*parts)
 
@@ -134,16 +140,18 @@ def _matches(region: dict[str, Any]) -> Table:
             f"{match['global_index']:.0f}",
             match["laterality"],
             match["age_band"],
-            _findings(match["findings"]),
-            "; ".join(why for why in match["reasons"] if not why.startswith("alike")),
+            _findings(match),
+            "; ".join(match["reasons"]),
         )
     return table
 
 
-def _findings(findings: dict[str, dict[str, Any]]) -> str:
-    said = []
-    for region, found in findings.items():
-        if found["fracture"] in ("present", "possible"):
-            kind = (found["type"] or "fracture").replace("_", " ")
-            said.append(f"{region.replace('_', ' ')}: {kind}")
+def _findings(match: dict[str, Any]) -> str:
+    if not match["findings_known"]:
+        return "no report yet"
+    said = [
+        f"{Region(name).words}: {finding_words(RegionFindings(**found))}"
+        for name, found in match["findings"].items()
+        if found["fracture"] in ("present", "possible")
+    ]
     return "; ".join(said) or "no fracture described"
