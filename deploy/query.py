@@ -47,9 +47,8 @@ class QueryOutcome:
             for region in answer["regions"]:
                 parts.append(_matches(region))
                 if region["nothing_similar"]:
-                    parts.append(
-                        "  [yellow]No sufficiently similar case: these are the nearest.[/]"
-                    )
+                    nearest = ": these are the nearest" if region["matches"] else ""
+                    parts.append(f"  [yellow]No sufficiently similar case{nearest}.[/]")
                 parts.extend(f"  {fallback}" for fallback in region["fallbacks"])
         return Group(*parts)
 
@@ -127,10 +126,12 @@ def _awaited(ledger: Ledger, number: int, timeout: float, sleep: Callable[[float
         sleep(0.05)
 
 
-def _matches(region: dict[str, Any]) -> Table:
+def _matches(region: dict[str, Any]) -> RenderableType:
     name = region["region"].replace("_", " ")
+    if not region["matches"]:
+        return f"{name}: no match"
     table = Table(title=f"{name}: most similar priors", title_justify="left")
-    for heading in ("#", "region", "wrist", "side", "age", "findings of that patient", "why"):
+    for heading in ("#", "bone", "wrist", "side", "age", "findings of that patient", "why"):
         table.add_column(heading, overflow="fold")
     for match in region["matches"]:
         own = match["region_index"]
@@ -140,18 +141,21 @@ def _matches(region: dict[str, Any]) -> Table:
             f"{match['global_index']:.0f}",
             match["laterality"],
             match["age_band"],
-            _findings(match),
+            _findings(match, region["region"]),
             "; ".join(match["reasons"]),
         )
     return table
 
 
-def _findings(match: dict[str, Any]) -> str:
+def _findings(match: dict[str, Any], asked: str) -> str:
+    """Return what the prior's report says of the asked bone, and which others are broken."""
     if not match["findings_known"]:
         return "no report yet"
-    said = [
-        f"{Region(name).words}: {finding_words(RegionFindings(**found))}"
-        for name, found in match["findings"].items()
-        if found["fracture"] in ("present", "possible")
+    findings = {name: RegionFindings(**found) for name, found in match["findings"].items()}
+    own = [] if asked == "global" else [finding_words(findings.pop(asked, RegionFindings()))]
+    others = [
+        f"{Region(name).words}: {finding_words(found)}"
+        for name, found in findings.items()
+        if found.fracture in ("present", "possible")
     ]
-    return "; ".join(said) or "no fracture described"
+    return "; ".join([*own, *others]) or "no fracture described"
