@@ -74,8 +74,8 @@ def match_board(
     Each case shows its wrist with the bones' boxes, beneath it the asked bone's crop (one scale in
     a row: millimetres where every spacing is known, else the wrist's width), the similarity
     indices as bars, and in words what the prior's report says of the bone and, fainter, what else
-    it describes. A prior of the other side is shown mirrored, and
-    marked so. Nothing of any patient is written but the side, and of priors the age band.
+    it describes. A prior of the other side is shown mirrored, and marked so. Nothing of any patient
+    is written but the side, and of priors the age band.
 
     Parameters
     ----------
