@@ -9,8 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from uuid import UUID
 
 import qdrant_edge as qe
@@ -24,6 +23,7 @@ from pipeline.index import (
     NAMES,
     NUMBERS,
     ExamFilter,
+    ExamIndex,
     Findings,
     Search,
     checked_bundle,
@@ -38,8 +38,8 @@ _POINTER: Final = "live"
 _PAGE: Final = 256
 
 
-class EdgeIndex:
-    """An `pipeline.index.ExamIndex` on Qdrant's embedded engine: the default, no server needed.
+class EdgeIndex(ExamIndex):
+    """The index on Qdrant's embedded engine: the default, no server needed.
 
     One process owns a bundle's index: a lock file says so, and a second process is refused at
     once. Layout of the folder::
@@ -50,6 +50,8 @@ class EdgeIndex:
 
     An upsert, removal or change of findings is in the engine's write-ahead log and flushed to
     disk when the method returns (about 15 ms a call: hand exams over a study at a time).
+
+    A search compares every vector, so its answers are exact, until `optimize` has built a graph.
 
     Parameters
     ----------
@@ -123,11 +125,6 @@ class EdgeIndex:
             self._update(qe.UpdateOperation.set_payload([point], findings_payload(findings)))
         return known
 
-    def exam(self, sop_instance_uid: str) -> Exam | None:
-        """Return one exam with its vectors, or None."""
-        point = exam_id(sop_instance_uid)
-        return self.fetch([point]).get(point)
-
     def exams(self, study_instance_uid: str) -> tuple[Exam, ...]:
         """Return a study's exams with their vectors, ordered by SOP Instance UID."""
         of_study = qe.Filter(must=[_word("study_instance_uid", study_instance_uid)])
@@ -180,10 +177,8 @@ class EdgeIndex:
         """Build the HNSW graph of ``global`` and merge segments; True where something was built.
 
         The engine keeps Python's interpreter lock while it builds (11 s for 17,500 exams on two
-        cores, minutes for 100,000): nothing else in this process runs meanwhile, a receiver
-        included. Call it before the receiver starts or from a command of its own, never beside
-        either. Without it the engine compares every vector, exactly, which costs milliseconds up
-        to tens of thousands of exams.
+        cores, minutes for 100,000): nothing else in this process runs meanwhile, so it belongs
+        into a command of its own. Never needed for a right answer.
         """
         with _engine("optimizing"):
             return bool(self._shard.optimize())
@@ -197,19 +192,6 @@ class EdgeIndex:
                 self._shard.close()
         finally:
             self._release()
-
-    def __enter__(self) -> Self:
-        """Return the index itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the index."""
-        self.close()
 
     def _update(self, operation: Any) -> None:
         with _engine("writing"):
