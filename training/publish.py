@@ -59,7 +59,7 @@ from training.errors import ExportError
 from training.evaluation import box_quality, retrieval_quality, view_quality
 from training.foreign import drawn_other
 from training.manifest import write_manifest
-from training.settings import TrainingSettings
+from training.settings import Device, TrainingSettings
 from training.towers import Towers, small_clip
 from training.view_model import fit_view_model
 from training.vocabulary import fit_tokenizer
@@ -147,6 +147,7 @@ class _Stages:
             folder=work / "roi",
             seed=s.seed,
             threads=s.threads,
+            device=s.device,
         )
         _keep(made, work / ROI_FILE)
 
@@ -161,6 +162,7 @@ class _Stages:
             folder=work / "bones",
             seed=s.seed,
             threads=s.threads,
+            device=s.device,
         )
         _keep(made, work / BONES_FILE)
 
@@ -171,7 +173,7 @@ class _Stages:
         drawn = [picture for view in _VIEWS for picture in phantom_pictures(seeds, view, 400)]
         drawn += [drawn_other(generator) for _ in range(s.view.others)]
         real = (*self.real, *other_pictures(self.data, held_out=False))
-        network = fit_view_model(real, drawn, s.view, s.preprocessing, s.seed)
+        network = fit_view_model(real, drawn, s.view, s.preprocessing, s.seed, s.device)
         example = torch.zeros((2, s.preprocessing.view_size, s.preprocessing.view_size)).byte()
         _export(_Probabilities(network), example, work / VIEW_FILE)
 
@@ -181,7 +183,9 @@ class _Stages:
         tokenizer = fit_tokenizer([c for pair in pairs for c in pair.captions.values()])
         tokenizer.save(str(work / TOKENIZER_FILE))
         towers = small_clip(tokenizer, s.seed, size=s.preprocessing.size)
-        fit_encoder(pairs, towers, s.encoder, s.seed, checkpoint=work / "encoder.pt")
+        state = work / "encoder.pt"
+        fit_encoder(pairs, towers, s.encoder, s.seed, checkpoint=state, device=s.device)
+        towers.model.cpu()
         crops = np.stack([crop for pair in pairs[:8] for crop in pair.crops.values()])
         ids = [tokenizer.encode(c).ids for pair in pairs[:8] for c in pair.captions.values()]
         _export(_Images(towers), torch.from_numpy(crops), work / IMAGE_FILE)
@@ -375,9 +379,11 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the bundle; replaced")],
     name: Annotated[str, typer.Option(help="the bundle's id")] = "wristmir-demonstration-1",
     threads: Annotated[int, typer.Option(help="processor cores to use")] = 2,
+    device: Annotated[Device, typer.Option(help="where to train")] = Device.CPU,
 ) -> None:
     """Train, export, calibrate and measure a bundle."""
-    bundle = publish(data, work, out, name, TrainingSettings(threads=threads))
+    settings = TrainingSettings(threads=threads, device=device)
+    bundle = publish(data, work, out, name, settings)
     quality = bundle.manifest.quality
     print(quality.model_dump_json(indent=2) if quality else "")  # noqa: T201
 

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.bundle import Preprocessing
 
-__all__ = ["PAPER", "DetectorSettings", "EncoderSettings", "TrainingSettings", "ViewModelSettings"]
+__all__ = [
+    "PAPER",
+    "DetectorSettings",
+    "Device",
+    "EncoderSettings",
+    "TrainingSettings",
+    "ViewModelSettings",
+]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Device(StrEnum):
+    """Where the networks are trained."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 class DetectorSettings(_Frozen):
     """How one detector is fitted: first on phantoms, then on real images and phantoms."""
 
-    phantoms: int = Field(default=400, ge=0, description="phantoms of the first round")
+    phantoms: int = Field(default=1500, ge=0, description="phantoms of the first round")
     phantom_epochs: int = Field(default=2, ge=0, description="epochs of the first round")
-    copies: int = Field(default=8, ge=1, description="augmented copies of each real image")
+    copies: int = Field(default=40, ge=1, description="augmented copies of each real image")
     mixed_phantoms: int = Field(
-        default=150, ge=0, description="phantoms mixed into the second round"
+        default=600, ge=0, description="phantoms mixed into the second round"
     )
-    epochs: int = Field(default=9, ge=1, description="epochs of the second round")
+    epochs: int = Field(default=8, ge=1, description="epochs of the second round")
     batch: int = Field(default=16, ge=1)
 
 
@@ -33,7 +48,10 @@ class ViewModelSettings(_Frozen):
 
     phantoms: int = Field(default=250, ge=0, description="phantoms of each projection")
     others: int = Field(default=400, ge=0, description="drawn images that are no wrist")
-    steps: int = Field(default=800, ge=1)
+    real_share: float = Field(
+        default=0.75, ge=0, le=1, description="share of real images where there are real ones"
+    )
+    steps: int = Field(default=3000, ge=1)
     batch: int = Field(default=32, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
 
@@ -81,6 +99,7 @@ class TrainingSettings(_Frozen):
 
     seed: int = 20260207
     threads: int = Field(default=2, ge=1)
+    device: Device = Device.CPU
     preprocessing: Preprocessing = Preprocessing(
         black_percentile=0.5,
         white_percentile=99.5,
