@@ -12,6 +12,7 @@ words of the reports are kept, without the names that the files' headers know
 
 from __future__ import annotations
 
+import atexit
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -223,7 +224,9 @@ def _write_picture(pixels: NDArray[np.float32], path: Path) -> None:
 
 @cache
 def _decoder() -> Decoder:
-    return Decoder()
+    decoder = Decoder()
+    atexit.register(decoder.close)
+    return decoder
 
 
 @cache
