@@ -127,6 +127,19 @@ class Decoder:
         reply, body = self._call("pixels", path)
         return _checked_pixels(reply, body)
 
+    def document_text(self, path: Path) -> str:
+        """Return the text of the PDF that a file encapsulates; empty where it is a scan.
+
+        Raises
+        ------
+        DecodeError
+            ``document`` where it encapsulates no PDF that can be read.
+        DecoderUnavailableError
+            Where the child cannot be started; no fault of the file.
+        """
+        _, body = self._call("document", path)
+        return body.decode("utf-8", "replace")
+
     def close(self) -> None:
         """End the child process."""
         with self._lock:

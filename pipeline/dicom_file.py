@@ -30,7 +30,7 @@ from pipeline.codec import SUPPORTED, PixelLayout, decode_frame, decoded_photome
 from pipeline.errors import DecodeError, DecodeReason
 from pipeline.vetting import PARSE_ERRORS, vetted
 
-__all__ = ["FileLimits", "read_header", "read_pixels"]
+__all__ = ["FileLimits", "read_document", "read_header", "read_pixels"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class FileLimits:
         Nesting of sequences.
     max_binary_bytes, max_document_bytes, max_header_bytes
         Of one binary element in a header, of an encapsulated document, of a whole header.
+    max_document_characters
+        Of the text of an encapsulated document; what follows is not read.
     """
 
     max_file_bytes: int = 512 << 20
@@ -55,6 +57,7 @@ class FileLimits:
     max_depth: int = 16
     max_binary_bytes: int = 256 << 10
     max_document_bytes: int = 16 << 20
+    max_document_characters: int = 200_000
     max_header_bytes: int = 32 << 20
 
 
@@ -81,6 +84,23 @@ def read_header(path: Path, limits: FileLimits) -> bytes:
     if len(encoded) > limits.max_header_bytes:
         raise DecodeError(DecodeReason.LIMITS)
     return encoded
+
+
+def read_document(path: Path, limits: FileLimits) -> bytes:
+    """Return the encapsulated document of a file (PS3.3 C.24.2).
+
+    Raises
+    ------
+    DecodeError
+        ``document`` where it holds none; ``limits`` where it is too large.
+    """
+    with _source(path, limits) as source:
+        element: Any = source.read_until(_PIXEL_DATA).get_item("EncapsulatedDocument")
+    if element is None or not isinstance(element.value, bytes):
+        raise DecodeError(DecodeReason.DOCUMENT)
+    if len(element.value) > limits.max_document_bytes:
+        raise DecodeError(DecodeReason.LIMITS)
+    return element.value
 
 
 def read_pixels(path: Path, limits: FileLimits) -> tuple[NDArray[np.integer[Any]], str]:

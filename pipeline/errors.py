@@ -54,6 +54,7 @@ class DecodeReason(StrEnum):
     MULTI_FRAME = "multi_frame"
     UNSUPPORTED = "unsupported"
     CODEC = "codec"
+    DOCUMENT = "document"
     TIMEOUT = "timeout"
     CRASHED = "crashed"
 
@@ -78,6 +79,7 @@ _DECODE_WORDS = {
     DecodeReason.MULTI_FRAME: "it holds several frames; a radiograph has one",
     DecodeReason.UNSUPPORTED: "its transfer syntax or pixel format is not supported",
     DecodeReason.CODEC: "its compressed pixels are damaged",
+    DecodeReason.DOCUMENT: "its encapsulated document is damaged, locked, or of another kind",
     DecodeReason.TIMEOUT: "decoding did not end within its deadline",
     DecodeReason.CRASHED: "decoding ended the decoder's process",
 }

@@ -22,7 +22,7 @@ from pipeline.radiograph import Radiograph, from_picture, radiograph
 from pipeline.view import ViewDecision, decide_view
 from pipeline.view_model import ViewModel
 
-__all__ = ["Examination", "Examiner"]
+__all__ = ["Examination", "Examiner", "patient_key"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ class Examiner:
             series_instance_uid=str(header.get("SeriesInstanceUID", "")),
             study_instance_uid=str(header.get("StudyInstanceUID", "")),
             sop_class_uid=str(header.get("SOPClassUID", "")),
-            patient_key=self._patient_key(header),
+            patient_key="" if self._site_key is None else patient_key(header, self._site_key),
             laterality=seen.radiograph.laterality,
             view=seen.view.view,
             age_years=seen.radiograph.age_years,
@@ -144,20 +144,19 @@ class Examiner:
             return from_picture(path)
         return radiograph(self._decoder, path, header)
 
-    def _patient_key(self, header: Dataset) -> str:
-        """Return the keyed hash of PatientID.
 
-        Its issuer is left out: one modality writes it and the next does not. Taking two patients
-        for one costs a candidate; taking one for two would show a child its own wrist as another's.
-        A study that names no patient is its own patient: nobody may be taken for another.
-        """
-        if self._site_key is None:
-            return ""
-        patient = str(header.get("PatientID", "")).strip()
-        study = str(header.get("StudyInstanceUID", ""))
-        named = ("patient", patient) if patient else ("study", study)
-        message = b"\0".join(part.encode() for part in named)
-        return hmac.new(self._site_key, b"wristmir patient\0" + message, sha256).hexdigest()[:32]
+def patient_key(header: Dataset, key: bytes) -> str:
+    """Return the keyed hash of PatientID: 32 hexadecimal digits.
+
+    Its issuer is left out: one modality writes it and the next does not. Taking two patients
+    for one costs a candidate; taking one for two would show a child its own wrist as another's.
+    A study that names no patient is its own patient: nobody may be taken for another.
+    """
+    patient = str(header.get("PatientID", "")).strip()
+    study = str(header.get("StudyInstanceUID", ""))
+    named = ("patient", patient) if patient else ("study", study)
+    message = b"\0".join(part.encode() for part in named)
+    return hmac.new(key, b"wristmir patient\0" + message, sha256).hexdigest()[:32]
 
 
 class _Clock:

@@ -12,17 +12,24 @@ from typing import Any
 from pipeline.captions import captions
 from pipeline.decoder import Decoder
 from pipeline.errors import PASSING, DecodeError, UnreadError
-from pipeline.exam import Exam
+from pipeline.exam import Exam, RegionFindings
 from pipeline.examination import Examiner
 from pipeline.findings import WristReport, collapse, collapse_others
 from pipeline.index import ExamIndex, Findings
 from pipeline.mining import Miner
 from pipeline.record import Records
-from pipeline.region import Laterality
+from pipeline.region import Laterality, Region, View
 from pipeline.study import Study, read_study
 from pipeline.uid import KeyedUids
 
-__all__ = ["IndexedStudy", "Indexer", "MinedStudy", "StoredImage"]
+__all__ = [
+    "IndexedStudy",
+    "Indexer",
+    "JoinedFindings",
+    "MinedStudy",
+    "StoredImage",
+    "joined_findings",
+]
 
 _FLAGS_OF_FINDINGS = {"cast_or_splint": "cast", "hardware": "hardware"}
 
@@ -232,32 +239,56 @@ class Indexer:
         return self._enriched(exams, None if record is None else record.report)
 
     def _enriched(self, exams: Sequence[Exam], report: WristReport | None) -> tuple[Exam, ...]:
-        one_sided = _shows_one_side(exams)
-        return tuple(_joined(exam, report, one_sided=one_sided) for exam in exams)
+        joined = joined_findings([(exam.laterality, exam.view) for exam in exams], report)
+        known = report is not None
+        return tuple(_with(*pair, known=known) for pair in zip(exams, joined, strict=True))
 
 
-def _shows_one_side(exams: Sequence[Exam]) -> bool:
-    """Whether all exams are of one side; several of unknown side might be of both."""
-    sides = {exam.laterality for exam in exams}
-    return len(sides) == 1 and (Laterality.UNKNOWN not in sides or len(exams) == 1)
+@dataclass(frozen=True)
+class JoinedFindings:
+    """What a study's report says of one of its images, and the captions that say so."""
+
+    findings: Mapping[Region, RegionFindings]
+    other: tuple[str, ...]
+    captions: Mapping[str, str]
 
 
-def _joined(exam: Exam, report: WristReport | None, *, one_sided: bool) -> Exam:
-    """Give an exam the findings of its own side, and captions that say so."""
+def joined_findings(
+    images: Sequence[tuple[Laterality, View]], report: WristReport | None
+) -> tuple[JoinedFindings, ...]:
+    """Give each accepted image of one study the findings of its own side.
+
+    Parameters
+    ----------
+    images
+        Side and view of every image that is accepted: a finding whose side is unknown joins none
+        where the study shows both.
+    report
+        What the study's reports say together; None where there is none yet.
+    """
+    sides = {laterality for laterality, _ in images}
+    # several images of unknown side might be of both
+    one_sided = len(sides) == 1 and (Laterality.UNKNOWN not in sides or len(images) == 1)
+    joined = []
+    for laterality, view in images:
+        findings: Mapping[Region, RegionFindings] = {}
+        other: tuple[str, ...] = ()
+        if report is not None:
+            findings = collapse(report, laterality, one_sided=one_sided)
+            other = collapse_others(report, laterality, one_sided=one_sided)
+        words = captions(laterality, view, findings, other)
+        joined.append(JoinedFindings(findings, other, words))
+    return tuple(joined)
+
+
+def _with(exam: Exam, joined: JoinedFindings, *, known: bool) -> Exam:
     own_flags = tuple(f for f in exam.flags if f not in _FLAGS_OF_FINDINGS.values())
-    if report is None:
-        written = captions(exam.laterality, exam.view, {})
-        return replace(
-            exam, findings={}, captions=written, other=(), flags=own_flags, findings_known=False
-        )
-    findings = collapse(report, exam.laterality, one_sided=one_sided)
-    other = collapse_others(report, exam.laterality, one_sided=one_sided)
-    found = tuple(_FLAGS_OF_FINDINGS[name] for name in other if name in _FLAGS_OF_FINDINGS)
+    told = tuple(_FLAGS_OF_FINDINGS[name] for name in joined.other if name in _FLAGS_OF_FINDINGS)
     return replace(
         exam,
-        findings=findings,
-        captions=captions(exam.laterality, exam.view, findings, other),
-        other=other,
-        flags=(*own_flags, *found),
-        findings_known=True,
+        findings=joined.findings,
+        captions=joined.captions,
+        other=joined.other,
+        flags=(*own_flags, *told),
+        findings_known=known,
     )

@@ -1,4 +1,4 @@
-"""Report text out of DICOM structured reports, without the names of those who wrote it."""
+"""Report text out of DICOM structured reports and encapsulated PDF."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from pydicom.dataset import Dataset
 
 from pipeline.errors import ReportError
 
-__all__ = ["MAX_CHARACTERS", "ReportText", "combined_report", "is_report", "report_text"]
+__all__ = [
+    "MAX_CHARACTERS",
+    "ReportText",
+    "combined_report",
+    "is_document",
+    "is_report",
+    "report_of_document",
+    "report_text",
+]
 
 MAX_CHARACTERS = 50_000
 """Longer text is cut: no radiology report is."""
@@ -28,7 +36,7 @@ class ReportText:
     text
         Headings as lines of capitals with a colon, everything else as it was written.
     kind
-        ``basic_text``, ``enhanced``, ``comprehensive``, ``comprehensive_3d``.
+        ``basic_text``, ``enhanced``, ``comprehensive``, ``comprehensive_3d``, ``pdf``.
     verified, complete, final
         Verification Flag, Completion Flag and Preliminary Flag (PS3.3 C.17.2). A document without
         Preliminary Flag counts as final where it is complete.
@@ -85,6 +93,35 @@ def is_report(header: Dataset) -> bool:
     """
     known = str(header.get("SOPClassUID")) in _KINDS
     return known and _concept(header) not in _MEASUREMENT_TITLES
+
+
+def is_document(header: Dataset) -> bool:
+    """Whether `header` is of an encapsulated PDF; what it says is read by the decoder."""
+    return bool(header.get("SOPClassUID") == uid.EncapsulatedPDFStorage)
+
+
+def report_of_document(header: Dataset, text: str) -> ReportText:
+    """Return an encapsulated PDF as a report.
+
+    A PDF has no parts that could be told apart: letterhead and names stay in the text. It knows no
+    Completion Flag, so it counts as complete and final (PS3.3 C.24.2 has Verification Flag only).
+
+    Parameters
+    ----------
+    header
+        Of the file.
+    text
+        Of the PDF, from `pipeline.decoder.Decoder.document_text`.
+    """
+    return ReportText(
+        text=re.sub(r"\n{3,}", "\n\n", _clean(text))[:MAX_CHARACTERS].strip(),
+        kind="pdf",
+        verified=header.get("VerificationFlag") == "VERIFIED",
+        complete=True,
+        final=True,
+        addendum=_is_addendum(header),
+        at=_time(header),
+    )
 
 
 def combined_report(reports: Sequence[ReportText]) -> ReportText | None:
@@ -206,7 +243,9 @@ def _clean(text: str) -> str:
 
 
 def _is_addendum(header: Dataset) -> bool:
-    title = _meaning(header, "ConceptNameCodeSequence").lower()
+    title = (
+        f"{_meaning(header, 'ConceptNameCodeSequence')} {header.get('DocumentTitle', '')}".lower()
+    )
     return _concept(header) in _ADDENDUM_TITLES or "addendum" in title or "nachtrag" in title
 
 

@@ -22,8 +22,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from pydicom import config
 
-from pipeline.dicom_file import FileLimits, read_header, read_pixels
+from pipeline.dicom_file import FileLimits, read_document, read_header, read_pixels
 from pipeline.errors import DecodeError, DecodeReason
+from pipeline.pdf_document import pdf_text
 
 __all__ = ["serve"]
 
@@ -113,7 +114,12 @@ def _pixels(path: Path, limits: FileLimits) -> tuple[dict[str, Any], _Body]:
     return described, np.ascontiguousarray(array).data.cast("B")
 
 
-_ACTIONS: dict[str, _Action] = {"header": _header, "pixels": _pixels}
+def _document(path: Path, limits: FileLimits) -> tuple[dict[str, Any], _Body]:
+    text = pdf_text(read_document(path, limits), limits.max_document_characters)
+    return {}, text.encode("utf-8", "replace")
+
+
+_ACTIONS: dict[str, _Action] = {"header": _header, "pixels": _pixels, "document": _document}
 
 
 def _send(replies: BinaryIO, reply: dict[str, Any], body: _Body) -> None:

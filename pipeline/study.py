@@ -11,7 +11,14 @@ from pydicom.dataset import Dataset
 
 from pipeline.decoder import Decoder
 from pipeline.errors import PASSING, DecodeError
-from pipeline.report import ReportText, combined_report, is_report, report_text
+from pipeline.report import (
+    ReportText,
+    combined_report,
+    is_document,
+    is_report,
+    report_of_document,
+    report_text,
+)
 from pipeline.terms import SCHEME
 from pipeline.view import exclusion
 
@@ -29,7 +36,7 @@ class StudyImage:
 
 @dataclass(frozen=True, eq=False)
 class StudyReport:
-    """A stored structured report and its text."""
+    """A stored report (structured, or an encapsulated PDF) and its text."""
 
     path: Path
     sop_instance_uid: str
@@ -72,7 +79,7 @@ class Study:
     images
         Candidates for the PA view, in the order of their series and instance numbers.
     reports
-        Structured reports that hold text.
+        Reports that hold text.
     left_out
         Everything else, each with its reason.
     withdrawn
@@ -103,7 +110,7 @@ def read_study(
     files
         Stored files; of two with the same SOP Instance UID the later in this order counts.
     decoder
-        Reads their headers; no pixels are decoded here.
+        Reads their headers and documents; no pixels are decoded here.
     is_own
         Recognises UIDs that this plugin gave, so that its own results are never taken in.
     """
@@ -120,7 +127,7 @@ def read_study(
     images, reports = [], []
     rejected = _rejected(found.values())
     for stored in _without_twins(found.values(), left_out):
-        kept = _sorted_in(stored, rejected)
+        kept = _sorted_in(stored, rejected, decoder)
         if isinstance(kept, LeftOut):
             left_out.append(kept)
         elif isinstance(kept, StudyReport):
@@ -157,7 +164,9 @@ def _read(
     return stored
 
 
-def _sorted_in(stored: _Stored, rejected: frozenset[str]) -> StudyImage | StudyReport | LeftOut:
+def _sorted_in(
+    stored: _Stored, rejected: frozenset[str], decoder: Decoder
+) -> StudyImage | StudyReport | LeftOut:
     header, sop_class = stored.header, str(stored.header.SOPClassUID)
     if stored.uid in rejected:
         return stored.leave_out("a rejection note withdraws it")
@@ -168,12 +177,16 @@ def _sorted_in(stored: _Stored, rejected: frozenset[str]) -> StudyImage | StudyR
     if _scheme_of_title(header) == SCHEME:
         return stored.leave_out("it was made by a plugin of this kind")
     if is_report(header):
-        report = report_text(header)
-        if not report.text:
-            return stored.leave_out("the report holds no text")
-        return StudyReport(stored.path, stored.uid, report)
-    if sop_class in _DOCUMENTS:
-        return stored.leave_out("the text of encapsulated documents is not read")
+        return _with_words(stored, report_text(header))
+    if is_document(header):
+        try:
+            text = decoder.document_text(stored.path)
+        except DecodeError as error:
+            reason = f"it cannot be read: {error.reason.words}"
+            return LeftOut(stored.uid, reason, stored.path, passing=error.reason in PASSING)
+        return _with_words(stored, report_of_document(header, text))
+    if sop_class == uid.EncapsulatedCDAStorage:
+        return stored.leave_out("the text of CDA documents is not read")
     if str(header.get("Modality")) == "SR":
         return stored.leave_out("it is a structured document, but no radiologist's report")
     excluded = exclusion(header)
@@ -183,7 +196,12 @@ def _sorted_in(stored: _Stored, rejected: frozenset[str]) -> StudyImage | StudyR
 
 
 _NO_IMAGE = "it is a selection of other objects"
-_DOCUMENTS = frozenset({uid.EncapsulatedPDFStorage, uid.EncapsulatedCDAStorage})
+
+
+def _with_words(stored: _Stored, report: ReportText) -> StudyReport | LeftOut:
+    if not report.text:
+        return stored.leave_out("the report holds no text")
+    return StudyReport(stored.path, stored.uid, report)
 
 
 # Key Object Selection titles that withdraw what they list (IHE IOCM; PS3.16 CID 7011)

@@ -31,6 +31,7 @@ from pipeline.exam import RegionFindings
 from pipeline.region import Region, View
 from training.errors import DataError
 from training.phantom import PhantomExam, phantom
+from training.yolo_boxes import Corners, yolo_boxes
 
 __all__ = [
     "BOX_NAMES",
@@ -40,6 +41,7 @@ __all__ = [
     "held_out_patients",
     "jittered",
     "other_pictures",
+    "phantom_pair",
     "phantom_pairs",
     "phantom_picture",
     "phantom_pictures",
@@ -48,8 +50,6 @@ __all__ = [
 
 BOX_NAMES: tuple[str, ...] = (WRIST, *(region.value for region in Region))
 """Box classes in the order of the YOLO files."""
-
-Corners = tuple[float, float, float, float]
 
 _PROJECTIONS = {"1": View.PA, "2": View.LATERAL, "3": View.OBLIQUE}
 
@@ -122,7 +122,22 @@ def phantom_pairs(
 
     With ``jitter`` the boxes are as imprecise as a detector's.
     """
-    return tuple(_phantom_pair(phantom(s, view=View.PA), preprocessing, jitter) for s in seeds)
+    exams = (phantom(seed, view=View.PA) for seed in seeds)
+    return tuple(phantom_pair(exam, preprocessing, jitter=jitter) for exam in exams)
+
+
+def phantom_pair(exam: PhantomExam, preprocessing: Preprocessing, *, jitter: bool) -> Pair:
+    """Cut a phantom as serving would; see `phantom_pairs`."""
+    generator = np.random.default_rng(exam.seed)
+    picture = phantom_picture(exam, "")
+    boxes = {
+        name: Box(name, *(jittered(corners, generator, 0.04) if jitter else corners))
+        for name, corners in picture.boxes.items()
+    }
+    bones = {region: boxes[region.value] for region in Region if region.value in boxes}
+    anatomy = Anatomy(boxes.get(WRIST), bones)
+    words = captions(exam.laterality, exam.view, _repeatable(exam.findings), exam.other)
+    return Pair(crops(picture.pixels, anatomy, preprocessing), words, exam.findings)
 
 
 def jittered(box: Corners, generator: np.random.Generator, share: float = 0.06) -> Corners:
@@ -147,25 +162,12 @@ def other_pictures(data: Path, *, held_out: bool) -> tuple[Picture, ...]:
     return tuple(found)
 
 
-def _phantom_pair(exam: PhantomExam, preprocessing: Preprocessing, jitter: bool) -> Pair:
-    generator = np.random.default_rng(exam.seed)
-    picture = phantom_picture(exam, "")
-    boxes = {
-        name: Box(name, *(jittered(corners, generator, 0.04) if jitter else corners))
-        for name, corners in picture.boxes.items()
-    }
-    bones = {region: boxes[region.value] for region in Region if region.value in boxes}
-    anatomy = Anatomy(boxes.get(WRIST), bones)
-    words = captions(exam.laterality, exam.view, _repeatable(exam.findings), exam.other)
-    return Pair(crops(picture.pixels, anatomy, preprocessing), words, exam.findings)
-
-
 def _repeatable(findings: Mapping[Region, RegionFindings]) -> dict[Region, RegionFindings]:
     """Return the findings with angles in tens of degrees, so that captions repeat."""
     return {
         region: found
         if found.angulation_deg is None
-        else replace(found, angulation_deg=float(round(found.angulation_deg / 10) * 10))
+        else replace(found, angulation_deg=float(int(found.angulation_deg / 10 + 0.5) * 10))
         for region, found in findings.items()
     }
 
@@ -209,20 +211,8 @@ def _real_picture(data: Path, image: Path, row: Mapping[str, str]) -> Picture:
 def _boxes(path: Path, rows: int, columns: int) -> dict[str, Corners]:
     if not path.is_file():
         return {}
-    boxes = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            number, x, y, width, height = line.split()
-            centre = np.array([float(x), float(y)])
-            half = np.array([float(width), float(height)]) / 2
-            name = BOX_NAMES[int(number)]
-        except (ValueError, IndexError) as error:
-            detail = f"{path} has a line that is no YOLO box."
-            raise DataError(detail) from error
-        size = np.array([columns, rows])
-        x0, y0, x1, y1 = np.concatenate([(centre - half) * size, (centre + half) * size])
-        boxes[name] = (float(x0), float(y0), float(x1), float(y1))
-    return boxes
+    found = yolo_boxes(path, rows, columns, len(BOX_NAMES))
+    return {BOX_NAMES[number]: corners for number, corners in found}
 
 
 def _foreign_pixels(path: Path) -> NDArray[np.float32] | None:

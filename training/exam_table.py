@@ -3,6 +3,9 @@
 A table is a folder: ``exams.parquet`` with one row an exam, and ``crops/<name>.u8``, one raw file
 for the whole wrist and one a bone, in which exam *n* is crop *n* (all zero where it has none).
 Crops are mapped into memory, so a table may be larger than that.
+
+A hospital's table holds the words of its reports: it is patient data, though under pseudonyms, and
+its folder is readable by its owner alone (0700, files 0600).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from pipeline.exam import RegionFindings
 from pipeline.region import Laterality, Region, View
 from training.dataset import BOX_NAMES, Corners, Pair
 from training.errors import DataError
+from training.private_file import make_private_folder, open_private
 
 __all__ = ["ExamRow", "ExamTable", "ExamTableWriter", "Split"]
 
@@ -49,16 +53,19 @@ class ExamRow:
     patient, study
         Pseudonyms; a patient is in one split only.
     image
-        The picture that the crops were cut from: a path relative to the table's folder, or
-        ``phantom:<seed>``.
+        The picture that the crops were cut from, for `training.exam_picture`: a path relative to
+        the table's folder, or ``phantom:<prevalence>:<seed>``.
     report
-        The report's text, or None where there is none.
+        The report's text, or None where there is none. A hospital's has the names and numbers of
+        its own file's header taken out, as far as they stand there as they are spelt in it.
     findings
-        By region; empty where there is no report.
+        By region; empty where nothing is known.
     captions
-        By crop name; empty where there is no report.
+        By crop name; empty where nothing is known.
     boxes
         Corners ``(x0, y0, x1, y1)`` in pixels of the picture, by `training.dataset.BOX_NAMES`.
+    fractures
+        Corners around fractures, where somebody has drawn them.
     """
 
     exam: str
@@ -76,6 +83,7 @@ class ExamRow:
     findings: Mapping[Region, RegionFindings] = field(default_factory=dict)
     captions: Mapping[str, str] = field(default_factory=dict)
     boxes: Mapping[str, Corners] = field(default_factory=dict)
+    fractures: tuple[Corners, ...] = ()
 
 
 class ExamTable(Sequence[Pair]):
@@ -165,7 +173,8 @@ class ExamTableWriter:
     Parameters
     ----------
     folder
-        The table's folder; made where missing, a table in it is replaced.
+        The table's folder; made where missing, a table in it is replaced. Only its owner may read
+        it.
     side
         Side of the crops in pixels.
     """
@@ -180,11 +189,20 @@ class ExamTableWriter:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        (self._folder / _CROPS).mkdir(parents=True, exist_ok=True)
+        """Begin a table.
+
+        Raises
+        ------
+        DataError
+            Where the folder holds other things than a table.
+        """
+        _refuse_another_folder(self._folder)
+        make_private_folder(self._folder)
+        make_private_folder(self._folder / _CROPS)
         (self._folder / _TABLE).unlink(missing_ok=True)
         for name in VECTOR_NAMES:
-            path = self._folder / _CROPS / f"{name}.u8"
-            self._files[name] = self._stack.enter_context(path.open("wb"))
+            file = open_private(self._folder / _CROPS / f"{name}.u8")
+            self._files[name] = self._stack.enter_context(file)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -193,7 +211,8 @@ class ExamTableWriter:
             schema = _FULL_SCHEMA.with_metadata({_SIDE: str(self._side)})
             table = pa.Table.from_pylist(self._rows, schema=schema)
             draft = self._folder / f"{_TABLE}.part"
-            pq.write_table(table, draft)
+            with open_private(draft) as file:
+                pq.write_table(table, file)
             draft.replace(self._folder / _TABLE)
 
     def add(self, row: ExamRow, crops: Mapping[str, NDArray[np.uint8]]) -> None:
@@ -241,9 +260,20 @@ _SCHEMA = pa.schema(
         *((region.value, _FINDING) for region in Region),
         *((_CAPTION + name, pa.string()) for name in VECTOR_NAMES),
         *((_BOX + name, pa.list_(pa.float32())) for name in BOX_NAMES),
+        ("fractures", pa.list_(pa.list_(pa.float32()))),
     ]
 )
 _FULL_SCHEMA = pa.schema([*_SCHEMA, *((_HAS + name, pa.bool_()) for name in VECTOR_NAMES)])
+
+
+def _refuse_another_folder(folder: Path) -> None:
+    """Refuse to make somebody's folder of other things private, or to write into it."""
+    if not folder.exists():
+        return
+    known = any((folder / name).exists() for name in (_TABLE, _CROPS))
+    if not folder.is_dir() or (not known and any(folder.iterdir())):
+        detail = f"{folder} holds other things than a table of exams; name a folder of its own."
+        raise DataError(detail)
 
 
 def _columns(row: ExamRow) -> dict[str, object]:
@@ -260,6 +290,7 @@ def _columns(row: ExamRow) -> dict[str, object]:
         **{region.value: finding(region) for region in Region},
         **{_CAPTION + name: row.captions.get(name) for name in VECTOR_NAMES},
         **{_BOX + name: row.boxes.get(name) for name in BOX_NAMES},
+        "fractures": row.fractures,
     }
 
 
@@ -280,6 +311,7 @@ def _row(values: Mapping[str, Any]) -> ExamRow:
         },
         captions=held(_CAPTION, VECTOR_NAMES),
         boxes={name: tuple(box) for name, box in held(_BOX, BOX_NAMES).items()},
+        fractures=tuple(tuple(box) for box in values["fractures"] or ()),
     )
 
 

@@ -15,12 +15,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
-from pipeline.findings import FractureType, Other
+from pipeline.exam import RegionFindings
+from pipeline.findings import Fracture, FractureType, Other
 from pipeline.region import Laterality, Region, View
 from training.errors import DataError
 
-__all__ = ["STYLES", "AoFracture", "Reading", "Row", "ao_fractures", "reading", "report", "rows"]
+__all__ = [
+    "STYLES",
+    "AoFracture",
+    "Reading",
+    "Row",
+    "ao_fractures",
+    "findings",
+    "lines",
+    "reading",
+    "report",
+    "rows",
+]
 
 
 @dataclass(frozen=True)
@@ -71,13 +84,29 @@ def rows(path: Path) -> Iterator[Row]:
     DataError
         Where a row lacks a column or holds what cannot be read.
     """
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        for number, row in enumerate(csv.DictReader(stream), start=2):
-            try:
-                yield _row(row)
-            except (KeyError, ValueError) as error:
-                message = f"line {number} of the table is not in the format of dataset.csv"
-                raise DataError(message) from error
+    for number, row in lines(path):
+        if isinstance(row, DataError):
+            message = f"line {number} of the table: {row.detail}"
+            raise DataError(message) from row
+        yield row
+
+
+def lines(path: Path) -> Iterator[tuple[int, Row | DataError]]:
+    """Yield the number of each line of dataset.csv with its row, or with what is wrong with it.
+
+    Raises
+    ------
+    DataError
+        Where the file is no table at all.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            table = csv.DictReader(stream)
+            for row in table:
+                yield table.line_num, _row(row)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        message = f"{path} is no table ({type(error).__name__})."
+        raise DataError(message) from error
 
 
 def reading(row: Row) -> Reading:
@@ -95,6 +124,19 @@ def reading(row: Row) -> Reading:
         Other.OTHER_FRACTURE: any(not f.region and f.site != "scaphoid" for f in fractures),
     }
     return Reading(regions, frozenset(name for name, marked in marks.items() if marked))
+
+
+def findings(row: Row) -> dict[Region, RegionFindings]:
+    """Return a row's classification as findings, one value for each bone.
+
+    Of several specific types of one bone the first in the order of `FractureType` is taken.
+    """
+    found = {}
+    for region, types in reading(row).regions.items():
+        kind = next((kind for kind in FractureType if kind in types), None)
+        fracture = Fracture.ABSENT if kind is None else Fracture.PRESENT
+        found[region] = RegionFindings(fracture.value, kind and kind.value)
+    return found
 
 
 def ao_fractures(ao: str) -> tuple[AoFracture, ...]:
@@ -140,21 +182,54 @@ _SIDES = {"L": Laterality.LEFT, "R": Laterality.RIGHT}
 _VIEWS = {"1": View.PA, "2": View.LATERAL, "3": View.OBLIQUE}
 
 
-def _row(row: Mapping[str, str]) -> Row:
-    return Row(
-        filestem=row["filestem"],
-        patient=int(row["patient_id"]),
-        study=int(row["study_number"]),
-        age_years=float(row["age"]),
-        sex=row["gender"],
-        laterality=_SIDES[row["laterality"]],
-        view=_VIEWS[row["projection"]],
-        ao=row["ao_classification"],
-        cast=row["cast"] == "1",
-        osteopenia=row["osteopenia"] == "1",
-        metal=row["metal"] == "1",
-        spacing_mm=float(row["pixel_spacing"]),
-    )
+def _row(row: Mapping[str, str]) -> Row | DataError:
+    try:
+        return Row(**{name: read(row[column]) for name, (column, read) in _COLUMNS.items()})
+    except (KeyError, ValueError, AttributeError, TypeError):
+        wrong = [column for column, read in _COLUMNS.values() if not _reads(row, column, read)]
+        return DataError(f"its column {wrong[0]} is not in the format of dataset.csv")
+
+
+def _reads(row: Mapping[str, str], column: str, read: Callable[[str], object]) -> bool:
+    try:
+        read(row[column])
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return False
+    return True
+
+
+def _years(text: str) -> float:
+    years = float(text)
+    if not 0 <= years < 130:
+        raise ValueError
+    return years
+
+
+def _stem(text: str) -> str:
+    """Return a file's name, which must not lead to another folder."""
+    if not re.fullmatch(r"\w[\w.-]*", text):
+        raise ValueError
+    return text
+
+
+def _marked(text: str) -> bool:
+    return text.strip() == "1"
+
+
+_COLUMNS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "filestem": ("filestem", _stem),
+    "patient": ("patient_id", int),
+    "study": ("study_number", int),
+    "age_years": ("age", _years),
+    "sex": ("gender", str.strip),
+    "laterality": ("laterality", _SIDES.__getitem__),
+    "view": ("projection", _VIEWS.__getitem__),
+    "ao": ("ao_classification", str.strip),
+    "cast": ("cast", _marked),
+    "osteopenia": ("osteopenia", _marked),
+    "metal": ("metal", _marked),
+    "spacing_mm": ("pixel_spacing", float),
+}
 
 
 _FOREARM = re.compile(

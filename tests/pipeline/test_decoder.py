@@ -17,6 +17,7 @@ import pytest
 from dicom_files import PLANTED, compress, document, hand, image, store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pdf_files import pdf
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -175,6 +176,46 @@ def test_private_elements_overlays_and_icons_are_left_behind(
     assert not any(element.tag.is_private for element in header)
     assert not any(element.tag.group == 0x6000 for element in header)
     assert "IconImageSequence" not in header
+
+
+def encapsulated(content: bytes, path: Path) -> Path:
+    said = document(uid.EncapsulatedPDFStorage, "DOC", EncapsulatedDocument=content)
+    return store(said, path)
+
+
+def test_the_words_of_a_pdf_are_read_page_after_page(decoder: Decoder, tmp_path: Path) -> None:
+    content = pdf(["Left wrist, PA.", "Buckle fracture (radius)."], ["Kein Gelenkerguß."])
+    path = encapsulated(content + b"\0" * (len(content) % 2), tmp_path / "a.dcm")
+    assert decoder.document_text(path) == (
+        "Left wrist, PA.\nBuckle fracture (radius).\n\nKein Gelenkerguß."
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"GIF89a..", b"%PDF-1.4 ", pdf(["x"])[:200], pdf(["x"]).replace(b"/Pages", b"/Nages")],
+)
+def test_a_broken_document_is_refused_and_leaves_the_decoder_at_work(
+    decoder: Decoder, tmp_path: Path, content: bytes
+) -> None:
+    with pytest.raises(DecodeError) as refused:
+        decoder.document_text(encapsulated(content, tmp_path / "a.dcm"))
+    assert refused.value.reason is DecodeReason.DOCUMENT
+    whole = encapsulated(pdf(["Still here."]), tmp_path / "b.dcm")
+    assert decoder.document_text(whole) == "Still here."
+
+
+def test_an_image_holds_no_document(decoder: Decoder, tmp_path: Path) -> None:
+    with pytest.raises(DecodeError) as refused:
+        decoder.document_text(store(image(hand(), 12), tmp_path / "a.dcm"))
+    assert refused.value.reason is DecodeReason.DOCUMENT
+
+
+def test_a_document_is_read_as_far_as_its_limit(tmp_path: Path) -> None:
+    path = encapsulated(pdf(["word " * 20] * 20), tmp_path / "a.dcm")
+    limits = DecoderLimits(FileLimits(max_document_characters=100))
+    with Decoder(limits) as decoder:
+        assert len(decoder.document_text(path)) == 100
 
 
 def test_an_encapsulated_document_is_kept_up_to_its_limit(tmp_path: Path) -> None:

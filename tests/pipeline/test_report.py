@@ -13,7 +13,9 @@ from pipeline.report import (
     MAX_CHARACTERS,
     ReportText,
     combined_report,
+    is_document,
     is_report,
+    report_of_document,
     report_text,
 )
 
@@ -177,6 +179,19 @@ def test_measurements_of_a_machine_are_no_report() -> None:
     measured.ConceptNameCodeSequence = [concept("Imaging Measurement Report", "126000", "DCM")]
     assert not is_report(measured)
     assert not is_report(image(hand(), 12))
+
+
+def test_a_document_is_a_report_by_the_words_of_its_pdf() -> None:
+    header = document(uid.EncapsulatedPDFStorage, "DOC", VerificationFlag="VERIFIED")
+    header.ContentDate, header.ContentTime = "20240131", "101500"
+    assert is_document(header)
+    assert not is_report(header)
+    found = report_of_document(header, "Findings: \x00normal. \r\n\n\n\n Impression: none.")
+    assert found.text == "Findings: normal.\n\nImpression: none."
+    assert (found.kind, found.verified, found.final, found.addendum) == ("pdf", True, True, False)
+    assert found.at == datetime(2024, 1, 31, 10, 15, tzinfo=UTC)
+    header.DocumentTitle = "Addendum to report"
+    assert report_of_document(header, "More.").addendum
 
 
 def test_an_image_has_no_report_text() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from dicom_files import document, hand, image, note, store, text_report
+from pdf_files import pdf
 from pydicom import uid
 from pydicom.dataset import Dataset
 
@@ -85,7 +86,10 @@ def test_images_come_in_the_order_of_their_numbers(read: Any) -> None:
         (wrist(BodyPartExamined="CHEST"), "another part of the body"),
         (wrist(SOPClassUID=uid.SecondaryCaptureImageStorage), "neither a CR nor a DX"),
         (report(" "), "no text"),
-        (document(uid.EncapsulatedPDFStorage, "DOC"), "encapsulated"),
+        (document(uid.EncapsulatedPDFStorage, "DOC"), "encapsulated document"),
+        (document(uid.EncapsulatedPDFStorage, "DOC", EncapsulatedDocument=b"no"), "encapsulated"),
+        (document(uid.EncapsulatedPDFStorage, "DOC", EncapsulatedDocument=pdf([])), "no text"),
+        (document(uid.EncapsulatedCDAStorage, "DOC"), "CDA"),
         (document(uid.XRayRadiationDoseSRStorage, "SR"), "no radiologist's report"),
         (note("113000", wrist()), "selection of other objects"),
         (similar_cases(), "made by a plugin of this kind"),
@@ -98,6 +102,18 @@ def test_what_is_left_out_is_said_and_spoils_nothing_else(
     (left_out,) = study.left_out
     assert reason in left_out.reason
     assert len(study.images) == len(study.reports) == 1
+
+
+def test_a_pdf_is_a_report_and_a_verified_one_outranks_it(read: Any) -> None:
+    words = pdf(["FINDINGS: Buckle fracture", "of the distal radius."])
+    document_ = document(uid.EncapsulatedPDFStorage, "DOC", EncapsulatedDocument=words)
+    study = read(wrist(), document_)
+    assert study.report is not None
+    assert study.report.kind == "pdf"
+    assert study.report.text == "FINDINGS: Buckle fracture\nof the distal radius."
+    both = read(wrist(), document_, report("Normal.", VerificationFlag="VERIFIED"))
+    assert both.report is not None
+    assert both.report.text == "Normal."
 
 
 def test_an_empty_study_is_a_study(read: Any) -> None:

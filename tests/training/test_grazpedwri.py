@@ -11,7 +11,17 @@ from pipeline.findings import Fracture, FractureType, Other, collapse_others
 from pipeline.mining import RulesMiner
 from pipeline.region import Laterality, Region, View
 from training.errors import DataError
-from training.grazpedwri import STYLES, AoFracture, Row, ao_fractures, reading, report, rows
+from training.grazpedwri import (
+    STYLES,
+    AoFracture,
+    Row,
+    ao_fractures,
+    findings,
+    lines,
+    reading,
+    report,
+    rows,
+)
 
 CODES = Path(__file__).parents[1] / "data" / "grazpedwri" / "ao_codes.csv"
 with CODES.open(newline="") as stream:
@@ -174,6 +184,43 @@ def test_rows_are_read_from_the_data_sets_own_table(tmp_path):
     assert row.age_years == 14.1
     assert (row.laterality, row.view, row.ao) == (Laterality.LEFT, View.LATERAL, "23r-M/2.1")
     assert (row.cast, row.metal, row.osteopenia) == (True, False, False)
+
+
+HEADER = (
+    "filestem,patient_id,study_number,gender,age,laterality,projection,ao_classification,"
+    "cast,osteopenia,metal,pixel_spacing\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "column"),
+    [
+        ("../../a,1,1,M,14.1,L,1,,,,,0.144", "filestem"),
+        ("a,one,1,M,14.1,L,1,,,,,0.144", "patient_id"),
+        ("a,1,1,M,-3,L,1,,,,,0.144", "age"),
+        ("a,1,1,M,nan,L,1,,,,,0.144", "age"),
+        ("a,1,1,M,14.1,B,1,,,,,0.144", "laterality"),
+        ("a,1,1,M,14.1,L,4,,,,,0.144", "projection"),
+        ("a,1,1", "age"),
+    ],
+)
+def test_a_malformed_line_is_named_by_its_column_and_the_rest_goes_on(tmp_path, line, column):
+    table = tmp_path / "dataset.csv"
+    table.write_text(f"{HEADER}{line}\nb,2,1,F,9,R,1,,,,,0.144\n", encoding="utf-8")
+    (first, wrong), (second, right) = lines(table)
+    assert (first, second) == (2, 3)
+    assert isinstance(wrong, DataError)
+    assert wrong.detail == f"its column {column} is not in the format of dataset.csv"
+    assert right.filestem == "b"
+
+
+def test_a_code_is_one_finding_for_each_bone():
+    found = findings(replace(ROW, ao="23r-M/3.1; 23r-M/2.1; 23u-E/7"))
+    assert {region.value: (f.fracture, f.type) for region, f in found.items()} == {
+        "distal_radius": ("present", "buckle"),
+        "distal_ulna": ("absent", None),
+        "ulnar_styloid": ("present", "avulsion"),
+    }
 
 
 @pytest.mark.parametrize("line", ["filestem\nx\n", "filestem,patient_id\n1,one\n"])

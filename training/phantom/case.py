@@ -12,50 +12,12 @@ from pipeline.region import Laterality, Region
 from training.phantom.anatomy import Build
 from training.phantom.fractures import Injury
 from training.phantom.growth import Growth
+from training.phantom.prevalence import TABLE3, Prevalence
 from training.phantom.supports import Support
 
 __all__ = ["Case"]
 
 _ABSENT = RegionFindings(fracture="absent")
-
-# Table 3 of the paper: 29.3 % normal; radius 71 %, ulna 27 %, styloid 16 % of exams.
-_SITES: tuple[tuple[float, tuple[Region, ...]], ...] = (
-    (0.290, ()),
-    (0.270, (Region.DISTAL_RADIUS,)),
-    (0.240, (Region.DISTAL_RADIUS, Region.DISTAL_ULNA)),
-    (0.168, (Region.DISTAL_RADIUS, Region.ULNAR_STYLOID)),
-    (0.020, (Region.DISTAL_RADIUS, Region.DISTAL_ULNA, Region.ULNAR_STYLOID)),
-    (0.014, (Region.DISTAL_ULNA,)),
-    (0.016, (Region.ULNAR_STYLOID,)),
-)
-
-# weight, type, from age, to age
-_TYPES: Mapping[Region, tuple[tuple[float, str, float, float], ...]] = {
-    Region.DISTAL_RADIUS: (
-        (0.27, "salter_harris_2", 5.0, 16.0),
-        (0.02, "salter_harris_1", 5.0, 15.5),
-        (0.012, "salter_harris_3", 10.0, 16.0),
-        (0.012, "salter_harris_4", 10.0, 16.0),
-        (0.14, "buckle", 0.5, 13.5),
-        (0.20, "transverse", 0.5, 19.0),
-        (0.10, "greenstick", 1.5, 14.0),
-        (0.04, "oblique", 2.0, 19.0),
-        (0.02, "comminuted", 11.0, 19.0),
-        (0.012, "plastic_bowing", 2.0, 11.0),
-        (0.19, "unspecified", 0.5, 19.0),
-    ),
-    Region.DISTAL_ULNA: (
-        (0.06, "salter_harris_2", 7.5, 15.5),
-        (0.02, "salter_harris_1", 7.5, 15.5),
-        (0.2, "buckle", 0.5, 13.5),
-        (0.25, "transverse", 0.5, 19.0),
-        (0.14, "greenstick", 1.5, 14.0),
-        (0.05, "oblique", 2.0, 19.0),
-        (0.03, "plastic_bowing", 2.0, 11.0),
-        (0.22, "unspecified", 0.5, 19.0),
-    ),
-    Region.ULNAR_STYLOID: ((0.75, "avulsion", 0.0, 20.0), (0.25, "unspecified", 0.0, 20.0)),
-}
 
 _UNDISPLACED = ("buckle", "plastic_bowing")
 
@@ -102,8 +64,13 @@ class Case:
         laterality: Laterality | None = None,
         findings: Mapping[Region, RegionFindings] | None = None,
         other: tuple[str, ...] | None = None,
+        prevalence: Prevalence = TABLE3,
+        injured_as: int | None = None,
     ) -> Case:
-        """Draw a case; what is given is kept, and what it leaves open is drawn as ever."""
+        """Draw a case; what is given is kept, and what it leaves open is drawn as ever.
+
+        Cases with the same ``injured_as`` and the same fractures are broken in the same places.
+        """
         person = np.random.default_rng([patient, 11])
         first_seen = _age(person)
         drawn_sex = str(person.choice(["M", "F"], p=[0.57, 0.43]))
@@ -117,10 +84,11 @@ class Case:
             )  # another visit
         age = first_seen if age_years is None else age_years
         growth = Growth(age, sex or drawn_sex, tempo)
-        drawn_findings = _findings(growth, rng)
+        drawn_findings = _findings(growth, prevalence, rng)
         chosen = drawn_findings if findings is None else _completed(findings)
         drawn_other = _other(chosen, rng)
-        displaced_to = 1.0 if rng.random() < 0.7 else -1.0
+        breaks = rng if injured_as is None else np.random.default_rng([injured_as, 20])
+        displaced_to = 1.0 if breaks.random() < 0.7 else -1.0
         return cls(
             patient=patient,
             age_years=round(age, 2),
@@ -131,7 +99,7 @@ class Case:
             findings=chosen,
             other=drawn_other if other is None else other,
             injuries=tuple(
-                Injury.drawn(region, finding, growth, displaced_to, rng)
+                Injury.drawn(region, finding, growth, displaced_to, breaks)
                 for region, finding in chosen.items()
                 if finding.fracture in ("present", "possible")
             ),
@@ -148,32 +116,35 @@ def _completed(findings: Mapping[Region, RegionFindings]) -> dict[Region, Region
     return {region: findings.get(region, _ABSENT) for region in Region}
 
 
-def _findings(growth: Growth, rng: np.random.Generator) -> dict[Region, RegionFindings]:
-    weights = np.array([weight for weight, _ in _SITES])
-    sites = _SITES[int(rng.choice(len(_SITES), p=weights / weights.sum()))][1]
+def _findings(
+    growth: Growth, prevalence: Prevalence, rng: np.random.Generator
+) -> dict[Region, RegionFindings]:
+    weights = np.array([weight for weight, _ in prevalence.sites])
+    sites = prevalence.sites[int(rng.choice(len(weights), p=weights / weights.sum()))][1]
     age = growth.age_years
-    stage = _stage(rng)
+    stage = str(rng.choice(["acute", "healing", "healed"], p=prevalence.stages))
     possible = rng.random() < 0.1
     drawn = dict.fromkeys(Region, _ABSENT)
     for region in sites:
         if region is Region.ULNAR_STYLOID and growth.ossified("ulna_styloid") < 0.5:
             continue
-        drawn[region] = _fracture(region, growth, stage, rng)
+        drawn[region] = _fracture(region, growth, prevalence, stage, rng)
     if not sites and possible and 2 < age < 13:
         kind = "buckle" if age < 9 else "salter_harris_1"
         drawn[Region.DISTAL_RADIUS] = RegionFindings("possible", kind, "acute", None, None)
     return drawn
 
 
-def _stage(rng: np.random.Generator) -> str:
-    return str(rng.choice(["acute", "healing", "healed"], p=[0.49, 0.46, 0.05]))
-
-
 def _fracture(
-    region: Region, growth: Growth, stage: str, rng: np.random.Generator
+    region: Region,
+    growth: Growth,
+    prevalence: Prevalence,
+    stage: str,
+    rng: np.random.Generator,
 ) -> RegionFindings:
     age = growth.age_years
-    options = [(w, kind) for w, kind, low, high in _TYPES[region] if low <= age < high]
+    occurring = prevalence.types[region]
+    options = [(w, kind) for w, kind, low, high in occurring if low <= age < high]
     options = [(w, k) for w, k in options if _drawable(k, region, growth)]
     weights = np.array([w for w, _ in options])
     kind = options[int(rng.choice(len(options), p=weights / weights.sum()))][1]

@@ -18,6 +18,7 @@ from training.phantom.exposure import Exposure
 from training.phantom.fractures import injured
 from training.phantom.frame import Frame
 from training.phantom.marker import side_marker
+from training.phantom.prevalence import TABLE3, Prevalence
 from training.phantom.rendering import Scene, render
 from training.phantom.reports import dictate
 from training.phantom.supports import shells, wires
@@ -80,6 +81,8 @@ def phantom(
     findings: Mapping[Region, RegionFindings] | None = None,
     other: tuple[str, ...] | None = None,
     size: int = 800,
+    prevalence: Prevalence = TABLE3,
+    injured_as: int | None = None,
 ) -> PhantomExam:
     """Draw one radiograph: the same arguments always give the same one.
 
@@ -97,9 +100,13 @@ def phantom(
     patient
         By default a patient of this seed's own.
     laterality, age_years, sex, findings, other
-        Kept where given, else drawn with the prevalence of the paper's Table 3.
+        Kept where given, else drawn by ``prevalence``.
     size
         Longer side in pixels.
+    prevalence
+        How often what is broken; by default as in the paper's Table 3.
+    injured_as
+        A number that several looks at one wrist share: its fractures lie where they lay.
     """
     case = Case.drawn(
         seed,
@@ -109,6 +116,8 @@ def phantom(
         laterality=laterality,
         findings=findings,
         other=other,
+        prevalence=prevalence,
+        injured_as=injured_as,
     )
     rng = np.random.default_rng([seed, 13])
     shown = _view(rng) if view is None else view
