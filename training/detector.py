@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 import numpy as np
+from PIL import Image
 
 from pipeline.anatomy import WRIST, Box, wrist_crop
 from pipeline.bundle import Preprocessing
@@ -212,9 +213,11 @@ def _ultralytics(folder: Path, threads: int) -> Any:
     if not font.exists():  # any font keeps it from fetching one
         shutil.copy(Path(mpl.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", font)
     os.environ.update(YOLO_OFFLINE="1", YOLO_AUTOINSTALL="0", YOLO_CONFIG_DIR=str(home))
+    plain_open = Image.open
     import ultralytics  # noqa: PLC0415  reads the environment when it is imported
     from ultralytics.utils import torch_utils  # noqa: PLC0415
 
+    Image.open = plain_open  # it puts its own in its place, which installs what it misses
     ultralytics.settings.update({"sync": False})
     torch_utils.NUM_THREADS = threads
     return ultralytics

@@ -29,7 +29,11 @@ from training.dataset import BOX_NAMES, Corners, Pair
 from training.errors import DataError
 from training.private_file import make_private_folder, open_private
 
-__all__ = ["ExamRow", "ExamTable", "ExamTableWriter", "Split"]
+__all__ = ["EXAMS_FILE", "ExamRow", "ExamTable", "ExamTableWriter", "Split"]
+
+
+EXAMS_FILE = "exams.parquet"
+"""The table itself; where it stands, the folder is whole."""
 
 
 class Split(StrEnum):
@@ -121,13 +125,13 @@ class ExamTable(Sequence[Pair]):
             Where a file is missing or is no part of an exam table.
         """
         try:
-            table = pq.read_table(folder / _TABLE, schema=None)
+            table = pq.read_table(folder / EXAMS_FILE, schema=None)
         except (OSError, pa.ArrowException) as error:
-            detail = f"{folder / _TABLE} is no exam table ({type(error).__name__})."
+            detail = f"{folder / EXAMS_FILE} is no exam table ({type(error).__name__})."
             raise DataError(detail) from error
         missing = set(_SCHEMA.names) - set(table.column_names)
         if missing:
-            detail = f"{folder / _TABLE} lacks the column {min(missing)}."
+            detail = f"{folder / EXAMS_FILE} lacks the column {min(missing)}."
             raise DataError(detail)
         side = int((table.schema.metadata or {}).get(_SIDE, b"0"))
         rows = [_row(values) for values in table.select(_SCHEMA.names).to_pylist()]
@@ -199,7 +203,7 @@ class ExamTableWriter:
         _refuse_another_folder(self._folder)
         make_private_folder(self._folder)
         make_private_folder(self._folder / _CROPS)
-        (self._folder / _TABLE).unlink(missing_ok=True)
+        (self._folder / EXAMS_FILE).unlink(missing_ok=True)
         for name in VECTOR_NAMES:
             file = open_private(self._folder / _CROPS / f"{name}.u8")
             self._files[name] = self._stack.enter_context(file)
@@ -210,10 +214,10 @@ class ExamTableWriter:
         if kind is None:
             schema = _FULL_SCHEMA.with_metadata({_SIDE: str(self._side)})
             table = pa.Table.from_pylist(self._rows, schema=schema)
-            draft = self._folder / f"{_TABLE}.part"
+            draft = self._folder / f"{EXAMS_FILE}.part"
             with open_private(draft) as file:
                 pq.write_table(table, file)
-            draft.replace(self._folder / _TABLE)
+            draft.replace(self._folder / EXAMS_FILE)
 
     def add(self, row: ExamRow, crops: Mapping[str, NDArray[np.uint8]]) -> None:
         """Add an exam with its crops, uint8 (side, side) by crop name.
@@ -242,7 +246,7 @@ class ExamTableWriter:
         self._rows.append({**_columns(row), **held})
 
 
-_TABLE, _CROPS = "exams.parquet", "crops"
+_CROPS = "crops"
 _SIDE = b"crop_side"
 _HAS, _CAPTION, _BOX = "has_", "caption_", "box_"
 _FINDING = pa.struct(
@@ -270,7 +274,7 @@ def _refuse_another_folder(folder: Path) -> None:
     """Refuse to make somebody's folder of other things private, or to write into it."""
     if not folder.exists():
         return
-    known = any((folder / name).exists() for name in (_TABLE, _CROPS))
+    known = any((folder / name).exists() for name in (EXAMS_FILE, _CROPS))
     if not folder.is_dir() or (not known and any(folder.iterdir())):
         detail = f"{folder} holds other things than a table of exams; name a folder of its own."
         raise DataError(detail)

@@ -44,22 +44,27 @@ from pipeline.encoder import ImageEncoder
 from pipeline.region import View
 from pipeline.view_model import ViewModel
 from training.agreement import agreement
+from training.constellation import fit_constellation
 from training.contrastive import fit_encoder
 from training.dataset import (
     Pair,
     Picture,
     held_out_patients,
     other_pictures,
-    phantom_pairs,
     phantom_pictures,
     real_pictures,
 )
 from training.detector import fit_bones, fit_roi
 from training.errors import ExportError
 from training.evaluation import box_quality, retrieval_quality, view_quality
+from training.exam_import import import_exams
+from training.exam_table import EXAMS_FILE, ExamTable, Split
 from training.foreign import drawn_other
 from training.manifest import write_manifest
+from training.phantom_exams import PhantomExams
+from training.processes import each
 from training.settings import Device, TrainingSettings
+from training.split import PatientSplit
 from training.towers import Towers, small_clip
 from training.view_model import fit_view_model
 from training.vocabulary import fit_tokenizer
@@ -67,8 +72,8 @@ from training.vocabulary import fit_tokenizer
 __all__ = ["main", "publish"]
 
 _OPSET = 18
+_CONSTELLATION_WEIGHT = 0.15  # scores of single boxes are overconfident: they count more
 _LEAST_PARITY = 0.9999
-_EVALUATION_SEEDS = 1_000_000  # phantoms from here on are never trained on
 _VIEWS = (View.PA, View.LATERAL, View.OBLIQUE)
 
 
@@ -177,17 +182,29 @@ class _Stages:
         example = torch.zeros((2, s.preprocessing.view_size, s.preprocessing.view_size)).byte()
         _export(_Probabilities(network), example, work / VIEW_FILE)
 
+    @property
+    def exams(self) -> ExamTable:
+        """The encoder's exams: invented patients, drawn once."""
+        folder, s = self.work / "exams", self.settings
+        if not (folder / EXAMS_FILE).exists():
+            split = PatientSplit(test=s.encoder.test_share)
+            draw = PhantomExams("table3", s.preprocessing, split)
+            drawn = each(draw, range(s.encoder.exams), s.threads)
+            import_exams(folder, s.preprocessing.size, drawn, s.encoder.exams)
+        return ExamTable.open(folder)
+
     def _encoder(self, work: Path) -> None:
         s = self.settings
-        pairs = phantom_pairs(range(s.encoder.phantoms), s.preprocessing, jitter=True)
-        tokenizer = fit_tokenizer([c for pair in pairs for c in pair.captions.values()])
+        pairs = self.exams.part(Split.TRAIN)
+        tokenizer = fit_tokenizer([c for row in pairs.rows for c in row.captions.values()])
         tokenizer.save(str(work / TOKENIZER_FILE))
         towers = small_clip(tokenizer, s.seed, size=s.preprocessing.size)
         state = work / "encoder.pt"
         fit_encoder(pairs, towers, s.encoder, s.seed, checkpoint=state, device=s.device)
         towers.model.cpu()
-        crops = np.stack([crop for pair in pairs[:8] for crop in pair.crops.values()])
-        ids = [tokenizer.encode(c).ids for pair in pairs[:8] for c in pair.captions.values()]
+        few = [pairs[number] for number in range(min(8, len(pairs)))]
+        crops = np.stack([crop for pair in few for crop in pair.crops.values()])
+        ids = [tokenizer.encode(c).ids for pair in few for c in pair.captions.values()]
         _export(_Images(towers), torch.from_numpy(crops), work / IMAGE_FILE)
         _export(_Texts(towers), torch.tensor(ids), work / TEXT_FILE)
 
@@ -282,8 +299,9 @@ def _draft(out: Path, name: str, stages: _Stages) -> Manifest:
         preprocessing=stages.settings.preprocessing,
         vectors=Vectors(size=512, precision="fp32"),
         thresholds=Thresholds(
-            wrist=0.35, distal_radius=0.05, distal_ulna=0.05, ulnar_styloid=0.05, view=0.5
+            wrist=0.35, distal_radius=0.005, distal_ulna=0.005, ulnar_styloid=0.005, view=0.5
         ),
+        constellation=fit_constellation(stages.boxed, _CONSTELLATION_WEIGHT),
         calibration=dict.fromkeys(("global", *_BONES), unfitted),
         licences=_LICENCES,
         training=_training(stages),
@@ -317,7 +335,7 @@ def _training(stages: _Stages) -> Training:
             "roi": s.roi.phantoms,
             "bones": s.bones.phantoms,
             "view": s.view.phantoms * len(_VIEWS),
-            "encoder": s.encoder.phantoms,
+            "encoder": len(stages.exams.part(Split.TRAIN)),
         },
         training_patients=tuple(sorted(patients)),
         held_out_patients=tuple(sorted(held_out_patients())),
@@ -327,8 +345,7 @@ def _training(stages: _Stages) -> Training:
 def _measured(bundle: Bundle, stages: _Stages) -> Manifest:
     """Return the manifest with calibration and quality."""
     s = stages.settings
-    seeds = range(_EVALUATION_SEEDS, _EVALUATION_SEEDS + s.encoder.evaluation_phantoms)
-    pairs = phantom_pairs(seeds, s.preprocessing, jitter=True)
+    pairs = stages.exams.part(Split.TEST)
     trained = _vectors(pairs, ImageEncoder(bundle).encode)
     first = small_clip(bundle.tokenizer, s.seed, size=s.preprocessing.size)
     first.model.eval()

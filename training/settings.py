@@ -62,8 +62,10 @@ class EncoderSettings(_Frozen):
     The defaults are the small model's, scaled to two processor cores; `PAPER` holds Appendix C's.
     """
 
-    phantoms: int = Field(default=6000, ge=8, description="exams to train on")
-    evaluation_phantoms: int = Field(default=800, ge=8, description="exams kept for evaluation")
+    exams: int = Field(default=7540, ge=8, description="phantom exams, as many as the paper's")
+    test_share: float = Field(
+        default=876 / 7540, gt=0, lt=1, description="share of patients kept for evaluation"
+    )
     epochs: int = Field(default=16, ge=1)
     batch: int = Field(default=256, ge=2, description="pairs of image and caption")
     chunk: int = Field(default=256, ge=1, description="crops that are encoded at once")

@@ -28,7 +28,7 @@ SETTINGS = TrainingSettings(
     roi=TINY,
     bones=TINY,
     view=ViewModelSettings(phantoms=1, others=4, steps=2, batch=4),
-    encoder=EncoderSettings(phantoms=8, evaluation_phantoms=44, epochs=1, batch=16),
+    encoder=EncoderSettings(exams=100, test_share=0.5, epochs=1, batch=64),
 )
 
 
@@ -37,7 +37,7 @@ def data(tmp_path_factory):
     """A data folder laid out like the real one, with phantoms in the place of patients."""
     folder = tmp_path_factory.mktemp("data")
     held_out = min(held_out_patients())
-    patients = {"graz_tiles": [90001, 90002], "graz_full": [held_out]}
+    patients = {"graz_tiles": list(range(90001, 90010)), "graz_full": [held_out]}
     (folder / "boxes").mkdir()
     for seed, (part, numbers) in enumerate(patients.items()):
         (folder / part / "images").mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_a_bundle_is_made_from_a_folder_of_images_and_loads(bundle):
 
 def test_it_tells_whom_it_was_trained_on_and_measures_on_the_others(bundle):
     training = bundle.manifest.training
-    assert training.training_patients == (90001, 90002)
+    assert training.training_patients == tuple(range(90001, 90010))
     assert set(training.held_out_patients) == held_out_patients()
     assert bundle.manifest.quality.boxes["wrist"].n == 1
 
