@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import matplotlib as mpl
 import numpy as np
+import torch
 from PIL import Image
 
 from pipeline.anatomy import WRIST, Box, wrist_crop
@@ -142,6 +143,8 @@ class _Fitting:
     def _train(self, place: Path, weights: str, epochs: int, rate: float) -> str:
         yolo = _ultralytics(self.folder, self.threads)
         model = yolo.YOLO(weights, task="detect", verbose=False)
+        # a third faster on processors with matrix instructions
+        model.add_callback("on_train_start", _channels_last)
         plain = dict.fromkeys(
             ("mosaic", "degrees", "fliplr", "hsv_h", "hsv_s", "erasing", "mixup"), 0.0
         )
@@ -160,6 +163,10 @@ class _Fitting:
             format="onnx", imgsz=self.size, opset=17, simplify=False, dynamic=False, device="cpu"
         )
         return Path(exported)
+
+
+def _channels_last(trainer: Any) -> None:
+    trainer.model.to(memory_format=torch.channels_last)
 
 
 def _placed(box: Corners, place: Placement) -> Corners:

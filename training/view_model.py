@@ -62,7 +62,7 @@ def fit_view_model(
     generator = np.random.default_rng(seed)
     pools = [_by_view(pictures) for pictures in (real, drawn)]
     network = ViewNetwork()
-    network.to(device)
+    network.to(device, memory_format=torch.channels_last)
     network.train()
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -72,7 +72,9 @@ def fit_view_model(
     for _ in track(range(settings.steps), "View model"):
         images, labels = _batch(pools, settings, preprocessing, generator)
         optimiser.zero_grad()
-        criterion(network(images.to(device)), labels.to(device)).backward()
+        with torch.autocast(device, torch.bfloat16):
+            logits = network(images.to(device))
+        criterion(logits.float(), labels.to(device)).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
