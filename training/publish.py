@@ -56,9 +56,9 @@ from training.dataset import (
 )
 from training.detector import fit_bones, fit_roi
 from training.errors import ExportError
-from training.evaluation import box_quality, retrieval_quality, view_quality
 from training.foreign import drawn_other
 from training.manifest import write_manifest
+from training.quality import box_quality, retrieval_quality, view_quality
 from training.settings import TrainingSettings
 from training.view_model import fit_view_model
 

@@ -16,7 +16,7 @@ from pipeline.exam import RegionFindings  # noqa: E402
 from pipeline.region import Region, View  # noqa: E402
 from training.agreement import agreement  # noqa: E402
 from training.dataset import Pair, Picture  # noqa: E402
-from training.evaluation import (  # noqa: E402
+from training.quality import (  # noqa: E402
     box_quality,
     intersection_over_union,
     retrieval_quality,
