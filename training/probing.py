@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from pipeline.region import GLOBAL, Region
 from training.bootstrap import Estimate, Resamples
@@ -72,6 +70,12 @@ class LinearProbe:
         test_rows, test_features, truth = _examples(name, *test)
         if len(set(labels.tolist())) < 2 or len(set(truth.tolist())) < 2:
             return None
+        # one scale for all directions: an encoder's strong directions stay strong
+        middle, spread = features.mean(axis=0), features.std(axis=0).mean()
+        features, check_features, test_features = (
+            (part - middle) / max(float(spread), 1e-6)
+            for part in (features, check_features, test_features)
+        )
         strength = _strength(features, labels, check_features, check_labels)
         model = _fitted(features, labels, strength)
         scores: NDArray[np.float64] = model.decision_function(test_features)
@@ -120,7 +124,7 @@ def _strength(
 
 
 def _fitted(features: NDArray[np.float32], labels: NDArray[np.bool_], strength: float) -> Any:
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
+    model = LogisticRegression(C=strength, max_iter=1000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(features, labels)

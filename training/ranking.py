@@ -20,6 +20,30 @@ __all__ = ["DEPTHS", "POOLS", "CaptionRanking", "CaptionRanks", "Positives", "ca
 DEPTHS = (5, 10, 50, 100)
 """The k of Recall@k."""
 
+_CURVE = (
+    1,
+    2,
+    3,
+    5,
+    7,
+    10,
+    15,
+    20,
+    30,
+    50,
+    70,
+    100,
+    150,
+    200,
+    300,
+    500,
+    700,
+    1000,
+    1500,
+    2000,
+    3000,
+)
+
 POOLS = {"pairs": VECTOR_NAMES, "whole wrists": (GLOBAL,)}
 """Whose crops ask and whose captions are ranked: all four kinds together, or whole wrists alone.
 
@@ -87,7 +111,7 @@ class CaptionRanks:
 class CaptionRanking:
     """One row of Tables 5 and 6, in one reading; shares are of 1, ranks count from 1.
 
-    ``recall`` is by depth.
+    ``recall`` is by depth; ``curve`` holds ``(depth, recall)`` at more depths, without intervals.
     """
 
     pool: str
@@ -99,6 +123,7 @@ class CaptionRanking:
     mean_average_precision: Estimate
     mean_rank: Estimate
     median_rank: Estimate
+    curve: tuple[tuple[int, float], ...]
 
     @classmethod
     def of(
@@ -119,6 +144,7 @@ class CaptionRanking:
             resamples.estimate(mean_of(ranks.precision)),
             resamples.estimate(mean_of(ranks.rank)),
             resamples.estimate(median_of(ranks.rank)),
+            tuple((k, float(ranks.found(k).mean())) for k in _CURVE if k <= ranks.pool),
         )
 
 

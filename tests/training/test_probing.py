@@ -16,7 +16,7 @@ def part(count, seed, telling=True):
     broken = generator.random(count) < 0.5
     rows = [row(seed * 1000 + n, "buckle" if b else None) for n, b in enumerate(broken)]
     noise = generator.normal(size=(count, 512))
-    noise[:, 0] += 30 * (broken - 0.5) * telling
+    noise[:, 0] += 20 * (broken - 0.5) * telling
     return rows, dict.fromkeys(NAMES, unit(noise))
 
 
