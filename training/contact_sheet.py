@@ -18,6 +18,7 @@ from training.vectors import Advance, ExamVectors
 __all__ = ["ContactSheet", "Print", "contact_sheets"]
 
 _SHOWN = 6
+_WORDS = {NO_FRACTURE: "no fracture", "salter_harris": "Salter-Harris"}
 _BROKEN, _WHOLE = 2, 1  # queries of each bone
 
 
@@ -114,7 +115,7 @@ def _print(table: ExamTable, number: int, region: Region, kind: str | None = Non
     found = fracture_class(row.findings.get(region))
     known = bool(row.findings)
     age = "" if row.age_years is None else f", {row.age_years:.0f} y"
-    words = (found.replace("_", " ") if found != NO_FRACTURE else "no fracture") if known else "?"
+    words = _WORDS.get(found, found.replace("_", " ")) if known else "no report"
     return Print(
         crops[GLOBAL],
         crops.get(region.value),

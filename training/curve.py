@@ -101,8 +101,7 @@ def differences_svg(matching: Matching) -> str:
             axes.set_title(title)
             names = [" − ".join(part.replace("_", " ") for part in pair) for pair in pairs]
             axes.set_yticks(range(len(pairs)), names)
-            axes.invert_yaxis()
-        row[0].invert_yaxis() if len(row) % 2 == 0 else None
+        row[0].invert_yaxis()
         figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return _svg(figure)
 

@@ -308,7 +308,7 @@ def main(
     page.write_text(evaluation_page(evaluation, exhibits), encoding="utf-8")
     for sheet in sheets(evaluation):
         if sheet.main:
-            console.print(terminal_table(sheet))
+            console.print(terminal_table(sheet, console.width))
     console.print(f"{page} holds these tables, the other readings, curves and pictures.")
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.region import Region
 from training.attention import Attention, AttentionMap
@@ -49,18 +50,23 @@ def evaluation_page(evaluation: Evaluation, exhibits: Exhibits) -> str:
     return f"<!doctype html>\n{''.join(parts)}</main></html>\n"
 
 
-def terminal_table(sheet: Sheet) -> Table:
-    """Return a table for the terminal; the paper's rows are dim."""
+def terminal_table(sheet: Sheet, width: int) -> Table:
+    """Return a table for the terminal; the paper's rows are dim.
+
+    Intervals are left out where ``width`` characters do not hold them.
+    """
+    whole = 34 + 25 * len(sheet.columns) <= width
     table = Table(title=sheet.title, title_justify="left", caption=sheet.note)
     table.caption_justify = "left"
-    table.add_column("")
+    table.add_column("", min_width=14)
     for column in sheet.columns:
         table.add_column(column, justify="right")
     for line in sheet.lines:
         if line.kind is Kind.HEADING:
             table.add_section()
         style = {Kind.PAPER: "dim", Kind.HEADING: "bold", Kind.OURS: "", Kind.BASELINE: "cyan"}
-        cells = [f"[bold]{c}[/]" if n in line.strong else c for n, c in enumerate(line.cells)]
+        shown = [cell if whole else cell.partition(" [")[0] for cell in line.cells]
+        cells = [Text(c, "bold" if n in line.strong else "") for n, c in enumerate(shown)]
         table.add_row(line.name, *cells, style=style[line.kind])
     return table
 
@@ -88,6 +94,7 @@ tr.ours td { background: var(--tint); }
 tr.ours td:first-child { color: var(--ours); font-weight: 600; }
 td small { color: var(--soft); font-size: 11.5px; margin-left: 3px; }
 td b { color: var(--ours); }
+table.wide td small { display: block; margin: -3px 0 0; }
 .scroll { overflow-x: auto; }
 .facts { display: flex; flex-wrap: wrap; gap: 6px 34px; margin: 16px 0 6px; padding: 0; }
 .facts div { min-width: 90px; } .facts dt { color: var(--soft); font-size: 12px; }
@@ -100,13 +107,14 @@ summary { cursor: pointer; font-weight: 600; }
   border-top: 1px solid var(--line); padding: 12px 0 16px; }
 .sheet h3 { grid-column: 1 / -1; margin: 0 0 4px; }
 .ways { display: grid; gap: 8px; }
-.way { display: grid; grid-template-columns: 84px repeat(6, minmax(0, 1fr)); gap: 6px;
+.way { display: grid; grid-template-columns: 84px repeat(6, minmax(0, 1fr)); gap: 12px;
   align-items: start; }
 .way > span { font-size: 12px; color: var(--soft); padding-top: 4px; }
 figure { margin: 0; } figcaption { font-size: 11px; line-height: 1.25; color: var(--soft);
   margin-top: 2px; overflow-wrap: anywhere; }
 figure img { display: block; width: 100%; background: #000; }
-figure.same img { outline: 3px solid #4c9a4c; } figure.other img { outline: 3px solid #d0a08a; }
+figure.same img { outline: 3px solid #3f9a4a; }
+figure.other img { outline: 1px solid #d9b9a8; }
 .maps { display: grid; grid-template-columns: repeat(2, 1fr); gap: 20px 26px; }
 .map { display: grid; grid-template-columns: repeat(3, 1fr); gap: 6px; }
 .map p { grid-column: 1 / -1; margin: 0; font-size: 12.5px; }
@@ -179,8 +187,10 @@ def _folded(sheet: Sheet) -> str:
 def _body(sheet: Sheet) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in sheet.columns)
     rows = "".join(_line(line, len(sheet.columns)) for line in sheet.lines)
+    width = "wide" if len(sheet.columns) > 5 else ""
     return (
-        f'<p class="note">{escape(sheet.note)}</p><div class="scroll"><table><thead><tr><th></th>'
+        f'<p class="note">{escape(sheet.note)}</p>'
+        f'<div class="scroll"><table class="{width}"><thead><tr><th></th>'
         f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -201,7 +211,9 @@ def _cell(text: str, strong: bool) -> str:
 
 
 def _curves(evaluation: Evaluation) -> str:
-    parts = ["<h3>Image to caption</h3>", recall_svg(evaluation.encoders)]
+    parts = []
+    if any(encoder.captions for encoder in evaluation.encoders):
+        parts += ["<h3>Image to caption</h3>", recall_svg(evaluation.encoders)]
     if any(encoder.probes for encoder in evaluation.encoders):
         parts += ["<h3>Linear probes of the whole wrist</h3>", probe_svg(evaluation.encoders)]
     matching: Sequence[Matching] = evaluation.encoders[0].matching

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import BoxQuality, RetrievalQuality, ViewQuality
-from pipeline.region import GLOBAL, Region, View
+from pipeline.region import Region, View
 from pipeline.view_model import ViewModel
 from training.dataset import BOX_NAMES, Corners, Pair, Picture
+from training.matching import NO_FRACTURE, fracture_class
+from training.nearest import Way, nearest
+from training.vectors import ImageVectors
 
 __all__ = ["box_quality", "intersection_over_union", "retrieval_quality", "view_quality"]
-
-Vectors = Mapping[str, NDArray[np.float32]]
-"""By vector name, float32 (n, 512), unit rows; a row of NaN where the bone is missing."""
 
 
 def intersection_over_union(one: Corners, other: Corners) -> float:
@@ -76,60 +75,43 @@ def view_quality(model: ViewModel, pictures: Sequence[Picture]) -> ViewQuality:
 
 
 def retrieval_quality(
-    pairs: Sequence[Pair], vectors: Vectors, untrained: Vectors, queries: int, candidates: int
+    pairs: Sequence[Pair],
+    vectors: ImageVectors,
+    untrained: ImageVectors,
+    queries: int,
+    candidates: int,
 ) -> RetrievalQuality:
     """Return how often the ten nearest share the query's fracture state, bone by bone.
 
     The first ``queries`` exams ask, the others are the pool. Binary fracture matching of section
     4.2: a match counts where its label, fracture or no fracture of that bone, is the query's.
     Each figure is the balanced mean over queries with and without the fracture, so that always
-    finding the more frequent state scores one half.
+    finding the more frequent state scores one half. Untrained and chance are two-stage too.
     """
-    modes = ("two_stage", "region_only", "global_only", "untrained", "chance")
-    figures: dict[str, dict[str, float]] = {mode: {} for mode in modes}
     generator = np.random.default_rng(0)
+    nothing = {name: generator.normal(size=rows.shape) for name, rows in vectors.items()}
+    ways = {
+        "two_stage": (vectors, Way.TWO_STAGE),
+        "region_only": (vectors, Way.REGION_ONLY),
+        "global_only": (vectors, Way.GLOBAL_ONLY),
+        "untrained": (untrained, Way.TWO_STAGE),
+        "chance": ({n: v.astype(np.float32) for n, v in nothing.items()}, Way.TWO_STAGE),
+    }
+    figures: dict[str, dict[str, float]] = {name: {} for name in ways}
     for region in Region:
-        fractured = np.array([_is_fractured(pair, region) for pair in pairs])
-        has = np.isfinite(vectors[region.value][:, 0])
-        asked = [n for n in range(queries) if has[n]]
-        for mode in modes:
-            source = untrained if mode == "untrained" else vectors
-            shares: dict[bool, list[float]] = {True: [], False: []}
-            for n in asked:
-                found = _ten(
-                    source, n, queries=queries, region=region, mode=mode,
-                    candidates=candidates, generator=generator,
-                )  # fmt: skip
-                shares[bool(fractured[n])].append(float(np.mean(fractured[found] == fractured[n])))
-            filled = [float(np.mean(values)) for values in shares.values() if values]
-            figures[mode][region.value] = float(np.mean(filled))
+        state = np.array([fracture_class(p.findings.get(region)) != NO_FRACTURE for p in pairs])
+        asked = np.flatnonzero(np.isfinite(vectors[region.value][:queries, 0]))
+        for name, (source, way) in ways.items():
+            ten = nearest(
+                {part: rows[asked] for part, rows in source.items()},
+                {part: rows[queries:] for part, rows in source.items()},
+                np.ones((len(asked), len(pairs) - queries), bool),
+                region=region,
+                way=way,
+                candidates=candidates,
+            )
+            same = (state[queries:][ten] == state[asked][:, None]).mean(axis=1)
+            halves = [same[state[asked] == value] for value in (True, False)]
+            filled = [float(half.mean()) for half in halves if len(half)]
+            figures[name][region.value] = float(np.mean(filled))
     return RetrievalQuality(queries=queries, pool=len(pairs) - queries, **figures)
-
-
-def _is_fractured(pair: Pair, region: Region) -> bool:
-    found = pair.findings.get(region)
-    return found is not None and found.fracture in ("present", "possible")
-
-
-def _ten(
-    vectors: Vectors,
-    query: int,
-    *,
-    queries: int,
-    region: Region,
-    mode: str,
-    candidates: int,
-    generator: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Return ten exams of the pool, by one way of ranking."""
-    size = len(vectors[GLOBAL]) - queries
-    if mode == "chance":
-        return generator.choice(size, 10, replace=False) + queries
-    whole = vectors[GLOBAL][queries:] @ vectors[GLOBAL][query]
-    bone = np.nan_to_num(vectors[region.value][queries:] @ vectors[region.value][query], nan=-1.0)
-    if mode == "global_only":
-        return np.argsort(-whole, kind="stable")[:10] + queries
-    if mode == "region_only":
-        return np.argsort(-bone, kind="stable")[:10] + queries
-    pool = np.argsort(-whole, kind="stable")[:candidates]
-    return pool[np.argsort(-bone[pool], kind="stable")][:10] + queries

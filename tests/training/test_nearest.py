@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,14 @@ from made_up_exams import NAMES, random_unit
 pytestmark = pytest.mark.training
 
 from pipeline.calibration import Calibration  # noqa: E402
-from pipeline.region import Region  # noqa: E402
+from pipeline.edge_index import EdgeIndex  # noqa: E402
+from pipeline.exam import Exam  # noqa: E402
+from pipeline.region import Laterality, Region, View  # noqa: E402
+from pipeline.request import Mode, Request  # noqa: E402
+from pipeline.retrieval import Retriever  # noqa: E402
 from training.nearest import Way, nearest  # noqa: E402
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REGION = Region.DISTAL_ULNA
 CALIBRATION = {
     name: Calibration(
@@ -86,6 +93,39 @@ def test_a_pool_of_everyone_makes_two_stages_the_bone_alone():
         for way in (Way.TWO_STAGE, Way.REGION_ONLY)
     )
     assert (two == one).all()
+
+
+@pytest.mark.parametrize(
+    ("way", "mode"),
+    [
+        (Way.GLOBAL_ONLY, Mode.GLOBAL),
+        (Way.REGION_ONLY, Mode.REGION),
+        (Way.TWO_STAGE, Mode.TWO_STAGE),
+        (Way.FUSED, Mode.FUSED),
+    ],
+)
+def test_what_is_measured_is_what_the_plugin_returns(way, mode, tmp_path):
+    stored, ask = drawn(60, 11), drawn(5, 12, lacking=0)
+    found = nearest(
+        ask, stored, np.ones((5, 60), bool), region=REGION, way=way, calibration=CALIBRATION,
+        candidates=15,
+    )  # fmt: skip
+    with EdgeIndex(tmp_path, "measured", 512) as index:
+        index.upsert(exam(n, stored, n) for n in range(60))
+        retriever = Retriever(index, CALIBRATION)
+        request = Request(regions=(REGION,), mode=mode, candidates=15, same_side=False)
+        for n, row in enumerate(found):
+            answer = retriever.answer(exam(1000 + n, ask, n), request, NOW)
+            matches = answer.regions[0].matches
+            assert [m.exam.patient_key for m in matches] == [f"p{k}" for k in row]
+
+
+def exam(number, vectors, place):
+    has = {name: v[place] for name, v in vectors.items() if np.isfinite(v[place, 0])}
+    return Exam(
+        f"1.2.{number}.1", f"1.2.{number}.2", f"1.2.{number}.3", "1.2.840.10008.5.1.4.1.1.1.1",
+        f"p{number}", Laterality.LEFT, View.PA, 9.0, "F", has, {}, "measured", "test", NOW, NOW,
+    )  # fmt: skip
 
 
 def test_fused_without_calibration_is_refused():
