@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,13 +77,17 @@ class Resamples:
 
     def _weights(self) -> Iterator[Floats]:
         yield np.ones((1, len(self._of)))
-        generator = np.random.default_rng(self._seed)
-        even = np.full(self._patients, 1 / self._patients)
         step = max(1, _AT_ONCE // len(self._of))
         for start in range(0, self._draws, step):
-            count = min(step, self._draws - start)
-            drawn: NDArray[np.int64] = generator.multinomial(self._patients, even, size=count)
-            yield drawn[:, self._of].astype(np.float64)
+            yield self._drawn[start : start + step, self._of].astype(np.float64)
+
+    @cached_property
+    def _drawn(self) -> NDArray[np.uint16]:
+        """How often each patient is drawn, shape (draws, patients)."""
+        generator = np.random.default_rng(self._seed)
+        even = np.full(self._patients, 1 / self._patients)
+        drawn: NDArray[np.int64] = generator.multinomial(self._patients, even, size=self._draws)
+        return drawn.astype(np.uint16)
 
 
 def _estimate(figures: Floats) -> Estimate:

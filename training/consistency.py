@@ -18,7 +18,7 @@ from pipeline.findings import Other
 from pipeline.region import Laterality, Region
 from training.bootstrap import Estimate, Resamples
 from training.exam_table import ExamRow
-from training.matching import allowed
+from training.matching import COMPARED, allowed
 from training.nearest import Way, nearest
 from training.statistic import mean_of
 from training.vectors import Advance, ImageVectors
@@ -50,7 +50,9 @@ class Consistency:
     """Likeness of the ten nearest, by likeness and way; `CHANCE` is any exam of another patient.
 
     A way that asks about a bone is averaged over the three. ``known`` says how many queries each
-    likeness could be told of.
+    likeness could be told of; ``differences`` are by ``"<way> - <way>"``, those of
+    `training.matching.COMPARED` and every way less chance, of the same queries in the same
+    resamples.
     """
 
     stored_split: str
@@ -107,11 +109,11 @@ class Consistency:
             },
             differences={
                 name: {
-                    way: resamples.difference(mean_of(v), mean_of(by_way[CHANCE]))
-                    for way, v in by_way.items()
-                    if way != CHANCE
+                    f"{one} - {other}": resamples.difference(mean_of(v[one]), mean_of(v[other]))
+                    for one, other in (*((way, CHANCE) for way in Way), *COMPARED)
+                    if one in v and other in v
                 }
-                for name, by_way in values.items()
+                for name, v in values.items()
             },
         )
 

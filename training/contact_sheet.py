@@ -19,7 +19,7 @@ __all__ = ["ContactSheet", "Print", "contact_sheets"]
 
 _SHOWN = 6
 _WORDS = {NO_FRACTURE: "no fracture", "salter_harris": "Salter-Harris"}
-_BROKEN, _WHOLE = 2, 1  # queries of each bone
+_BROKEN, _WHOLE, _UNKNOWN = 2, 1, 2  # queries of each bone
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Print:
     words
         Class of the bone's fracture, side and age.
     agrees
-        Whether the class is the query's; None for the query itself.
+        Whether the class is the query's; None for the query itself, and without a report.
     """
 
     whole: NDArray[np.uint8]
@@ -59,7 +59,9 @@ def contact_sheets(
     advance: Advance,
     seed: int = 0,
 ) -> tuple[ContactSheet, ...]:
-    """Draw queries of each bone, two with a fracture and one without, and lay out their matches.
+    """Draw queries of each bone and lay out their matches.
+
+    Two with a fracture and one without; of exams without findings, two.
 
     Parameters
     ----------
@@ -101,11 +103,12 @@ def contact_sheets(
 
 def _drawn(table: ExamTable, region: Region, generator: np.random.Generator) -> Iterator[int]:
     order = generator.permutation(len(table))
-    left = {True: _BROKEN, False: _WHOLE}
+    known = any(row.findings for row in table.rows)
+    left = {True: _BROKEN, False: _WHOLE} if known else {False: _UNKNOWN}
     for number in (int(n) for n in order):
         pair = table[number]
         broken = fracture_class(pair.findings.get(region)) != NO_FRACTURE
-        if region.value in pair.crops and GLOBAL in pair.crops and left[broken]:
+        if {region.value, GLOBAL} <= set(pair.crops) and left[broken]:
             left[broken] -= 1
             yield number
 

@@ -10,6 +10,7 @@ because the paper does not say where its 876 images were searched.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -326,6 +327,9 @@ def _contenders(
     others = []
     for named in compare:
         name, _, place = named.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or not place or name in (UNTRAINED, CHANCE):
+            message = f"{named!r} is not NAME=FOLDER with a name of letters, digits, '.', '_', '-'"
+            raise typer.BadParameter(message)
         other = Bundle.load(Path(place), threads)
         others.append(evaluator.contender(name, other, other.manifest.calibration, cache))
     blank = evaluator.contender(UNTRAINED, untrained(bundle, folder), None, cache)

@@ -39,15 +39,19 @@ def evaluation_page(evaluation: Evaluation, exhibits: Exhibits) -> str:
     It holds crops of radiographs, so it stays where the exam table may be.
     """
     found = sheets(evaluation)
-    parts = [
-        _head(evaluation),
-        _section("Tables", "".join(_table(sheet) for sheet in found if sheet.main)),
-        _section("Curves", _curves(evaluation)),
-        _section("Matches", _LEGEND + "".join(map(_contact_sheet, exhibits.sheets))),
-        _section("Attention", _ATTENTION + "".join(_maps(exhibits.maps))),
-        _section("Other readings", "".join(_folded(sheet) for sheet in found if not sheet.main)),
-    ]
-    return f"<!doctype html>\n{''.join(parts)}</main></html>\n"
+    prints = "".join(map(_contact_sheet, exhibits.sheets))
+    maps = "".join(map(_map, exhibits.maps))
+    sections = {
+        "Tables": "".join(_table(sheet) for sheet in found if sheet.main),
+        "Curves": _curves(evaluation),
+        "Matches": _LEGEND + prints if prints else "",
+        "Attention": f'{_ATTENTION}<div class="maps">{maps}</div>' if maps else "",
+        "Other readings": "".join(_folded(sheet) for sheet in found if not sheet.main),
+    }
+    filled = {title: body for title, body in sections.items() if body}
+    body = "".join(_section(title, body) for title, body in filled.items())
+    head = _head(evaluation, list(filled))
+    return f"<!doctype html>\n{head}{body}</main></body></html>\n"
 
 
 def terminal_table(sheet: Sheet, width: int) -> Table:
@@ -135,7 +139,7 @@ _ATTENTION = (
 )
 
 
-def _head(evaluation: Evaluation) -> str:
+def _head(evaluation: Evaluation, titles: Sequence[str]) -> str:
     test, train = evaluation.splits["test"], evaluation.splits["train"]
     facts = {
         "test exams": test.exams,
@@ -146,14 +150,8 @@ def _head(evaluation: Evaluation) -> str:
     }
     items = "".join(f"<div><dt>{k}</dt><dd>{v:,}</dd></div>" for k, v in facts.items())
     sources = sorted({*test.sources, *train.sources})
-    phantoms = (
-        '<p class="warn">Phantoms are among the exams: what is measured on them says nothing about '
-        "real fractures.</p>"
-        if "phantom" in sources
-        else ""
-    )
-    anchors = ("Tables", "Curves", "Matches", "Attention", "Other readings")
-    links = "".join(f'<a href="#{_anchor(name)}">{name}</a>' for name in anchors)
+    warnings = "".join(f'<p class="warn">{words}</p>' for words in _warnings(evaluation))
+    links = "".join(f'<a href="#{_anchor(name)}">{name}</a>' for name in titles)
     return (
         '<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -163,8 +161,23 @@ def _head(evaluation: Evaluation) -> str:
         f"{escape(', '.join(sources))}. Grey rows: the paper's own figures, from its own data "
         "(Sonmezer et al., WristMIR, MIDL 2026), which ours share neither exams nor reports with. "
         "Brackets: 95 % intervals, patients resampled. This page holds crops of radiographs: it "
-        f'stays where they may be.</p>{phantoms}<dl class="facts">{items}</dl><nav>{links}</nav>'
+        f'stays where they may be.</p>{warnings}<dl class="facts">{items}</dl><nav>{links}</nav>'
     )
+
+
+def _warnings(evaluation: Evaluation) -> Iterator[str]:
+    test, train = evaluation.splits["test"], evaluation.splits["train"]
+    if "phantom" in {*test.sources, *train.sources}:
+        yield (
+            "Phantoms are among the exams: what is measured on them says nothing about real "
+            "fractures."
+        )
+    stored = evaluation.encoders[0].consistency.stored
+    if stored < 3 * evaluation.candidates:
+        yield (
+            f"The first stage keeps {evaluation.candidates} of {stored} stored exams: two-stage "
+            "retrieval can hardly differ from region-only here."
+        )
 
 
 def _section(title: str, body: str) -> str:
@@ -237,36 +250,35 @@ def _contact_sheet(sheet: ContactSheet) -> str:
     )
     return (
         f'<div class="sheet"><h3>{sheet.region.words.capitalize()}: {escape(sheet.query.words)}'
-        f'</h3><div>{_figure(sheet.query)}</div><div class="ways">{ways}</div></div>'
+        f'</h3><div>{_figure(sheet.query, "query")}</div><div class="ways">{ways}</div></div>'
     )
 
 
-def _figure(shown: Print) -> str:
+def _figure(shown: Print, words: str = "") -> str:
     size = 112
     bone = np.zeros_like(shown.whole) if shown.bone is None else shown.bone
     image = np.concatenate([_small(shown.whole, size), _small(bone, size)])
-    state = {None: "query", True: "same", False: "other"}[shown.agrees]
-    words = "query" if shown.agrees is None else shown.words
+    state = {None: "", True: "same", False: "other"}[shown.agrees]
+    words = words or shown.words
     return (
         f'<figure class="{state}"><img alt="{escape(words)}" src="{_jpeg(image)}">'
         f"<figcaption>{escape(words)}</figcaption></figure>"
     )
 
 
-def _maps(maps: Sequence[AttentionMap]) -> Iterator[str]:
-    yield '<div class="maps">'
-    for one in maps:
-        name = one.name.replace("_", " ") if one.name in set(Region) else "whole wrist"
-        looks = {"trained": one.trained, "shuffled weights": one.untrained}
-        yield f'<div class="map"><p><b>{name}</b>: {escape(one.caption)}</p>'
-        yield f'<figure><img alt="crop" src="{_jpeg(_small(one.crop, 180))}">'
-        yield "<figcaption>crop</figcaption></figure>"
-        for words, look in looks.items():
-            yield f'<figure><img alt="{words}" src="{_jpeg(_heated(one.crop, look))}"><figcaption>'
-            yield f"{words}: cosine {look.cosine:.3f}, falls by {look.drop.max():.3f}"
-            yield "</figcaption></figure>"
-        yield "</div>"
-    yield "</div>"
+def _map(one: AttentionMap) -> str:
+    name = one.name.replace("_", " ") if one.name in set(Region) else "whole wrist"
+    looks = {"trained": one.trained, "shuffled weights": one.untrained}
+    figures = "".join(
+        f'<figure><img alt="{words}" src="{_jpeg(_heated(one.crop, look))}"><figcaption>{words}: '
+        f"cosine {look.cosine:.3f}, falls by {look.drop.max():.3f}</figcaption></figure>"
+        for words, look in looks.items()
+    )
+    return (
+        f'<div class="map"><p><b>{name}</b>: {escape(one.caption)}</p>'
+        f'<figure><img alt="crop" src="{_jpeg(_small(one.crop, 180))}">'
+        f"<figcaption>crop</figcaption></figure>{figures}</div>"
+    )
 
 
 def _heated(crop: NDArray[np.uint8], look: Attention) -> NDArray[np.uint8]:

@@ -48,8 +48,8 @@ POOLS = {"pairs": VECTOR_NAMES, "whole wrists": (GLOBAL,)}
 """Whose crops ask and whose captions are ranked: all four kinds together, or whole wrists alone.
 
 The paper's 876 images give 3,504 pairs. An encoder that knows nothing has a mean rank of half
-the pool: MedCLIP's is 1,801 (Table 5), its Recall@5 of 0.13 % is 5 / 3,504 and its mAP of 0.24 %
-the mean of 1 / rank over 3,504, so the paper's pool is most probably all pairs.
+the pool, 1,752.5: MedCLIP's is 1,801 (Table 5). Its Recall@5 of 0.13 % is near 5 / 3,504, its mAP
+of 0.24 % near the mean of 1 / rank, 0.25 %. So the paper's pool is most probably all pairs.
 """
 
 
@@ -58,8 +58,8 @@ class Positives(StrEnum):
 
     ``OWN``
         Its own entry alone, so that every entry of the pool with the identical caption competes
-        with it; entries equally near stand in every order alike. MedCLIP's figures are those of
-        chance in this reading, and in no other: most probably the paper's.
+        with it; entries equally near stand in every order alike. MedCLIP's figures are near
+        chance in this reading and in no other: most probably the paper's.
     ``SHARED``
         Every entry with the identical caption, as in training (equation 2): the rank is that of
         the first of them.

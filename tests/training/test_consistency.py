@@ -42,7 +42,8 @@ def test_a_vector_that_tells_age_brings_exams_of_that_age_and_cast(found):
     age = found.figures[Likeness.AGE]
     assert age["global_only"].value < 0.5
     assert age[CHANCE].value == pytest.approx(14 / 3, rel=0.2)
-    assert found.differences[Likeness.AGE]["global_only"].certain
+    assert found.differences[Likeness.AGE]["global_only - chance"].certain
+    assert found.differences[Likeness.AGE]["two_stage - region_only"].high < 0
     assert found.figures[Likeness.CAST]["global_only"].value > 0.95
 
 

@@ -119,6 +119,7 @@ def test_every_table_has_the_papers_rows_beside_ours_and_as_many_cells_as_column
 def test_the_page_needs_nothing_but_itself(folder, output):
     page = (folder / "out" / "evaluation.html").read_text(encoding="utf-8")
     assert page.count("<svg") == 3
+    assert page.count("<figure") > 100
     assert page.count("<html") == page.count("</html>") == 1
     loaded = set(re.findall(r'(?:src|href)="([^"#:]*:?)', page))
     assert loaded <= {"data:", ""}
@@ -144,6 +145,17 @@ def test_images_without_reports_give_what_needs_none(tmp_path):
     assert ours.consistency.stored_split == "test"
     assert ours.consistency.figures["age"]["two_stage"].value > 0
     assert found.detection is None
+
+
+@pytest.mark.parametrize("named", ["global-only", "a/b=folder", "chance=folder", "name="])
+def test_a_comparison_without_a_proper_name_is_refused(folder, output, named):
+    app = typer.Typer()
+    app.command()(main)
+    out = folder / "out"
+    arguments = ["--bundle", BUNDLE, "--table", folder / "table", "--out", out, "--compare", named]
+    answer = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert answer.exit_code == 2
+    assert "NAME=FOLDER" in answer.output
 
 
 def test_a_table_without_test_exams_is_refused(tmp_path):

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.training
 from pipeline.calibration import Calibration  # noqa: E402
 from pipeline.exam import RegionFindings  # noqa: E402
 from pipeline.region import Laterality  # noqa: E402
+from training import paper  # noqa: E402
 from training.exam_table import Split  # noqa: E402
 from training.matching import (  # noqa: E402
     NO_FRACTURE,
@@ -78,6 +79,14 @@ def test_the_measures_are_those_of_the_definition(truth, known, random):
     if any(said) or any(is_broken):
         expected = f1_score(is_broken, said, zero_division=0)
         assert figure(Measure.DIAGNOSIS_F1) == pytest.approx(expected)
+
+
+def test_the_papers_cells_are_those_of_fifty_queries_of_ten_matches():
+    cells = [
+        float(c) for table in (paper.BINARY, paper.CLASS) for row in table.values() for c in row
+    ]
+    assert len(cells) == 18
+    assert all(round(1000 * cell) % 2 == 0 for cell in cells)
 
 
 def test_a_place_that_is_empty_has_no_vote():
