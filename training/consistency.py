@@ -25,6 +25,9 @@ from training.vectors import Advance, ImageVectors
 
 __all__ = ["CHANCE", "Consistency", "Likeness"]
 
+Part = tuple[Sequence[ExamRow], ImageVectors]
+"""Rows with their vectors."""
+
 CHANCE = "chance"
 
 
@@ -65,8 +68,8 @@ class Consistency:
     @classmethod
     def of(
         cls,
-        asking: tuple[Sequence[ExamRow], ImageVectors],
-        stored: tuple[Sequence[ExamRow], ImageVectors],
+        asking: Part,
+        stored: Part,
         *,
         calibration: Mapping[str, Calibration] | None,
         candidates: int = 100,
@@ -74,30 +77,9 @@ class Consistency:
         advance: Advance = lambda _: None,
     ) -> Consistency:
         """Let exams ask and stored ones answer, whether or not their findings are known."""
-        (ask_rows, ask), (have_rows, have) = asking, stored
-        may = allowed(ask_rows, have_rows, same_side=False)
+        ask_rows, have_rows = asking[0], stored[0]
         resamples = Resamples([(row.source, row.patient) for row in ask_rows], draws)
-        agreements = {
-            likeness: np.where(may, _agreement(likeness, ask_rows, have_rows), np.nan)
-            for likeness in Likeness
-        }
-        values: dict[str, dict[str, NDArray[np.float64]]] = {
-            likeness.value: {CHANCE: _row_means(table)} for likeness, table in agreements.items()
-        }
-        for way in Way:
-            if way is Way.FUSED and calibration is None:
-                continue
-            tens = [
-                nearest(
-                    ask, have, may, region=region, way=way,
-                    calibration=calibration, candidates=candidates,
-                )
-                for region in (list(Region)[:1] if way is Way.GLOBAL_ONLY else Region)
-            ]  # fmt: skip
-            for likeness, table in agreements.items():
-                each = [_row_means(_taken(table, ten)) for ten in tens]
-                values[likeness.value][way.value] = _row_means(np.stack(each, axis=1))
-            advance(1)
+        values = _values(asking, stored, calibration, candidates, advance)
         return cls(
             stored_split="/".join(sorted({str(row.split) for row in have_rows})),
             queries=len(ask_rows),
@@ -116,6 +98,38 @@ class Consistency:
                 for name, v in values.items()
             },
         )
+
+
+def _values(
+    asking: Part,
+    stored: Part,
+    calibration: Mapping[str, Calibration] | None,
+    candidates: int,
+    advance: Advance,
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return each query's figure, by likeness and way."""
+    (ask_rows, ask), (have_rows, have) = asking, stored
+    may = allowed(ask_rows, have_rows, same_side=False)
+    agreements = {
+        likeness: np.where(may, _agreement(likeness, ask_rows, have_rows), np.nan)
+        for likeness in Likeness
+    }
+    values = {likeness.value: {CHANCE: _row_means(t)} for likeness, t in agreements.items()}
+    for way in Way:
+        if way is Way.FUSED and calibration is None:
+            continue
+        tens = [
+            nearest(
+                ask, have, may, region=region, way=way,
+                calibration=calibration, candidates=candidates,
+            )
+            for region in (list(Region)[:1] if way is Way.GLOBAL_ONLY else Region)
+        ]  # fmt: skip
+        for likeness, table in agreements.items():
+            each = [_row_means(_taken(table, ten)) for ten in tens]
+            values[likeness.value][way.value] = _row_means(np.stack(each, axis=1))
+        advance(1)
+    return values
 
 
 def _agreement(

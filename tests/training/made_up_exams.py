@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+
+pytest.importorskip("pyarrow", reason="needs the training extra")
 
 from pipeline.exam import RegionFindings
 from pipeline.region import Laterality, Region, View
