@@ -16,13 +16,13 @@ from pipeline.edge_index import EdgeIndex
 from pipeline.examination import Examiner
 from pipeline.index import ExamIndex
 from pipeline.indexing import Indexer
-from pipeline.match_report import BundleWords
 from pipeline.mining import RulesMiner
 from pipeline.outbox import Outbox
 from pipeline.record import Records
 from pipeline.request import Request
 from pipeline.retrieval import Retriever
 from pipeline.uid import KeyedUids
+from pipeline.wording import BundleWords
 from pipeline.worker import KINDS, Delivery, Worker, uploads_dir
 
 __all__ = ["open_index", "open_worker"]

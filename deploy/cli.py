@@ -121,6 +121,18 @@ def index(
 
 
 @app.command()
+def optimize(as_json: Json = False, config: Config = CONFIG) -> None:
+    """Build the search graph of a very large embedded index; stop the worker first."""
+    from deploy.graph import build_graph
+
+    report = build_graph(_settings(config))
+    if as_json:
+        _print_json(report.as_json())
+    else:
+        Console().print(report.as_sentence())
+
+
+@app.command()
 def inspect(
     files: Annotated[list[Path], typer.Argument(help="DICOM, PNG or JPEG files.")],
     bundle: Annotated[Path, typer.Option(help="Folder of the models.")] = SHIPPED_BUNDLE,

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,11 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from deploy.errors import InputError, ServiceUnavailableError, WaitError
 from deploy.query import QueryOutcome
+from deploy.service_process import service_process
 from deploy.small_pacs import SmallPacs
-from listener.errors import EchoError
-from listener.ledger import INDEX, JobState, Ledger
+from listener.job import INDEX, JobState
+from listener.ledger import Ledger
 from listener.sender import send
-from listener.service import echo
 from listener.settings import DestinationSettings
 from pipeline.match_report import readable
 from pipeline.worker import ANSWER, DELIVER, MINE
@@ -43,6 +39,7 @@ PHANTOM_STUDIES = 24
 """Synthetic studies that are added, so that there is something to choose from."""
 
 _PATIENCE_SECONDS = 170.0
+_TEXT_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -173,49 +170,24 @@ is_request = {is_request}
 @contextmanager
 def _plugin(folder: Path, pacs: SmallPacs) -> Iterator[_Service]:
     """Run `wristmir serve` as an administrator would, on a configuration file."""
-    state = folder / "state"
     port = _free_port()
     titles = _TITLE.format(
         ae_title="WRISTMIR", jobs='["index"]', quiet=1.0, is_request="false"
     ) + _TITLE.format(ae_title="WRISTMIR_Q", jobs='["answer"]', quiet=3.0, is_request="true")
-    config = folder / "wristmir.toml"
-    config.write_text(
-        _CONFIGURATION.format(
-            state=state, port=port, ae_title=pacs.ae_title, pacs_port=pacs.port, titles=titles
-        ),
-        encoding="utf-8",
+    configuration = _CONFIGURATION.format(
+        state=folder / "state",
+        port=port,
+        ae_title=pacs.ae_title,
+        pacs_port=pacs.port,
+        titles=titles,
     )
-    log = (folder / "serve.log").open("wb")
-    command = [sys.executable, "-m", "deploy.cli", "serve", "--config", str(config)]
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ))
-    try:
-        _wait_for_echo(process, port, folder / "serve.log")
-        with Ledger(f"sqlite:///{state / 'ledger.sqlite3'}") as ledger:
-            yield _Service(port, ledger)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
-
-
-def _wait_for_echo(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            echo("127.0.0.1", port, "SMALLPACS", "WRISTMIR")
-        except EchoError:
-            time.sleep(0.1)
-        else:
-            return
-    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-    text = f"the service did not start: {' '.join(said)}"
-    raise ServiceUnavailableError(text)
+    config = folder / "wristmir.toml"
+    config.write_text(configuration, encoding="utf-8")
+    with (
+        service_process(config, folder / "serve.log") as settings,
+        Ledger(settings.ledger_url) as ledger,
+    ):
+        yield _Service(port, ledger)
 
 
 def _send_priors(service: _Service, studies: Sequence[Sequence[Path]], console: Console) -> None:
@@ -289,7 +261,7 @@ def _leave_results(pacs: SmallPacs, output: Path) -> None:
     for number, file in enumerate(reports, 1):
         name = "report" if len(reports) == 1 else f"report-{number}"
         shutil.copyfile(file, output / f"{name}.dcm")
-        (output / f"{name}.txt").write_text(readable(dcmread(file)), encoding="utf-8")
+        (output / f"{name}.txt").write_text(readable(dcmread(file), _TEXT_WIDTH), encoding="utf-8")
     for number, file in enumerate(boards, 1):
         name = "board" if len(boards) == 1 else f"board-{number}"
         shutil.copyfile(file, output / f"{name}.dcm")

@@ -16,7 +16,8 @@ from deploy.errors import ConfigurationError, DeployError
 from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
 from listener.errors import ListenerError
-from listener.ledger import InstanceState, JobState
+from listener.job import JobState
+from listener.receipt import InstanceState
 from listener.service import echo
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError

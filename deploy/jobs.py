@@ -10,7 +10,7 @@ from rich.table import Table
 from deploy.errors import InputError
 from deploy.settings import Settings
 from deploy.state import open_ledger
-from listener.ledger import Job, JobState
+from listener.job import Job, JobState
 
 __all__ = ["as_json", "as_table", "listed", "one", "retried"]
 

@@ -16,9 +16,12 @@ from rich.table import Table
 from deploy.errors import DeployError, InputError, WaitError
 from deploy.settings import Settings
 from deploy.state import check_owner, open_ledger
-from listener.ledger import Job, JobState, Ledger
+from listener.job import Job, JobState
+from listener.ledger import Ledger
+from pipeline.exam import RegionFindings
 from pipeline.region import Region
 from pipeline.request import Mode
+from pipeline.wording import finding_words
 from pipeline.worker import QUERY, uploads_dir
 
 __all__ = ["QueryOutcome", "query"]
@@ -44,6 +47,9 @@ class QueryOutcome:
             parts.extend(f"[yellow]{warning}[/]" for warning in answer["warnings"])
             for region in answer["regions"]:
                 parts.append(_matches(region))
+                if region["nothing_similar"]:
+                    nearest = ": these are the nearest" if region["matches"] else ""
+                    parts.append(f"  [yellow]No sufficiently similar case{nearest}.[/]")
                 parts.extend(f"  {fallback}" for fallback in region["fallbacks"])
         return Group(*parts)
 
@@ -121,10 +127,12 @@ def _awaited(ledger: Ledger, number: int, timeout: float, sleep: Callable[[float
         sleep(0.05)
 
 
-def _matches(region: dict[str, Any]) -> Table:
+def _matches(region: dict[str, Any]) -> RenderableType:
     name = region["region"].replace("_", " ")
+    if not region["matches"]:
+        return f"{name}: no match"
     table = Table(title=f"{name}: most similar priors", title_justify="left")
-    for heading in ("#", "region", "wrist", "side", "age", "findings of that patient", "why"):
+    for heading in ("#", "bone", "wrist", "side", "age", "findings of that patient", "why"):
         table.add_column(heading, overflow="fold")
     for match in region["matches"]:
         own = match["region_index"]
@@ -134,16 +142,21 @@ def _matches(region: dict[str, Any]) -> Table:
             f"{match['global_index']:.0f}",
             match["laterality"],
             match["age_band"],
-            _findings(match["findings"]),
-            "; ".join(why for why in match["reasons"] if not why.startswith("alike")),
+            _findings(match, region["region"]),
+            "; ".join(match["reasons"]),
         )
     return table
 
 
-def _findings(findings: dict[str, dict[str, Any]]) -> str:
-    said = []
-    for region, found in findings.items():
-        if found["fracture"] in ("present", "possible"):
-            kind = (found["type"] or "fracture").replace("_", " ")
-            said.append(f"{region.replace('_', ' ')}: {kind}")
-    return "; ".join(said) or "no fracture described"
+def _findings(match: dict[str, Any], asked: str) -> str:
+    """Return what the prior's report says of the asked bone, and which others are broken."""
+    if not match["findings_known"]:
+        return "no report yet"
+    findings = {name: RegionFindings(**found) for name, found in match["findings"].items()}
+    own = [] if asked == "global" else [finding_words(findings.pop(asked, RegionFindings()))]
+    others = [
+        f"{Region(name).words}: {finding_words(found)}"
+        for name, found in findings.items()
+        if found.fracture in ("present", "possible")
+    ]
+    return "; ".join([*own, *others]) or "no fracture described"

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.errors import ConfigurationError
 from listener.settings import ListenerSettings
+from pipeline.disk import sync_folder
 from pipeline.settings import PipelineSettings
 
 __all__ = ["SHIPPED_BUNDLE", "Settings", "load", "site_key"]
@@ -160,11 +161,7 @@ def _make_key(path: Path) -> None:
             os.link(beside, path)
     finally:
         beside.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _complaints(error: ValidationError, source: str) -> Iterator[str]:

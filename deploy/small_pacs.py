@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
@@ -54,16 +53,9 @@ class SmallPacs:
         self._server.shutdown()
 
     def __enter__(self) -> Self:
-        """Return the PACS itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop listening."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _store(self, event: Any) -> int:

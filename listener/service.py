@@ -140,14 +140,15 @@ class Listener:
         echo(host, port, self._probe_title, title, timeout_seconds)
 
     def _keep_house(self) -> None:
-        days = self._settings.retention_days
-        while days:
+        age = timedelta(days=self._settings.retention_days)
+        while age:  # 0 days keep everything
             try:
-                expired = self._ledger.expire(timedelta(days=days))
+                expired = self._ledger.expire(age)
+                forgotten = self._ledger.forget_jobs(age)
             except (OSError, SQLAlchemyError) as error:
                 _log.error("retention failed: %s", type(error).__name__)
             else:
-                _log.info("instances expired: %d", expired)
+                _log.info("instances expired: %d; jobs forgotten: %d", expired, forgotten)
             if self._stopping.wait(_HOUSEKEEPING_SECONDS):
                 return
 

@@ -156,8 +156,8 @@ class ListenerSettings(_Frozen):
     retention_days: int = Field(
         default=0,
         ge=0,
-        description="Received images are deleted after so many days; 0 keeps them. Reports stay: "
-        "findings rest on them.",
+        description="Received images, and jobs that are done, are deleted after so many days; 0 "
+        "keeps them. Reports stay: findings rest on them.",
     )
 
     @model_validator(mode="after")

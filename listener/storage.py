@@ -35,7 +35,8 @@ from listener.instance import (
     unused_reason,
     write_file_meta,
 )
-from listener.ledger import InstanceState, Ledger, Outcome, Recorded
+from listener.ledger import Ledger
+from listener.receipt import InstanceState, Outcome, Recorded
 from listener.settings import TitleSettings
 
 __all__ = ["Command", "Reply", "Storage", "Visit", "encode_reply", "read_command"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bundle import BONES_FILE, ROI_FILE, Bundle, Preprocessing
+from pipeline.constellation import Candidate
 from pipeline.enhancement import Grey, Placement, enhance, grey, resize, square
 from pipeline.region import GLOBAL, Region
 
@@ -60,6 +62,7 @@ class AnatomyDetector:
     def __init__(self, bundle: Bundle) -> None:
         self._preprocessing = bundle.manifest.preprocessing
         self._thresholds = bundle.manifest.thresholds
+        self._constellation = bundle.manifest.constellation
         self._roi = bundle.sessions[ROI_FILE]
         self._bones = bundle.sessions[BONES_FILE]
 
@@ -78,26 +81,35 @@ class AnatomyDetector:
         """
         whole = grey(pixels, self._preprocessing)
         (found,) = _detect(self._roi, whole, self._preprocessing.roi_size)
-        if found is None or found[4] < self._thresholds.wrist:
+        if not found or found[0][1] < self._thresholds.wrist:
             return Anatomy(None)
         rows, columns = pixels.shape
-        wrist = _clipped(Box(WRIST, *found), rows, columns)
+        wrist = _clipped(_box(WRIST, found[0]), rows, columns)
         if wrist is None:
             return Anatomy(None)
         return Anatomy(wrist, self._locate_bones(pixels, wrist))
 
     def _locate_bones(self, pixels: NDArray[np.float32], wrist: Box) -> dict[Region, Box]:
         crop = wrist_crop(pixels, wrist, self._preprocessing)
+        found = _detect(self._bones, crop.image, self._preprocessing.bones_size)
         bones = {}
-        candidates = _detect(self._bones, crop.image, self._preprocessing.bones_size)
-        for region, found in zip(Region, candidates, strict=True):
-            if found is None or found[4] < getattr(self._thresholds, region.value):
-                continue
-            corners = (*crop.placement.back(*found[:2]), *crop.placement.back(*found[2:4]))
-            box = _clipped(Box(region.value, *corners, found[4]), *pixels.shape)
+        for region, (corners, score) in self._likeliest(dict(zip(Region, found, strict=True))):
+            x0, y0 = crop.placement.back(*corners[:2])
+            x1, y1 = crop.placement.back(*corners[2:])
+            box = _clipped(Box(region.value, x0, y0, x1, y1, score), *pixels.shape)
             if box is not None:
                 bones[region] = box
         return bones
+
+    def _likeliest(
+        self, found: Mapping[Region, Sequence[Candidate]]
+    ) -> Iterable[tuple[Region, Candidate]]:
+        """Return one candidate a bone: together the likeliest, or simply the best of each."""
+        least = {region: getattr(self._thresholds, region.value) for region in Region}
+        if self._constellation is not None:
+            return self._constellation.likeliest(found, least).items()
+        best = ((region, boxes[0]) for region, boxes in found.items() if boxes)
+        return ((region, box) for region, box in best if box[1] >= least[region])
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,29 +168,43 @@ def crops(
     }
 
 
-Found = tuple[float, float, float, float, float]
+_CANDIDATES = 8
+_LEAST_SCORE = 0.002
+_SAME_BOX = 0.6  # intersection over union from which two boxes are one
 
 
-def _detect(session: Any, image: Grey, size: int) -> list[Found | None]:
-    """Return the best box per class, as corners in pixels of ``image`` and score.
+def _detect(session: Any, image: Grey, size: int) -> list[list[Candidate]]:
+    """Return the best boxes of each class, the best first, in pixels of ``image``.
 
     The network is YOLO11's: float (1, 3, size, size) in 0..1, out (1, 4 + classes, anchors) with
-    centre, width and height in input pixels. Anatomy allows one of each, so the best is enough
-    and no suppression of overlaps is needed.
+    centre, width and height in input pixels.
     """
     padded, place = square(image, size)
     blob = np.broadcast_to(padded.astype(np.float32) / 255, (1, 3, size, size))
     name = session.get_inputs()[0].name
     raw = session.run(None, {name: np.ascontiguousarray(blob)})[0][0]
-    found: list[Found | None] = []
-    for scores in raw[4:]:
-        best = int(np.argmax(scores))
-        x, y, width, height = (float(value) for value in raw[:4, best])
-        x0, y0 = place.back(x - width / 2, y - height / 2)
-        x1, y1 = place.back(x + width / 2, y + height / 2)
-        good = np.isfinite((x0, y0, x1, y1)).all()
-        found.append((x0, y0, x1, y1, float(scores[best])) if good else None)
+    centres, sides = raw[:2].T, raw[2:4].T
+    corners = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+    return [_distinct(corners, scores, place) for scores in raw[4:]]
+
+
+def _distinct(
+    corners: NDArray[np.float32], scores: NDArray[np.float32], place: Placement
+) -> list[Candidate]:
+    """Return the best boxes of one class that are not the same box again."""
+    good = np.isfinite(corners).all(axis=1) & (scores >= _LEAST_SCORE)
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)[good]
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores[good].tolist(), _LEAST_SCORE, _SAME_BOX)
+    found: list[Candidate] = []
+    for number in list(kept)[:_CANDIDATES]:
+        x0, y0, x1, y1 = (float(value) for value in corners[good][number])
+        ends = (*place.back(x0, y0), *place.back(x1, y1))
+        found.append((ends, float(scores[good][number])))
     return found
+
+
+def _box(name: str, found: Candidate) -> Box:
+    return Box(name, *found[0], found[1])
 
 
 def _widened(box: Box, margin: float) -> Box:

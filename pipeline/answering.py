@@ -20,7 +20,6 @@ from pipeline.exam import Exam
 from pipeline.examination import Examiner
 from pipeline.index import ExamIndex
 from pipeline.indexing import StoredImage
-from pipeline.match_report import BundleWords
 from pipeline.outbox import Outbox
 from pipeline.radiograph import radiograph
 from pipeline.reference import PriorReference
@@ -28,6 +27,7 @@ from pipeline.request import Answer, Request
 from pipeline.result_set import assert_sendable, build, referenced_instances
 from pipeline.retrieval import Retriever
 from pipeline.uid import KeyedUids
+from pipeline.wording import BundleWords
 
 __all__ = ["Answered", "Answerer", "Originals"]
 

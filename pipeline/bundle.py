@@ -27,6 +27,7 @@ from pydantic import (
 from tokenizers import Tokenizer
 
 from pipeline.calibration import Calibration
+from pipeline.constellation import Constellation
 from pipeline.errors import BundleError
 from pipeline.region import GLOBAL, Region
 
@@ -233,6 +234,9 @@ class Manifest(_Part):
     preprocessing: Preprocessing
     vectors: Vectors
     thresholds: Thresholds
+    constellation: Constellation | None = Field(
+        default=None, description="How bones lie to each other; without it the best box of each."
+    )
     calibration: Mapping[str, Calibration]
     licences: Mapping[str, str]
     training: Training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Final
 
@@ -30,20 +31,18 @@ class Canvas:
     Parameters
     ----------
     width
-        In pixels.
-    height
-        In units.
+        In pixels. The sheet is as long as what is drawn on it.
     """
 
-    def __init__(self, width: int, height: float) -> None:
+    def __init__(self, width: int) -> None:
         self._scale = width / UNITS
-        self._image = Image.new("RGB", (width, round(height * self._scale)))
+        self._image = Image.new("RGB", (width, width))
         self._draw = ImageDraw.Draw(self._image)
 
-    @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """What was drawn: uint8, shape (rows, columns, 3)."""
-        return np.asarray(self._image).copy()
+    def pixels(self, height: float) -> NDArray[np.uint8]:
+        """Return what was drawn down to a height: uint8, shape (rows, columns, 3)."""
+        self._lengthen(height)
+        return np.asarray(self._image)[: round(height * self._scale)].copy()
 
     def size_in_pixels(self, width: float, height: float) -> tuple[int, int]:
         """Return how many pixels an area covers: width, height."""
@@ -57,6 +56,7 @@ class Canvas:
         Word by word: at small sizes the font's kerning would swallow the spaces.
         """
         x, y = place
+        self._lengthen(y + size)
         length = self.length(words, size)
         x -= {"l": 0.0, "m": length / 2, "r": length}[anchor[0]]
         font = self._font(size)
@@ -74,12 +74,15 @@ class Canvas:
         return self._font(size).getlength(word) / self._scale
 
     def wrapped(self, words: str, width: float, size: float, most: int) -> list[str]:
-        """Break words into lines of at most a width; the last of `most` lines may end in dots."""
+        """Break words into lines of at most a width; the last of `most` lines may end in dots.
+
+        Measured at one size of font, so that lines break alike at every width of the canvas.
+        """
         lines: list[str] = []
         line = ""
         for word in words.split():
             longer = f"{line} {word}".strip()
-            if line and self.length(longer, size) > width:
+            if line and _measured(longer, size) > width:
                 lines.append(line)
                 line = word
             else:
@@ -88,22 +91,25 @@ class Canvas:
         if len(lines) <= most:
             return lines
         last = lines[most - 1]
-        while last and self.length(f"{last}...", size) > width:
+        while last and _measured(f"{last}...", size) > width:
             last = last[:-1].rstrip()
         return [*lines[: most - 1], f"{last}..."]
 
     def box(self, corners: Corners, colour: Colour, weight: float = 1.0) -> None:
         """Draw the outline of a rectangle; `weight` is the line's width."""
         line = max(1, round(weight * self._scale))
+        self._lengthen(corners[3])
         self._draw.rectangle(self._in_pixels(corners), outline=colour, width=line)
 
     def bar(self, corners: Corners, colour: Colour) -> None:
         """Fill a rectangle; it is at least one pixel wide and high."""
+        self._lengthen(corners[3])
         self._draw.rectangle(self._in_pixels(corners), fill=colour)
 
     def disc(self, place: Place, radius: float, colour: Colour, fill: float) -> None:
         """Draw a disc: full (1), its left half (0.5) or only its outline (0)."""
         (x, y), s = place, self._scale
+        self._lengthen(y + radius)
         around = [(x - radius) * s, (y - radius) * s, (x + radius) * s, (y + radius) * s]
         self._draw.ellipse(around, outline=colour, width=max(1, round(s)))
         if fill > 0:
@@ -111,8 +117,17 @@ class Canvas:
 
     def picture(self, place: Place, grey: NDArray[np.uint8]) -> None:
         """Lay a grey picture (rows, columns), already in pixels, with its corner at a place."""
+        self._lengthen(place[1] + len(grey) / self._scale)
         rgb = Image.fromarray(grey).convert("RGB")
         self._image.paste(rgb, (round(place[0] * self._scale), round(place[1] * self._scale)))
+
+    def _lengthen(self, y: float) -> None:
+        """Make the sheet reach down to a place, and some way beyond."""
+        wanted = math.ceil(y * self._scale) + 1
+        if wanted > self._image.height:
+            longer = Image.new("RGB", (self._image.width, 2 * wanted))
+            longer.paste(self._image)
+            self._image, self._draw = longer, ImageDraw.Draw(longer)
 
     def _in_pixels(self, corners: Corners) -> list[int]:
         x0, y0, x1, y1 = (round(value * self._scale) for value in corners)
@@ -120,6 +135,12 @@ class Canvas:
 
     def _font(self, size: float) -> ImageFont.FreeTypeFont:
         return _font(round(size * self._scale * 4) / 4)
+
+
+def _measured(words: str, size: float) -> float:
+    """Return the width of a line of text in units, whatever the canvas."""
+    parts = words.split(" ")
+    return sum(map(_font(4 * size).getlength, parts)) / 4 + _SPACE * size * (len(parts) - 1)
 
 
 @lru_cache(maxsize=64)

@@ -87,8 +87,8 @@ class CloseUp:
         return self.size[0] / 2 + (-offset if self.mirrored else offset)
 
 
-def windowed(picture: NDArray[np.floating], box: Box) -> NDArray[np.uint8]:
-    """Return a picture with the grey values of a box spread over the range, as all others are.
+def windowed(picture: NDArray[np.floating], box: Box, margin: float = 0.0) -> NDArray[np.uint8]:
+    """Return a picture in 8 bits, with the grey values of a box spread over the range.
 
     Parameters
     ----------
@@ -96,9 +96,12 @@ def windowed(picture: NDArray[np.floating], box: Box) -> NDArray[np.uint8]:
         Grey values, bone bright; shape (rows, columns), any scale.
     box
         Columns and rows whose 1st and 98th percentiles become black and white: metal may dazzle.
+    margin
+        How far beyond these the range goes at either end, of the distance between them.
     """
     x0, y0, x1, y1 = (round(value) for value in box)
     inside = picture[max(0, y0) : max(1, y1), max(0, x0) : max(1, x1)]
     low, high = np.percentile(inside if inside.size else picture, (1.0, 98.0))
-    spread = (picture - low) / max(float(high - low), 1e-6)
+    reach = margin * (high - low)
+    spread = (picture - (low - reach)) / max(float(high - low + 2 * reach), 1e-6)
     return np.asarray(np.clip(spread, 0.0, 1.0) * _BRIGHTEST, np.uint8)

@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from uuid import UUID
 
 import qdrant_edge as qe
 
+from pipeline.disk import sync_folder
 from pipeline.errors import IndexUnavailableError
 from pipeline.exam import Exam, exam_id
 from pipeline.index import (
@@ -23,6 +23,7 @@ from pipeline.index import (
     NAMES,
     NUMBERS,
     ExamFilter,
+    ExamIndex,
     Findings,
     Search,
     checked_bundle,
@@ -37,8 +38,8 @@ _POINTER: Final = "live"
 _PAGE: Final = 256
 
 
-class EdgeIndex:
-    """An `pipeline.index.ExamIndex` on Qdrant's embedded engine: the default, no server needed.
+class EdgeIndex(ExamIndex):
+    """The index on Qdrant's embedded engine: the default, no server needed.
 
     One process owns a bundle's index: a lock file says so, and a second process is refused at
     once. Layout of the folder::
@@ -49,6 +50,8 @@ class EdgeIndex:
 
     An upsert, removal or change of findings is in the engine's write-ahead log and flushed to
     disk when the method returns (about 15 ms a call: hand exams over a study at a time).
+
+    A search compares every vector, so its answers are exact, until `optimize` has built a graph.
 
     Parameters
     ----------
@@ -122,11 +125,6 @@ class EdgeIndex:
             self._update(qe.UpdateOperation.set_payload([point], findings_payload(findings)))
         return known
 
-    def exam(self, sop_instance_uid: str) -> Exam | None:
-        """Return one exam with its vectors, or None."""
-        point = exam_id(sop_instance_uid)
-        return self.fetch([point]).get(point)
-
     def exams(self, study_instance_uid: str) -> tuple[Exam, ...]:
         """Return a study's exams with their vectors, ordered by SOP Instance UID."""
         of_study = qe.Filter(must=[_word("study_instance_uid", study_instance_uid)])
@@ -173,16 +171,14 @@ class EdgeIndex:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._folder / _POINTER)
-        _sync(self._folder)
+        sync_folder(self._folder)
 
     def optimize(self) -> bool:
         """Build the HNSW graph of ``global`` and merge segments; True where something was built.
 
         The engine keeps Python's interpreter lock while it builds (11 s for 17,500 exams on two
-        cores, minutes for 100,000): nothing else in this process runs meanwhile, a receiver
-        included. Call it before the receiver starts or from a command of its own, never beside
-        either. Without it the engine compares every vector, exactly, which costs milliseconds up
-        to tens of thousands of exams.
+        cores, minutes for 100,000): nothing else in this process runs meanwhile, so it belongs
+        into a command of its own. Never needed for a right answer.
         """
         with _engine("optimizing"):
             return bool(self._shard.optimize())
@@ -196,19 +192,6 @@ class EdgeIndex:
                 self._shard.close()
         finally:
             self._release()
-
-    def __enter__(self) -> Self:
-        """Return the index itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the index."""
-        self.close()
 
     def _update(self, operation: Any) -> None:
         with _engine("writing"):
@@ -249,7 +232,7 @@ def _opened(folder: Path, size: int) -> Any:
             shard.flush()
             shard.close()
         new.replace(folder)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
     with _engine(
         f"opening {folder} for vectors of {size} numbers (where its files are damaged or of "
         "another size, move the folder away and index the studies again)"
@@ -308,14 +291,6 @@ def _word(key: str, value: str) -> Any:
 
 def _uuid(point: Any) -> UUID:
     return point if isinstance(point, UUID) else UUID(str(point))
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Whose a result is: taken over from the query image, and checked."""
+"""Whose a result is: taken over from the query image, its time zone included, and checked."""
 
 from __future__ import annotations
 
 from copy import deepcopy
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
 from pydicom import Dataset, config
@@ -10,7 +11,7 @@ from pydicom.sequence import Sequence
 
 from pipeline.errors import IdentityError
 
-__all__ = ["adopt_identity", "assert_identity"]
+__all__ = ["adopt_identity", "assert_identity", "content_time"]
 
 # type 2 attributes (PS3.3 C.7.1.1, C.7.2.1): present in the result even where the query lacks them
 _REQUIRED: Final = (
@@ -66,6 +67,19 @@ def adopt_identity(result: Dataset, query_header: Dataset) -> None:
                 result.add(deepcopy(query_header[keyword]))
             elif keyword in _REQUIRED:
                 setattr(result, keyword, "")
+
+
+def content_time(created_at: datetime, query_header: Dataset) -> datetime:
+    """Return the time in the zone of the query's study, so that viewers sort it rightly.
+
+    That is its TimezoneOffsetFromUTC where it has one (a result adopts it), else this machine's.
+    """
+    offset = str(query_header.get("TimezoneOffsetFromUTC") or "").strip()
+    if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdecimal():
+        minutes = int(offset[1:3]) * 60 + int(offset[3:])
+        sign = -1 if offset[0] == "-" else 1
+        return created_at.astimezone(timezone(sign * timedelta(minutes=minutes)))
+    return created_at.astimezone()
 
 
 def assert_identity(result: Dataset, query_header: Dataset) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 from uuid import UUID
 
 import numpy as np
 
 from pipeline.errors import BundleError
-from pipeline.exam import Exam, RegionFindings, Vector
+from pipeline.exam import Exam, RegionFindings, Vector, exam_id
 from pipeline.region import GLOBAL, Laterality, Region, View
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 NAMES: Final = (GLOBAL, *(region.value for region in Region))
-"""The named vectors of a point. Only ``global`` has an HNSW graph: the bones rerank a pool."""
+"""The named vectors of a point. Only ``global`` may get a graph: the bones rerank a pool."""
 
 KEYWORDS: Final = (
     "laterality",
@@ -124,7 +124,7 @@ class Findings:
     findings_known: bool = True
 
 
-class ExamIndex(Protocol):
+class ExamIndex(ABC):
     """Every exam of one bundle, with its vectors, findable by likeness.
 
     Vectors of two bundles do not compare, so an index belongs to one bundle. Every method raises
@@ -132,10 +132,11 @@ class ExamIndex(Protocol):
     """
 
     @property
+    @abstractmethod
     def bundle_id(self) -> str:
         """The bundle whose models made the vectors."""
-        ...
 
+    @abstractmethod
     def upsert(self, exams: Iterable[Exam]) -> None:
         """Put exams in, replacing those of the same SOP Instance UID as a whole.
 
@@ -146,28 +147,29 @@ class ExamIndex(Protocol):
         BundleError
             Where an exam was made by another bundle, or its vectors are not the index's.
         """
-        ...
 
+    @abstractmethod
     def remove(self, sop_instance_uids: Iterable[str]) -> None:
         """Take exams out; one that is not there is no error."""
-        ...
 
+    @abstractmethod
     def set_findings(self, sop_instance_uid: str, findings: Findings) -> bool:
         """Replace what is known from the report, leaving the vectors; False: no such exam."""
-        ...
 
     def exam(self, sop_instance_uid: str) -> Exam | None:
         """Return one exam with its vectors, or None."""
-        ...
+        point = exam_id(sop_instance_uid)
+        return self.fetch([point]).get(point)
 
+    @abstractmethod
     def exams(self, study_instance_uid: str) -> tuple[Exam, ...]:
         """Return a study's exams with their vectors, ordered by SOP Instance UID."""
-        ...
 
+    @abstractmethod
     def fetch(self, ids: Sequence[UUID]) -> Mapping[UUID, Exam]:
         """Return exams with their vectors by point id; one that is not there is left out."""
-        ...
 
+    @abstractmethod
     def search(self, search: Search) -> Mapping[UUID, Mapping[str, float]]:
         """Draw a pool and score its members: one request to the engine's Query API.
 
@@ -177,39 +179,28 @@ class ExamIndex(Protocol):
             Point id → name of the vector → cosine. Every member has ``global``; a bone that it
             lacks is missing from its scores, the member itself is not dropped.
         """
-        ...
 
-    def count(self, where: ExamFilter = ...) -> int:
+    @abstractmethod
+    def count(self, where: ExamFilter = EVERY) -> int:
         """Count the exams that pass a filter."""
-        ...
 
+    @abstractmethod
     def activate(self) -> None:
         """Make this bundle's index the live one, in one atomic step."""
-        ...
 
     def optimize(self) -> bool:
-        """Build what makes searching a large index fast; True where something was built.
+        """Build what makes searching a very large index fast; True where something was built."""
+        return False
 
-        Never needed for a right answer. See the implementations for what it costs.
-        """
-        ...
-
+    @abstractmethod
     def close(self) -> None:
         """Let go of the engine; closing twice is no error."""
-        ...
 
     def __enter__(self) -> Self:
-        """Return the index itself."""
-        ...
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the index."""
-        ...
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def checked_bundle(bundle_id: str) -> str:

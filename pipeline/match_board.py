@@ -1,49 +1,35 @@
-"""The picture board: query and matches side by side, as a secondary capture."""
+"""The picture board: query and matches side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
-from importlib.metadata import version
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import (
-    PYDICOM_IMPLEMENTATION_UID,
-    ExplicitVRLittleEndian,
-    SecondaryCaptureImageStorage,
-)
 
+from pipeline.board_row import BoardCase, BoardRow, board_rows
 from pipeline.canvas import UNITS, Canvas, Colour, Place
-from pipeline.close_up import Box, CloseUp, windowed
-from pipeline.deidentify import withheld_reason
-from pipeline.exam import Exam, RegionFindings
-from pipeline.identity import adopt_identity
-from pipeline.match_report import BundleWords, content_time
+from pipeline.exam import RegionFindings
 from pipeline.region import Laterality, Region
-from pipeline.request import Answer, Match, RegionAnswer
-from pipeline.uid import KeyedUids
+from pipeline.request import Answer
 from pipeline.wording import (
     DEMONSTRATION,
-    case_labels,
+    BundleWords,
     finding_words,
     findings_words,
+    other_words,
     side_words,
+    wanted_words,
 )
 
-__all__ = ["board_dataset", "match_board"]
-
-Picture = NDArray[Any]
+__all__ = ["match_board"]
 
 _BLACK: Final[Colour] = (0, 0, 0)
 _BRIGHT: Final[Colour] = (224, 224, 224)
 _PLAIN: Final[Colour] = (176, 176, 176)
-_DIM: Final[Colour] = (122, 122, 122)
+_DIM: Final[Colour] = (134, 134, 134)
 _LINE: Final[Colour] = (52, 52, 52)
 _CAUTION: Final[Colour] = (240, 228, 66)
 # Okabe and Ito: told apart with every kind of colour vision
@@ -55,109 +41,30 @@ _COLOURS: Final[Mapping[Region, Colour]] = MappingProxyType(
     }
 )
 _WRIST_COLOUR: Final[Colour] = (150, 150, 150)
+_SIDES: Final[Mapping[Laterality, str]] = MappingProxyType(
+    {Laterality.LEFT: "L", Laterality.RIGHT: "R", Laterality.UNKNOWN: "L/R ?"}
+)
 
 # the layout, in units of which 1024 make the width
 _MARGIN: Final = 20.0
+_WIDTH: Final = UNITS - 2 * _MARGIN
 _COLUMNS: Final = 5
 _CELL: Final = 150.0
 _GAP: Final = 13.0
 _QUERY_GAP: Final = 32.0
 _TITLE: Final = 20.0
-_THUMBNAIL: Final = 146.0
-_CROP: Final = 146.0
+_PICTURE: Final = 146.0
 _BETWEEN: Final = 4.0
 _SCORE: Final = 20.0
-_WORDS: Final = 80.0
-_ROW_TITLE: Final = 34.0
+_LEADING: Final = 15.0
 _SMALL: Final = 11.5
-
-
-@dataclass(frozen=True, eq=False)
-class _Case:
-    """One wrist on the board: the query, or a match."""
-
-    exam: Exam
-    picture: NDArray[np.uint8] | None
-    label: str
-    match: Match | None = None
-
-    @property
-    def mirrored(self) -> bool:
-        return self.match is not None and self.match.mirrored
-
-    def box(self, name: str) -> Box | None:
-        if name == "wrist" and name not in self.exam.boxes and self.picture is not None:
-            rows, columns = self.picture.shape
-            return 0.0, 0.0, float(columns), float(rows)
-        return self.exam.boxes.get(name)
-
-    @property
-    def aspect(self) -> float:
-        """Height of a pixel by its width."""
-        spacing = self.exam.spacing_mm
-        return spacing[0] / spacing[1] if spacing else 1.0
-
-    def unit(self, in_mm: bool) -> float:
-        """Width of a pixel, in millimetres or in wrist widths."""
-        if in_mm and self.exam.spacing_mm is not None:
-            return self.exam.spacing_mm[1]
-        x0, _, x1, _ = self.box("wrist") or (0.0, 0.0, 1.0, 1.0)
-        return 1.0 / max(x1 - x0, 1.0)
-
-
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """One asked bone: the query and its matches, and the scale at which crops are drawn."""
-
-    part: RegionAnswer
-    query: _Case
-    matches: tuple[_Case, ...]
-
-    @property
-    def lines(self) -> int:
-        return -(-len(self.matches) // _COLUMNS)
-
-    @property
-    def height(self) -> float:
-        if not self.matches:
-            return _ROW_TITLE + 34.0
-        return _ROW_TITLE + self.lines * self.line_height
-
-    @property
-    def line_height(self) -> float:
-        return self.pictures_height + _WORDS + 2 * _SCORE
-
-    @property
-    def pictures_height(self) -> float:
-        return _TITLE + _THUMBNAIL + (_CROP + _BETWEEN if self.part.region else 0.0)
-
-    @property
-    def shown(self) -> tuple[_Case, ...]:
-        """The cases whose bone can be shown."""
-        name = self.part.region.value if self.part.region else ""
-        cases = (self.query, *self.matches)
-        return tuple(case for case in cases if case.picture is not None and case.box(name))
-
-    @property
-    def in_mm(self) -> bool:
-        return all(case.exam.spacing_mm is not None for case in self.shown)
-
-    def scale(self, frame: tuple[int, int]) -> float:
-        """Pixels of the board per millimetre, or per wrist width: the largest that suits all."""
-        name = self.part.region.value if self.part.region else ""
-        scales = [1e6]
-        for case in self.shown:
-            x0, y0, x1, y1 = case.box(name) or (0.0, 0.0, 1.0, 1.0)
-            unit = case.unit(self.in_mm)
-            width, height = (x1 - x0) * unit, (y1 - y0) * unit * case.aspect
-            scales.append(min(frame[0] / (1.12 * width), frame[1] / (1.12 * height)))
-        return min(scales)
+_TEXT: Final = 12.0
 
 
 def match_board(
     answer: Answer,
-    query_picture: Picture,
-    prior_pictures: Mapping[str, Picture],
+    query_picture: NDArray[Any],
+    prior_pictures: Mapping[str, NDArray[Any]],
     *,
     bundle: BundleWords,
     width: int = 2048,
@@ -166,8 +73,9 @@ def match_board(
 
     Each case shows its wrist with the bones' boxes, beneath it the asked bone's crop (one scale in
     a row: millimetres where every spacing is known, else the wrist's width), the similarity
-    indices as bars, and the findings in words. A prior of the other side is shown mirrored, and
-    marked so. Nothing of any patient is written but the side, and of priors the age band.
+    indices as bars, and in words what the prior's report says of the bone and, fainter, what else
+    it describes. A prior of the other side is shown mirrored, and marked so. Nothing of any patient
+    is written but the side, and of priors the age band.
 
     Parameters
     ----------
@@ -188,216 +96,134 @@ def match_board(
         uint8, shape (rows, width, 3), RGB.
     """
     pictures = {**prior_pictures, answer.query.sop_instance_uid: query_picture}
-    rows = _rows(answer, pictures)
-    top = 66.0 + 16.0 * len(answer.warnings)
-    height = top + sum(row.height for row in rows) + 46.0
-    canvas = Canvas(width, height)
-    _draw_head(canvas, answer, bundle)
-    for number, row in enumerate(rows):
-        _draw_row(canvas, top, row, with_legend=number == 0)
-        top += row.height
-    _draw_foot(canvas, height, rows)
-    return canvas.pixels
-
-
-def board_dataset(
-    board: NDArray[np.uint8],
-    query_header: Dataset,
-    *,
-    uids: KeyedUids,
-    result_id: str,
-    created_at: datetime,
-) -> Dataset:
-    """Put a board into a Secondary Capture Image (PS3.3 A.8.1) of the query's study.
-
-    Parameters
-    ----------
-    board
-        uint8, shape (rows, columns, 3), RGB.
-    query_header
-        The query image: patient and study are taken from it.
-    uids, result_id
-        Together they give the UIDs: the same result again is the same object.
-    created_at
-        Timezone-aware time of the answer.
-    """
-    image = Dataset()
-    image.SOPClassUID = SecondaryCaptureImageStorage
-    image.SOPInstanceUID = uids.make("board", result_id)
-    image.SeriesInstanceUID = uids.make("board series", result_id)
-    local = content_time(created_at, query_header)
-    for moment in ("ContentDate", "InstanceCreationDate", "DateOfSecondaryCapture"):
-        setattr(image, moment, f"{local:%Y%m%d}")
-    for moment in ("ContentTime", "InstanceCreationTime", "TimeOfSecondaryCapture"):
-        setattr(image, moment, f"{local:%H%M%S}")
-    image.Modality = "OT"
-    image.ConversionType = "WSD"
-    image.SeriesNumber, image.InstanceNumber = 9002, 1
-    image.SeriesDescription = "WristMIR similar prior wrists, pictures"
-    image.Manufacturer = "WristMIR project"
-    image.ManufacturerModelName = "WristMIR"
-    image.SoftwareVersions = version("wristmir")
-    image.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
-    image.PatientOrientation = ""
-    side = str(query_header.get("ImageLaterality") or query_header.get("Laterality") or "")
-    image.Laterality = side if side in ("L", "R") else ""
-    if withheld_reason(query_header):  # what the query's picture carries, the board carries too
-        image.BurnedInAnnotation = "YES"
-    elif query_header.get("BurnedInAnnotation") == "NO":
-        image.BurnedInAnnotation = "NO"
-    image.LossyImageCompression = "00"
-    image.SamplesPerPixel, image.PlanarConfiguration = 3, 0
-    image.PhotometricInterpretation = "RGB"
-    image.Rows, image.Columns = board.shape[:2]
-    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
-    image.PixelRepresentation = 0
-    data = np.ascontiguousarray(board).tobytes()
-    image.add_new("PixelData", "OB", data + b"\0" * (len(data) % 2))
-    image.file_meta = _file_meta(image)
-    adopt_identity(image, query_header)
-    return image
-
-
-def _file_meta(image: Dataset) -> FileMetaDataset:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = image.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-    return meta
-
-
-def _rows(answer: Answer, pictures: Mapping[str, Picture]) -> list[_Row]:
-    labels = case_labels(answer)
     most = 2 * _COLUMNS if len(answer.regions) == 1 else _COLUMNS
-    query = _case(answer.query, pictures, "Query")
-    cases = {uid: _case(prior, pictures, labels[uid]) for uid, prior in _priors(answer).items()}
-    return [
-        _Row(
-            part,
-            query,
-            tuple(replace(cases[m.exam.sop_instance_uid], match=m) for m in part.matches[:most]),
-        )
-        for part in answer.regions
-    ]
+    rows = board_rows(answer, pictures, most)
+    canvas = Canvas(width)
+    y = _draw_head(canvas, answer, bundle)
+    for number, row in enumerate(rows):
+        y = _draw_row(canvas, y, row, with_legend=number == 0)
+    return canvas.pixels(_draw_foot(canvas, y, rows))
 
 
-def _priors(answer: Answer) -> Mapping[str, Exam]:
-    return {prior.sop_instance_uid: prior for prior in answer.priors}
-
-
-def _case(exam: Exam, pictures: Mapping[str, Picture], label: str) -> _Case:
-    """Give every picture the same windowing, by the grey values of its wrist."""
-    picture = pictures.get(exam.sop_instance_uid)
-    if picture is None:
-        return _Case(exam, None, label)
-    rows, columns = picture.shape
-    wrist = exam.boxes.get("wrist", (0.0, 0.0, float(columns), float(rows)))
-    return _Case(exam, windowed(picture, wrist), label)
-
-
-def _draw_head(canvas: Canvas, answer: Answer, bundle: BundleWords) -> None:
+def _draw_head(canvas: Canvas, answer: Answer, bundle: BundleWords) -> float:
+    """Say what the board is; like every drawing here, return where the next may begin."""
     canvas.text((_MARGIN, 34), "Similar prior wrists", 21, _BRIGHT)
     asked = f"Query: {side_words(answer.query.laterality)}, {answer.query.view.value.upper()} view"
-    about = f"{asked}  ·  {answer.pool_size} priors compared  ·  {bundle.id}"
-    canvas.text((_MARGIN, 53), about, _SMALL, _DIM)
+    priors = f"{answer.pool_size} prior{'' if answer.pool_size == 1 else 's'} compared"
+    wanted = wanted_words(answer.request)
+    about = [asked, priors, *([f"wanted: {wanted}"] if wanted else []), bundle.id]
+    canvas.text((_MARGIN, 53), "  ·  ".join(about), _SMALL, _DIM)
     if bundle.demonstration:
         words = DEMONSTRATION.upper()
         right, length = UNITS - _MARGIN, canvas.length(words, 12)
         canvas.box((right - length - 20, 17, right, 41), _CAUTION)
         canvas.text((right - 10, 33.5), words, 12, _CAUTION, "rs")
-    for number, warning in enumerate(answer.warnings):
-        line = canvas.wrapped(warning, UNITS - 2 * _MARGIN, 12, 1)[0]
-        canvas.text((_MARGIN, 71 + 16 * number), line, 12, _CAUTION)
+    y = 56.0
+    for warning in answer.warnings:
+        y = _draw_lines(canvas, (_MARGIN, y), canvas.wrapped(warning, _WIDTH, _TEXT, 2), _CAUTION)
+    return y + 10
 
 
-def _draw_foot(canvas: Canvas, height: float, rows: list[_Row]) -> None:
-    cropped = [row for row in rows if row.matches and row.part.region]
-    scale = " Crops of one row are at one scale." if cropped else ""
+def _draw_foot(canvas: Canvas, y: float, rows: Sequence[BoardRow]) -> float:
+    cropped = [row for row in rows if row.matches and row.cropped]
+    scale = " The crops of a row are drawn to one scale." if cropped else ""
     if not all(row.in_mm for row in cropped):
-        scale = f"{scale[:-1]} (by the width of the wrist, for not every pixel spacing is known)."
-    canvas.bar((_MARGIN, height - 40, UNITS - _MARGIN, height - 40), _LINE)
-    first = "Matches are other patients, and so are the findings beneath them. No diagnosis."
+        scale = f"{scale[:-1]}, by the width of the wrist: some pixel spacings are not known."
+    canvas.bar((_MARGIN, y + 3, UNITS - _MARGIN, y + 3), _LINE)
+    first = (
+        "Matches are other patients; the findings beneath them are theirs, not this patient's. "
+        "No diagnosis."
+    )
     second = f"The similarity index (0-100) ranks likeness; it is no probability.{scale}"
-    canvas.text((_MARGIN, height - 25), first, _SMALL, _PLAIN)
-    canvas.text((_MARGIN, height - 10), second, _SMALL, _DIM)
+    canvas.text((_MARGIN, y + 19), first, _TEXT, _PLAIN)
+    canvas.text((_MARGIN, y + 35), second, _SMALL, _DIM)
+    return y + 46
 
 
-def _draw_row(canvas: Canvas, top: float, row: _Row, *, with_legend: bool) -> None:
-    _draw_row_title(canvas, top, row)
-    top += _ROW_TITLE
+def _draw_row(canvas: Canvas, y: float, row: BoardRow, *, with_legend: bool) -> float:
+    top = _draw_row_title(canvas, y, row)
     if not row.matches:
-        canvas.text((_MARGIN, top + 12), "No sufficiently similar case.", 14, _PLAIN)
-        return
+        return top + 8
     _draw_case(canvas, (_MARGIN, top), row, row.query)
-    below = top + row.pictures_height
+    below = top + _pictures_height(row)
     if with_legend:
         below = _draw_legend(canvas, below, row.query)
-    if row.part.region and row.in_mm and row.shown:
-        _draw_centimetre(canvas, below + 14, row)
-    for number, case in enumerate(row.matches):
-        line, column = divmod(number, _COLUMNS)
-        x = _MARGIN + _CELL + _QUERY_GAP + column * (_CELL + _GAP)
-        place = (x, top + line * row.line_height)
-        _draw_case(canvas, place, row, case)
-        _draw_words(canvas, place, row, case)
+    if row.cropped and row.in_mm:
+        below = _draw_centimetre(canvas, below, row)
+    bottom = top
+    for first in range(0, len(row.matches), _COLUMNS):
+        bottom = _draw_matches(canvas, bottom, row, row.matches[first : first + _COLUMNS])
+    bottom = max(bottom, below + 8)
     middle = _MARGIN + _CELL + _QUERY_GAP / 2
-    canvas.bar((middle, top, middle, top + row.lines * row.line_height - 14), _LINE)
+    canvas.bar((middle, top, middle, bottom - 8), _LINE)
+    return bottom + 4
 
 
-def _draw_row_title(canvas: Canvas, top: float, row: _Row) -> None:
-    region = row.part.region
+def _draw_row_title(canvas: Canvas, y: float, row: BoardRow) -> float:
+    """Write the bone's name, whether anything is similar, and what was relaxed on the way."""
+    region, shown, found = row.part.region, len(row.matches), len(row.part.matches)
     title = region.words.capitalize() if region else "Wrist as a whole"
-    canvas.bar((_MARGIN, top + 3, UNITS - _MARGIN, top + 3), _LINE)
-    canvas.bar((_MARGIN, top + 12, _MARGIN + 4, top + 26), _colour(region))
-    canvas.text((_MARGIN + 12, top + 24), title, 16, _BRIGHT)
-    notes = [words.rstrip(".") for words in row.part.fallbacks]
-    if row.part.nothing_similar and row.matches:
-        notes.insert(0, "no sufficiently similar case: the nearest are shown all the same")
-    if len(row.part.matches) > len(row.matches):
-        notes.append(f"{len(row.matches)} of {len(row.part.matches)} shown, the rest in the report")
-    left = _MARGIN + 26 + canvas.length(title, 16)
-    line = canvas.wrapped("; ".join(notes), UNITS - _MARGIN - left, 12, 1)[0]
-    canvas.text((left, top + 24), line, 12, _PLAIN)
+    canvas.bar((_MARGIN, y + 3, UNITS - _MARGIN, y + 3), _LINE)
+    canvas.bar((_MARGIN, y + 12, _MARGIN + 4, y + 26), _colour(region))
+    canvas.text((_MARGIN + 12, y + 24), title, 16, _BRIGHT)
+    if row.part.nothing_similar or not found:
+        words = "No sufficiently similar case"
+        words += ": the nearest are shown all the same." if found else "."
+        canvas.text((_MARGIN + 26 + canvas.length(title, 16), y + 24), words, 13, _CAUTION)
+    if shown < found:
+        words = f"the first {shown} of {found}; the others stand in the report"
+        canvas.text((UNITS - _MARGIN, y + 24), words, _SMALL, _DIM, "rs")
+    y += 29
+    for words in row.part.fallbacks:
+        lines = canvas.wrapped(words, _WIDTH - 12, _TEXT, 2)
+        y = _draw_lines(canvas, (_MARGIN + 12, y), lines, _PLAIN)
+    return y + (9 if row.part.fallbacks else 5)
 
 
-def _draw_case(canvas: Canvas, place: Place, row: _Row, case: _Case) -> None:
+def _draw_matches(canvas: Canvas, y: float, row: BoardRow, matches: Sequence[BoardCase]) -> float:
+    """Draw one line of matches, as high as the longest of their findings wants it."""
+    bottoms = []
+    for column, case in enumerate(matches):
+        x = _MARGIN + _CELL + _QUERY_GAP + column * (_CELL + _GAP)
+        _draw_case(canvas, (x, y), row, case)
+        bottoms.append(_draw_words(canvas, (x, y + _pictures_height(row)), row, case))
+    return max(bottoms) + 12
+
+
+def _pictures_height(row: BoardRow) -> float:
+    return _TITLE + _PICTURE + (_BETWEEN + _PICTURE if row.part.region else 0.0)
+
+
+def _draw_case(canvas: Canvas, place: Place, row: BoardRow, case: BoardCase) -> None:
     """Draw a title, the wrist with its boxes and, beneath, the asked bone."""
     x, y = place
     _draw_case_title(canvas, (x, y + 12), case)
-    wrist, bone = (x, y + _TITLE), (x, y + _TITLE + _THUMBNAIL + _BETWEEN)
-    if case.picture is None:
-        _draw_empty(canvas, wrist, _THUMBNAIL, "picture not shared")
-        if row.part.region:
-            _draw_empty(canvas, bone, _CROP, "")
-        return
-    _draw_wrist(canvas, wrist, row.part.region, case)
+    _draw_wrist(canvas, (x, y + _TITLE), row.part.region, case)
     if row.part.region:
-        _draw_bone(canvas, bone, row, case)
+        _draw_bone(canvas, (x, y + _TITLE + _PICTURE + _BETWEEN), row, row.part.region, case)
 
 
-def _draw_case_title(canvas: Canvas, place: Place, case: _Case) -> None:
-    x, y = place
-    letters = {Laterality.LEFT: "L", Laterality.RIGHT: "R", Laterality.UNKNOWN: "L or R"}
-    canvas.text((x + _CELL, y), letters[case.exam.laterality], 12.5, _BRIGHT, "rs")
+def _draw_case_title(canvas: Canvas, place: Place, case: BoardCase) -> None:
+    (x, y), right = place, place[0] + _CELL
+    side = _SIDES[case.exam.laterality]
+    canvas.text((right, y), side, 12.5, _BRIGHT, "rs")
     if case.match is None:
         canvas.text((x, y), case.label, 13.5, _BRIGHT)
         return
     rank = f"#{case.match.rank}"
     canvas.text((x, y), rank, 13.5, _BRIGHT)
-    canvas.text((x + 6 + canvas.length(rank, 13.5), y), case.label, 12, _PLAIN)
-    right = x + _CELL - 7 - canvas.length(letters[case.exam.laterality], 12.5)
-    age = case.exam.age_band.replace(" years", " y")
-    canvas.text((right, y), age, _SMALL, _DIM, "rs")
+    canvas.text((x + 6 + canvas.length(rank, 13.5), y), case.label, _TEXT, _PLAIN)
+    age = "age ?" if case.exam.age_years is None else case.exam.age_band.replace(" years", " y")
+    canvas.text((right - 7 - canvas.length(side, 12.5), y), age, _SMALL, _DIM, "rs")
 
 
-def _draw_wrist(canvas: Canvas, place: Place, asked: Region | None, case: _Case) -> None:
+def _draw_wrist(canvas: Canvas, place: Place, asked: Region | None, case: BoardCase) -> None:
     x, y = place
-    size = canvas.size_in_pixels(_CELL, _THUMBNAIL)
-    picture, wrist = case.picture, case.box("wrist")
-    if picture is None or wrist is None:
+    size = canvas.size_in_pixels(_CELL, _PICTURE)
+    view = case.wrist(size)
+    if view is None:
+        _draw_empty(canvas, place, "picture not shared")
         return
-    view = replace(CloseUp.fitted(picture, wrist, size, case.aspect), mirrored=case.mirrored)
     canvas.picture(place, view.pixels())
     unit = _CELL / size[0]
     for region in sorted(Region, key=lambda one: one is asked):
@@ -407,94 +233,109 @@ def _draw_wrist(canvas: Canvas, place: Place, asked: Region | None, case: _Case)
             strong = asked is None or region is asked
             colour = _colour(region) if strong else _faded(_colour(region))
             canvas.box((x + x0, y + y0, x + x1, y + y1), colour, 1.4 if strong else 0.7)
-    _draw_frame(canvas, place, _THUMBNAIL, case, _LINE)
+    _draw_frame(canvas, place, case, _LINE)
     if case.mirrored:
         canvas.bar((x, y, x + _CELL, y + 15), _BLACK)
         words = f"{case.exam.laterality.value} wrist, shown mirrored"
         canvas.text((x + _CELL / 2, y + 11), words, _SMALL, _CAUTION, "ms")
 
 
-def _draw_bone(canvas: Canvas, place: Place, row: _Row, case: _Case) -> None:
-    region, picture = row.part.region, case.picture
-    box = case.box(region.value) if region else None
-    if picture is None or box is None:
-        _draw_empty(canvas, place, _CROP, "bone not found")
+def _draw_bone(
+    canvas: Canvas, place: Place, row: BoardRow, region: Region, case: BoardCase
+) -> None:
+    size = canvas.size_in_pixels(_CELL, _PICTURE)
+    view = case.bone(region.value, size, row.scale(size), row.in_mm)
+    if view is None:
+        _draw_empty(canvas, place, "" if case.picture is None else "bone not located")
         return
-    size = canvas.size_in_pixels(_CELL, _CROP)
-    scale = row.scale(size) * case.unit(row.in_mm)
-    centre = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    view = CloseUp(picture, centre, (scale, scale * case.aspect), size, case.mirrored)
     canvas.picture(place, view.pixels())
-    _draw_frame(canvas, place, _CROP, case, _faded(_colour(region)))
+    _draw_frame(canvas, place, case, _faded(_colour(region)))
 
 
-def _draw_frame(canvas: Canvas, place: Place, height: float, case: _Case, colour: Colour) -> None:
+def _draw_frame(canvas: Canvas, place: Place, case: BoardCase, colour: Colour) -> None:
     """Frame a picture; the query's frame stands out."""
     x, y = place
     colour = _PLAIN if case.match is None else colour
-    canvas.box((x, y, x + _CELL, y + height), colour, 0.7)
+    canvas.box((x, y, x + _CELL, y + _PICTURE), colour, 0.7)
 
 
-def _draw_empty(canvas: Canvas, place: Place, height: float, words: str) -> None:
+def _draw_empty(canvas: Canvas, place: Place, words: str) -> None:
     x, y = place
-    canvas.box((x, y, x + _CELL, y + height), _LINE, 0.7)
-    canvas.text((x + _CELL / 2, y + height / 2 + 4), words, 12, _DIM, "ms")
+    canvas.box((x, y, x + _CELL, y + _PICTURE), _LINE, 0.7)
+    canvas.text((x + _CELL / 2, y + _PICTURE / 2 + 4), words, _TEXT, _DIM, "ms")
 
 
-def _draw_words(canvas: Canvas, place: Place, row: _Row, case: _Case) -> None:
-    x, y = place[0], place[1] + row.pictures_height
+def _draw_words(canvas: Canvas, place: Place, row: BoardRow, case: BoardCase) -> float:
+    x, y = place
     region, match = row.part.region, case.match
     if match is None:
-        return
+        return y
     if region is not None:
         _draw_score(canvas, (x, y), region, match.region_index)
         y += _SCORE
     _draw_score(canvas, (x, y), None, match.global_index)
-    _draw_findings(canvas, (x, y + _SCORE + 17), case.exam, region)
+    return _draw_findings(canvas, (x, y + _SCORE + 4), case, region)
 
 
 def _draw_score(canvas: Canvas, place: Place, region: Region | None, index: float | None) -> None:
     x, y = place[0], place[1] + 14
     canvas.text((x, y), region.words if region else "whole wrist", _SMALL, _PLAIN)
-    shown = "-" if index is None else f"{index:.0f}"
-    canvas.text((x + _CELL, y), shown, 12.5, _BRIGHT, "rs")
+    if index is None:
+        canvas.text((x + _CELL, y), "not compared", _SMALL, _DIM, "rs")
+    else:
+        canvas.text((x + _CELL, y), f"{index:.0f}", 12.5, _BRIGHT, "rs")
     canvas.bar((x, y + 3.5, x + _CELL, y + 5), _LINE)
     if index:
         canvas.bar((x, y + 3.5, x + _CELL * min(index, 100.0) / 100, y + 5), _colour(region))
 
 
-def _draw_findings(canvas: Canvas, place: Place, exam: Exam, region: Region | None) -> None:
+def _draw_findings(canvas: Canvas, place: Place, case: BoardCase, region: Region | None) -> float:
     """Write what the prior's report says, marked by a full, half or open disc."""
-    x, y = place
-    findings = exam.findings.get(region, RegionFindings()) if region else RegionFindings()
-    words = finding_words(findings) if region else findings_words(exam, None)
-    fill = {"present": 1.0, "possible": 0.5, "absent": 0.0}.get(findings.fracture)
+    (x, y), exam = place, case.exam
     if not exam.findings_known:
-        words, fill = "no report yet", None
+        return _draw_lines(canvas, place, ["no report yet"], _DIM)
+    if region is None:
+        return _draw_lines(
+            canvas, place, canvas.wrapped(findings_words(exam, None), _CELL, _TEXT, 6), _BRIGHT
+        )
+    findings = exam.findings.get(region, RegionFindings())
+    fill = {"present": 1.0, "possible": 0.5, "absent": 0.0}.get(findings.fracture)
     colour, indent = _DIM, 0.0
     if fill is not None:
-        canvas.disc((x + 4.5, y - 4), 3.5, _BRIGHT, fill)
+        canvas.disc((x + 4.5, y + _LEADING - 6), 3.5, _BRIGHT, fill)
         colour, indent = _BRIGHT, 13.0
-    for number, line in enumerate(canvas.wrapped(words, _CELL - indent, 12, 4 if region else 5)):
-        canvas.text((x + indent, y + 14.5 * number), line, 12, colour)
+    lines = canvas.wrapped(finding_words(findings), _CELL - indent, _TEXT, 4)
+    y = _draw_lines(canvas, (x + indent, y), lines, colour)
+    if beside := ", ".join(other_words(exam)):
+        y = _draw_lines(canvas, (x, y), canvas.wrapped(beside, _CELL, _TEXT, 3), _DIM)
+    return y
 
 
-def _draw_legend(canvas: Canvas, y: float, query: _Case) -> float:
-    """Name the colours of the boxes; return where the next line may begin."""
+def _draw_lines(canvas: Canvas, place: Place, lines: Sequence[str], colour: Colour) -> float:
+    x, y = place
+    for line in lines:
+        y += _LEADING
+        canvas.text((x, y - 2), line, _TEXT, colour)
+    return y
+
+
+def _draw_legend(canvas: Canvas, y: float, query: BoardCase) -> float:
+    """Name the colours of the boxes."""
     for region in Region:
         y += 16
         found = region.value in query.exam.boxes
         canvas.box((_MARGIN, y - 8, _MARGIN + 9, y), _colour(region), 1.4)
-        words = region.words if found else f"{region.words}: not found"
+        words = region.words if found else f"{region.words}: not located"
         canvas.text((_MARGIN + 16, y), words, _SMALL, _PLAIN if found else _DIM)
     return y + 4
 
 
-def _draw_centimetre(canvas: Canvas, y: float, row: _Row) -> None:
-    size = canvas.size_in_pixels(_CELL, _CROP)
+def _draw_centimetre(canvas: Canvas, y: float, row: BoardRow) -> float:
+    size = canvas.size_in_pixels(_CELL, _PICTURE)
     length = 10 * row.scale(size) * _CELL / size[0]
-    canvas.bar((_MARGIN, y - 4.5, _MARGIN + length, y - 3), _PLAIN)
-    canvas.text((_MARGIN + length + 7, y), "1 cm in the crops", _SMALL, _DIM)
+    canvas.bar((_MARGIN, y + 9.5, _MARGIN + length, y + 11), _PLAIN)
+    canvas.text((_MARGIN + length + 7, y + 14), "1 cm in the crops", _SMALL, _DIM)
+    return y + 18
 
 
 def _colour(region: Region | None) -> Colour:

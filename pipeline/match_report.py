@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
+from textwrap import wrap
 from typing import Any, Final
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
@@ -30,7 +30,7 @@ from pydicom.sr.coding import Code
 from pipeline import terms
 from pipeline.errors import ResultError
 from pipeline.exam import Exam
-from pipeline.identity import adopt_identity
+from pipeline.identity import adopt_identity, content_time
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Region
@@ -39,13 +39,15 @@ from pipeline.uid import KeyedUids
 from pipeline.wording import (
     DEMONSTRATION,
     SCORE_WORDS,
+    BundleWords,
     case_labels,
     exam_words,
     findings_words,
     index_words,
+    wanted_words,
 )
 
-__all__ = ["BundleWords", "assert_evidence", "content_time", "match_report", "readable"]
+__all__ = ["assert_evidence", "match_report", "readable"]
 
 _CONTAINS: Final = RelationshipTypeValues.CONTAINS
 _CONTEXT: Final = RelationshipTypeValues.HAS_OBS_CONTEXT
@@ -53,15 +55,6 @@ _INFERRED_FROM: Final = RelationshipTypeValues.INFERRED_FROM
 _REPLACEMENTS: Final = str.maketrans(
     {"–": "-", "—": "-", "‑": "-", "−": "-", "≥": ">=", "≤": "<=", "×": "x", "…": "...", "’": "'"}
 )
-
-
-@dataclass(frozen=True)
-class BundleWords:
-    """What a result says of the models behind it (`pipeline.bundle.Manifest`)."""
-
-    id: str
-    intended_use: str
-    demonstration: bool
 
 
 def match_report(
@@ -143,19 +136,6 @@ def match_report(
     return report
 
 
-def content_time(created_at: datetime, query_header: Dataset) -> datetime:
-    """Return the time in the zone of the query's study, so that viewers sort it rightly.
-
-    That is its TimezoneOffsetFromUTC where it has one (a result adopts it), else this machine's.
-    """
-    offset = str(query_header.get("TimezoneOffsetFromUTC") or "").strip()
-    if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdecimal():
-        minutes = int(offset[1:3]) * 60 + int(offset[3:])
-        sign = -1 if offset[0] == "-" else 1
-        return created_at.astimezone(timezone(sign * timedelta(minutes=minutes)))
-    return created_at.astimezone()
-
-
 def assert_evidence(report: Dataset) -> None:
     """Check what validators overlook: which evidence sequence an instance stands in.
 
@@ -186,12 +166,22 @@ def assert_evidence(report: Dataset) -> None:
             raise ResultError(detail)
 
 
-def readable(report: Dataset) -> str:
-    """Return the report as plain text, for a terminal or a text file."""
+def readable(report: Dataset, width: int | None = None) -> str:
+    """Return the report as plain text, for a terminal or a text file.
+
+    Parameters
+    ----------
+    report
+        As built, or as read from a file.
+    width
+        Break lines that are longer; None breaks none.
+    """
     title = str(report.ConceptNameCodeSequence[0].CodeMeaning)
     lines = [title, "=" * len(title)]
     for item in report.ContentSequence:
         lines.extend(_lines(item, 0))
+    if width is not None:
+        lines = [broken for line in lines for broken in _broken(line, width)]
     return "\n".join(lines).strip() + "\n"
 
 
@@ -288,10 +278,10 @@ def _match(
 
 def _provenance(answer: Answer, bundle: BundleWords) -> Dataset:
     asked = ", ".join(region.words for region in answer.request.regions) or "the wrist as a whole"
-    library = (
-        f"{answer.pool_size} prior radiographs were compared. Asked for: {asked}; "
-        f"up to {answer.request.k} each."
-    )
+    compared = f"{answer.pool_size} prior radiograph{'s were' if answer.pool_size != 1 else ' was'}"
+    wanted = wanted_words(answer.request)
+    library = f"{compared} compared. Asked for: {asked}; up to {answer.request.k} each"
+    library += f"; wanted: {wanted}." if wanted else "."
     method = f"WristMIR, {answer.request.mode.value.replace('_', '-')} retrieval"
     at = answer.answered_at.astimezone(UTC)
     return _container(
@@ -406,6 +396,14 @@ def _lines(item: Dataset, depth: int) -> Iterator[str]:
         yield f"{indent}{name}: {_value(item)}"
     for child in item.get("ContentSequence", []):
         yield from _lines(child, depth + 1)
+
+
+def _broken(line: str, width: int) -> list[str]:
+    """Break a line, what follows indented further than its beginning; UIDs stay whole."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    if not line.strip() or line.startswith("\n"):
+        return [line]
+    return wrap(line, width, subsequent_indent=indent, break_long_words=False)
 
 
 def _value(item: Dataset) -> Any:

@@ -20,17 +20,12 @@ from pipeline.findings import (
     collapse,
     collapse_others,
 )
+from pipeline.fracture_details import Details
 from pipeline.lexicon import Elsewhere
+from pipeline.other_findings import alignment_in, others_in, views_in
 from pipeline.passage import Passage, Section, language_of, passages, sides_in, tidied
 from pipeline.region import Laterality, Region, View
-from pipeline.statement import (
-    Details,
-    Statement,
-    alignment_in,
-    others_in,
-    statements,
-    views_in,
-)
+from pipeline.statement import Statement, statements
 
 __all__ = ["Miner", "RulesMiner", "mine_json", "supported"]
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pydicom import Dataset
 
 from pipeline.database import open_database
+from pipeline.disk import sync_folder
 from pipeline.region import Region
 
 __all__ = ["Outbox", "PriorResult"]
@@ -93,11 +94,11 @@ class Outbox:
         for kind, datasets in (("1-copy", copies), ("2-result", results)):
             for number, dataset in enumerate(datasets):
                 _write(dataset, partial / f"{kind}-{number:03d}.dcm")
-        _sync(partial)
+        sync_folder(partial)
         final = self._folder / result_id
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
-        _sync(self._folder)
+        sync_folder(self._folder)
         self._remember(result_id, query_uid, results[0], now, regions)
 
     def copies(self, result_id: str) -> tuple[Path, ...]:
@@ -200,11 +201,3 @@ def _write(dataset: Dataset, path: Path) -> None:
     path.chmod(0o600)
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -82,6 +82,7 @@ class Match:
             "global_index": round(float(self.global_index), 1),
             "region_index": _rounded(self.region_index, 1),
             "mirrored": self.mirrored,
+            "findings_known": self.exam.findings_known,
             "findings": {
                 region.value: {
                     "fracture": found.fracture,

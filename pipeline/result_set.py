@@ -11,12 +11,14 @@ from pydicom import Dataset
 
 from pipeline.errors import ResultError
 from pipeline.identity import assert_identity
-from pipeline.match_board import board_dataset, match_board
-from pipeline.match_report import BundleWords, assert_evidence, match_report
+from pipeline.match_board import match_board
+from pipeline.match_report import assert_evidence, match_report
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
+from pipeline.secondary_capture import secondary_capture
 from pipeline.uid import KeyedUids
+from pipeline.wording import BundleWords
 
 __all__ = ["assert_identity", "assert_sendable", "build", "referenced_instances"]
 
@@ -81,7 +83,7 @@ def build(
         predecessor=predecessor,
     )
     shared = {uid: picture for uid, picture in prior_pictures.items() if uid in references}
-    board = board_dataset(
+    board = secondary_capture(
         match_board(answer, query_picture, shared, bundle=bundle, width=board_width),
         query_header,
         uids=uids,

@@ -172,15 +172,11 @@ class Retriever:
         self, rank: int, candidate: Candidate, prior: Exam, query: Exam, located: Region | None
     ) -> Match:
         whole = _cosine(candidate.scores[GLOBAL])
-        likeness = f"alike as a whole {self._calibration[GLOBAL].index(whole):.0f}"
         bone: float | None = None
         bone_index: float | None = None
         if located is not None and located in candidate.scores:
             bone = _cosine(candidate.scores[located])
             bone_index = self._calibration[located].index(bone)
-            likeness += f", in the {located.words} {bone_index:.0f}"
-        elif located is not None:
-            likeness += f"; {located.words} not located in this prior"
         return Match(
             rank=rank,
             exam=prior,
@@ -189,7 +185,7 @@ class Retriever:
             global_index=self._calibration[GLOBAL].index(whole),
             region_index=bone_index,
             mirrored={query.laterality, prior.laterality} == {Laterality.LEFT, Laterality.RIGHT},
-            reasons=(_side(query, prior), _age(query, prior), likeness, *_known(prior)),
+            reasons=(_side(query, prior), _age(query, prior), *_limits(prior, located)),
         )
 
 
@@ -257,8 +253,10 @@ def _age(query: Exam, prior: Exam) -> str:
     return "age more than 5 years apart"
 
 
-def _known(prior: Exam) -> Iterator[str]:
-    yield "report read" if prior.findings_known else "no report"
+def _limits(prior: Exam, located: Region | None) -> Iterator[str]:
+    """Say what makes a prior less of a match than its rank suggests."""
+    if located is not None and located not in prior.vectors:
+        yield f"{located.words} not located in this prior"
     if prior.age_years is not None and prior.age_years >= _ADULT_YEARS:
         yield "an adult"
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 from uuid import UUID
 
 from qdrant_client import QdrantClient, models
@@ -19,6 +18,7 @@ from pipeline.index import (
     NAMES,
     NUMBERS,
     ExamFilter,
+    ExamIndex,
     Findings,
     Search,
     checked_bundle,
@@ -32,8 +32,8 @@ __all__ = ["ServerIndex"]
 _PAGE: Final = 256
 
 
-class ServerIndex:
-    """An `pipeline.index.ExamIndex` on a Qdrant server.
+class ServerIndex(ExamIndex):
+    """The index on a Qdrant server.
 
     One collection for each bundle, named ``<alias>-<bundle id>``; the alias names the live one
     and is moved by `activate`. A process always reads and writes its own bundle's collection, so
@@ -118,11 +118,6 @@ class ServerIndex:
                 )
         return known
 
-    def exam(self, sop_instance_uid: str) -> Exam | None:
-        """Return one exam with its vectors, or None."""
-        point = exam_id(sop_instance_uid)
-        return self.fetch([point]).get(point)
-
     def exams(self, study_instance_uid: str) -> tuple[Exam, ...]:
         """Return a study's exams with their vectors, ordered by SOP Instance UID."""
         of_study = models.Filter(must=[_word("study_instance_uid", study_instance_uid)])
@@ -178,27 +173,10 @@ class ServerIndex:
         with _server("moving the alias"):
             self._client.update_collection_aliases(moves)
 
-    def optimize(self) -> bool:
-        """Return False: a server builds its graphs by itself, in the background."""
-        return False
-
     def close(self) -> None:
         """Close the client; closing twice is no error."""
         with _server("closing"):
             self._client.close()
-
-    def __enter__(self) -> Self:
-        """Return the index itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the index."""
-        self.close()
 
     def _prepare(self) -> None:
         with _server("opening the collection"):

@@ -4,45 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from pipeline import lexicon
-from pipeline.findings import (
-    Alignment,
-    Displacement,
-    Fracture,
-    FractureType,
-    Healing,
-    Other,
-)
+from pipeline.findings import Fracture, FractureType, Healing
+from pipeline.fracture_details import Details, details_in
 from pipeline.lexicon import Elsewhere
 from pipeline.passage import sides_in
-from pipeline.region import Laterality, Region, View
+from pipeline.region import Laterality, Region
 
-__all__ = ["Bone", "Details", "Statement", "alignment_in", "others_in", "statements", "views_in"]
+__all__ = ["Bone", "Statement", "statements"]
 
 Bone = Region | Elsewhere
-
-
-@dataclass(frozen=True)
-class Details:
-    """How a fracture is; None where the words do not say."""
-
-    type: FractureType | None = None
-    healing: Healing | None = None
-    displacement: Displacement | None = None
-    angulation_deg: float | None = None
-    physeal: bool | None = None
-    intra_articular: bool | None = None
-
-    def completed_by(self, other: Details) -> Details:
-        """Return these details with what is missing taken from others."""
-        mine = {name: value for name, value in vars(self).items() if value is not None}
-        return replace(other, **mine)
-
-    def __bool__(self) -> bool:
-        return any(value is not None for value in vars(self).values())
 
 
 @dataclass(frozen=True)
@@ -284,7 +258,7 @@ class _Sentence:
         window = self._window(number)
         if status is not Fracture.ABSENT:
             if head.needs_denial:
-                return Statement(None, located, details=_details(words, window, None))
+                return Statement(None, located, details=details_in(words, window))
             if head.weak:
                 if not located:
                     return None
@@ -297,7 +271,9 @@ class _Sentence:
         sides = sides_in(words[window[0] : window[1]]) or sides_in(words)
         if status is Fracture.ABSENT:
             return Statement(status, located, sides, reach)
-        return Statement(status, located, sides, details=_details(words, window, head))
+        return Statement(
+            status, located, sides, details=details_in(words, window, head.end, head.type)
+        )
 
     def _next(self, number: int) -> _Head | None:
         return self.heads[number + 1] if number + 1 < len(self.heads) else None
@@ -438,149 +414,7 @@ def _normal(words: str) -> Iterator[Statement]:
 
 
 def _remark(words: str, bones: Sequence[_Bone]) -> Iterator[Statement]:
-    details = _details(words, (0, len(words)), None)
+    details = details_in(words, (0, len(words)))
     if details:
         names = tuple(dict.fromkeys(name for bone in bones for name in bone.names))
         yield Statement(None, names, sides_in(words), details=details)
-
-
-def _denied(words: str, start: int, reach: int = 45) -> bool:
-    """Tell whether what begins at ``start`` stands under a denial shortly before."""
-    behind = words[max(0, start - reach) : start]
-    cues = [m for m in lexicon.FORWARD.finditer(behind) if m.lastgroup in ("denial", "pseudo")]
-    return bool(cues) and not lexicon.TERMINATOR.search(behind, cues[-1].end())
-
-
-def _details(words: str, window: tuple[int, int], head: _Head | None) -> Details:
-    part = words[window[0] : window[1]]
-    kind = None
-    if head is not None:
-        kind = head.type or _adjective(words, window, head) or FractureType.UNSPECIFIED
-    return Details(
-        type=kind,
-        healing=_healing(part, head.end - window[0] if head else 0),
-        displacement=_displacement(part),
-        angulation_deg=_angulation(part),
-        physeal=True if _is_salter(kind) else _stated(lexicon.PHYSEAL, part),
-        intra_articular=_articular(part),
-    )
-
-
-def _is_salter(kind: FractureType | None) -> bool:
-    return kind is not None and kind.value.startswith("salter_harris")
-
-
-def _adjective(words: str, window: tuple[int, int], head: _Head) -> FractureType | None:
-    for begin, end in ((window[0], head.end), (head.end, window[1])):
-        for kind, pattern in lexicon.ADJECTIVES.items():
-            match = pattern.search(words, begin, end)
-            if match and not _denied(words, match.start()):
-                return kind
-    return None
-
-
-def _healing(part: str, head_end: int) -> Healing | None:
-    healing = [
-        match
-        for match in lexicon.HEALINGS[Healing.HEALING].finditer(part)
-        if not _denied(part, match.start()) or match.group().startswith("not")
-    ]
-    for match in lexicon.HEALINGS[Healing.HEALED].finditer(part):
-        if not lexicon.NOT_YET.search(part, 0, match.start()) and not _denied(part, match.start()):
-            return Healing.HEALED
-    if healing:
-        return Healing.HEALING
-    if head_end and lexicon.ACUTE.search(part, 0, head_end):
-        return Healing.ACUTE
-    return None
-
-
-def _displacement(part: str) -> Displacement | None:
-    for degree, pattern in lexicon.DISPLACEMENTS:
-        match = pattern.search(part)
-        if match and (degree is Displacement.NONE or not _denied(part, match.start())):
-            return degree
-    stated = [
-        match
-        for match in lexicon.DISPLACEMENT_MEASURED.finditer(part)
-        if not _denied(part, match.start())
-    ]
-    if not stated:
-        return None
-    match = next((m for m in stated if not m["plain"]), None)
-    if match is None:
-        return Displacement.MODERATE
-    size = float(match["before"] or match["after"])
-    unit = match["unit_before"] or match["unit_after"]
-    if unit == "cm":
-        size, unit = size * 10, "mm"
-    mild, moderate = (2.0, 5.0) if unit == "mm" else (25.0, 75.0)
-    if size == 0:
-        return Displacement.NONE
-    if size <= mild:
-        return Displacement.MILD
-    return Displacement.MODERATE if size <= moderate else Displacement.SEVERE
-
-
-def _angulation(part: str) -> float | None:
-    if not re.search(r"angul|apex|tilt", part) or re.search(r"inclination", part):
-        return None
-    for match in lexicon.ANGLE.finditer(part):
-        value = float(match["high"] or match["low"])
-        if not match["earlier"] and value <= 180:
-            return value
-    return None
-
-
-def _stated(pattern: re.Pattern[str], part: str) -> bool | None:
-    match = pattern.search(part)
-    return None if match is None else not _denied(part, match.start())
-
-
-def _articular(part: str) -> bool | None:
-    if lexicon.EXTRA_ARTICULAR.search(part):
-        return False
-    return _stated(lexicon.ARTICULAR, part)
-
-
-def others_in(words: str) -> tuple[tuple[Other, bool], ...]:
-    """Return what else a sentence names, each with whether it is doubted; no fractures."""
-    found: dict[Other, bool] = {}
-    for name, pattern in lexicon.OTHERS.items():
-        for match in pattern.finditer(words):
-            if _denied(words, match.start(), 80) or _absent_behind(words, match.end()):
-                continue
-            if name in (Other.CAST_OR_SPLINT, Other.HARDWARE) and lexicon.REMOVED.search(words):
-                continue
-            found[name] = found.get(name, True) and _doubted(words, match.start())
-    return tuple(found.items())
-
-
-def _absent_behind(words: str, end: int) -> bool:
-    return bool(
-        re.match(
-            r"\s*(?:\w+\s+){0,3}(?:not\s+\w+|absent|[\w\s/]{0,20}:\s*(?:no|none|nil))\b",
-            words[end:],
-        )
-    )
-
-
-def _doubted(words: str, start: int) -> bool:
-    cues = [
-        m for m in lexicon.FORWARD.finditer(words, 0, start) if m.lastgroup in ("doubt", "aside")
-    ]
-    return bool(cues) and not lexicon.TERMINATOR.search(words, cues[-1].end(), start)
-
-
-def alignment_in(words: str) -> Alignment | None:
-    """Return what a sentence says of alignment."""
-    for alignment, pattern in lexicon.ALIGNMENTS.items():
-        match = pattern.search(words)
-        if match and not _denied(words, match.start()):
-            return alignment
-    return None
-
-
-def views_in(words: str) -> tuple[View, ...]:
-    """Return the projections that a title or technique sentence names."""
-    return tuple(view for view, pattern in lexicon.VIEWS.items() if pattern.search(words))

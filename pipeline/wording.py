@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from pipeline.exam import Exam, RegionFindings
 from pipeline.region import Laterality, Region
-from pipeline.request import Answer
+from pipeline.request import Answer, Request
 
 __all__ = [
     "DEMONSTRATION",
     "SCORE_WORDS",
+    "BundleWords",
     "case_labels",
     "exam_words",
     "finding_words",
@@ -19,6 +21,7 @@ __all__ = [
     "index_words",
     "other_words",
     "side_words",
+    "wanted_words",
 ]
 
 DEMONSTRATION: Final = "Demonstration only, not for clinical use"
@@ -44,6 +47,15 @@ _DISPLACEMENTS: Final = {
     "moderate": "moderately displaced",
     "severe": "severely displaced",
 }
+
+
+@dataclass(frozen=True)
+class BundleWords:
+    """What a result says of the models behind it (`pipeline.bundle.Manifest`)."""
+
+    id: str
+    intended_use: str
+    demonstration: bool
 
 
 def case_labels(answer: Answer) -> Mapping[str, str]:
@@ -108,6 +120,15 @@ def findings_words(exam: Exam, first: Region | None) -> str:
     ]
     parts.extend(other_words(exam))
     return "; ".join(parts) or "its report describes none of the three bones"
+
+
+def wanted_words(request: Request) -> str:
+    """Return which priors were wanted, e.g. ``same side, age within 3 years``; or nothing."""
+    wanted = ["same side"] if request.same_side else []
+    if request.age_band_years is not None:
+        plural = "" if request.age_band_years == 1 else "s"
+        wanted.append(f"age within {request.age_band_years:g} year{plural}")
+    return ", ".join(wanted)
 
 
 def other_words(exam: Exam) -> tuple[str, ...]:

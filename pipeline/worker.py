@@ -14,16 +14,9 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from listener.errors import DeliveryError, LeaseLostError, ListenerError
-from listener.ledger import (
-    INDEX,
-    InstanceRow,
-    InstanceState,
-    Job,
-    JobState,
-    Ledger,
-    NewJob,
-    utc_now,
-)
+from listener.job import INDEX, Job, JobState, NewJob
+from listener.ledger import Ledger, utc_now
+from listener.receipt import InstanceRow, InstanceState
 from listener.sender import send
 from listener.settings import DestinationSettings
 from pipeline.answering import Answered, Answerer

@@ -1,197 +1,279 @@
-"""The encoder: images and captions pulled together by equation 2 of the paper."""
+"""The encoder's training: whole wrists and bones, images and captions pulled together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-from tokenizers import (
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
-from torch import Tensor, nn
+from rich.progress import Progress
+from torch import Tensor, distributed, nn
 
-from training.augmentation import exposed
+from pipeline.region import GLOBAL
 from training.dataset import Pair
+from training.disturbance import disturbed
+from training.objective import Sample, contrastive_loss, equal_captions, modality_gap, overlap
 from training.settings import EncoderSettings
+from training.towers import Towers
 
-__all__ = ["as_input", "fit_encoder", "fit_tokenizer", "multi_positive_loss", "new_encoder"]
-
-_CONTEXT = 80
-_TOWER = "mobilenetv4_conv_small_050"  # of timm; the best of nine tried for its time on a processor
-_START, _END, _PAD = "<start>", "<end>", "<pad>"
-
-
-def multi_positive_loss(images: Tensor, texts: Tensor, captions: Tensor, scale: Tensor) -> Tensor:
-    """Return the multi-positive contrastive loss (WristMIR, equation 2).
-
-    Parameters
-    ----------
-    images, texts
-        Unit vectors, float (B, d); row i of both belongs to pair i.
-    captions
-        int (B,): equal numbers where captions are identical, all of which count as positives,
-        weighted equally.
-    scale
-        1 / τ.
-    """
-    same = captions[:, None] == captions[None, :]
-    positives = same / same.sum(dim=1, keepdim=True)
-    logits = scale * images @ texts.T
-    towards_text = (positives * logits.log_softmax(dim=1)).sum(dim=1)
-    towards_image = (positives * logits.T.log_softmax(dim=1)).sum(dim=1)
-    return -(towards_text + towards_image).mean()
-
-
-def fit_tokenizer(captions: Sequence[str]) -> Tokenizer:
-    """Return a byte-pair vocabulary of the captions; any other text falls back to its bytes.
-
-    The end token has the highest number, where CLIP's text tower looks for it; texts are cut
-    and padded to the tower's context.
-    """
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=1000,
-        special_tokens=[_PAD],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(sorted(set(captions)), trainer)
-    tokenizer.add_special_tokens([_START, _END])
-    start, end = (tokenizer.token_to_id(token) for token in (_START, _END))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{_START} $A {_END}", special_tokens=[(_START, start), (_END, end)]
-    )
-    tokenizer.enable_truncation(_CONTEXT)
-    tokenizer.enable_padding(length=_CONTEXT, pad_token=_PAD, pad_id=0)
-    return tokenizer
-
-
-def new_encoder(vocabulary: int, seed: int, size: int = 224) -> Any:
-    """Return an untrained CLIP, of open_clip's own making, small enough for a processor.
-
-    Parameters
-    ----------
-    vocabulary
-        Number of tokens.
-    seed
-        Of the first weights.
-    size
-        Side of the crops in pixels.
-    """
-    torch.manual_seed(seed)
-    # an empty timm_proj makes the tower's own last layer the projection
-    vision = CLIPVisionCfg(timm_model_name=_TOWER, timm_proj="", image_size=size)
-    text = CLIPTextCfg(context_length=_CONTEXT, vocab_size=vocabulary, width=192, heads=3, layers=2)
-    return CLIP(embed_dim=512, vision_cfg=vision, text_cfg=text)
+__all__ = ["Course", "fit_encoder"]
 
 
 def fit_encoder(
-    pairs: Sequence[Pair], tokenizer: Tokenizer, settings: EncoderSettings, seed: int
-) -> Any:
+    pairs: Sequence[Pair],
+    towers: Towers,
+    settings: EncoderSettings,
+    seed: int,
+    *,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+    until: int | None = None,
+) -> Course:
     """Fit an encoder on whole wrists and bones together (section 3.1, Appendix C).
 
     Every batch holds all crops of some exams, so that a global caption meets global captions of
-    other exams, and a bone's caption those of the same bone.
+    other exams, and a bone's caption those of the same bone. Which exams, and how their crops are
+    disturbed, follows from the seed and the number of the step alone, so training that was
+    interrupted goes on exactly where it stopped. Under ``torchrun`` every process encodes its
+    share of each batch, and the loss is that of the whole batch.
+
+    Parameters
+    ----------
+    pairs
+        Exams; those without captions are passed over.
+    towers
+        Trained in place.
+    settings, seed
+        Decide the outcome.
+    checkpoint
+        File that the state is written to now and then, and read from where it exists.
+    device
+        Where to compute: ``cpu`` or ``cuda``.
+    until
+        Stop after this step, for a longer course that is to be gone on with.
     """
-    model = new_encoder(tokenizer.get_vocab_size(), seed).train()
-    optimiser = torch.optim.AdamW(
-        _groups(model, settings.weight_decay), settings.learning_rate, betas=(0.9, 0.98)
-    )
-    exams = max(1, settings.batch // 4)
-    total = settings.epochs * max(1, len(pairs) // exams)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: _cosine_with_warmup(step, settings.warmup_steps, total)
-    )
-    generator = np.random.default_rng(seed)
-    tokens = _Tokens(tokenizer)
-    for epoch in range(settings.epochs):
-        order = generator.permutation(len(pairs))
-        seen = 0.0
-        for start in range(0, len(order) - exams + 1, exams):
-            chosen = [pairs[int(number)] for number in order[start : start + exams]]
-            loss = _loss(model, chosen, tokens, generator)
-            optimiser.zero_grad()
+    course = Course(pairs, towers, settings, seed, torch.device(device))
+    if checkpoint is not None and checkpoint.exists():
+        course.load(checkpoint)
+    end = course.steps if until is None else min(until, course.steps)
+    with Progress(disable=not _is_first()) as progress:
+        task = progress.add_task("Encoder", total=course.steps, completed=course.step)
+        while course.step < end:
+            loss = course.advance()
+            progress.update(task, completed=course.step, description=f"Encoder, loss {loss:.3f}")
+            if checkpoint is not None and course.step % settings.checkpoint_steps == 0:
+                course.save(checkpoint)
+    if checkpoint is not None:
+        course.save(checkpoint)
+    towers.model.eval()
+    return course
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """All crops of some exams: uint8 (n, size, size), and what is known of each."""
+
+    crops: Tensor
+    samples: tuple[Sample, ...]
+
+
+class Course:
+    """One training from its first step to its last.
+
+    Parameters
+    ----------
+    pairs, towers, settings, seed, device
+        As in `fit_encoder`.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        towers: Towers,
+        settings: EncoderSettings,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._pairs = pairs
+        self._usable = _with_captions(pairs)
+        self._towers = towers
+        self._settings = settings
+        self._seed = seed
+        self._device = device
+        towers.model.to(device)
+        self._exams = max(1, min(settings.batch // 4, len(self._usable)))
+        self._per_epoch = max(1, len(self._usable) // self._exams)
+        self.steps = settings.epochs * self._per_epoch
+        self.step = 0
+        self.losses: list[float] = []
+        self._optimiser = torch.optim.AdamW(
+            _groups(towers, settings.weight_decay), settings.learning_rate, betas=(0.9, 0.98)
+        )
+        self._caption_vectors: dict[str, Tensor] = {}
+
+    def advance(self) -> float:
+        """Take one step; return its loss."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._settings.learning_rate * _cosine_with_warmup(
+                self.step, self._settings.warmup_steps, self.steps
+            )
+        self._towers.train()
+        batch = self._batch(self.step)
+        self._optimiser.zero_grad()
+        loss = self._backward(batch)
+        free = [p for _, p in self._towers.trainable()]
+        nn.utils.clip_grad_norm_(free, self._settings.gradient_norm)
+        self._optimiser.step()
+        with torch.no_grad():  # τ no lower than 0.01, as CLIP does
+            self._towers.model.logit_scale.clamp_(0, float(np.log(100)))
+        self.step += 1
+        self.losses.append(loss)
+        return loss
+
+    def save(self, path: Path) -> None:
+        """Write all that a later process needs to go on exactly from here."""
+        if not _is_first():
+            return
+        draft = path.with_suffix(".part")
+        torch.save(
+            {
+                "model": self._towers.model.state_dict(),
+                "optimiser": self._optimiser.state_dict(),
+                "step": self.step,
+                "losses": self.losses,
+            },
+            draft,
+        )
+        draft.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a state that `save` wrote; it is read as plain tensors, never as code."""
+        state = torch.load(path, map_location=self._device, weights_only=True)
+        self._towers.model.load_state_dict(state["model"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+        self.losses = list(state["losses"])
+
+    def _batch(self, step: int) -> _Batch:
+        epoch, place = divmod(step, self._per_epoch)
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._usable)
+        chosen = order[place * self._exams : (place + 1) * self._exams]
+        crops: list[NDArray[np.uint8]] = []
+        samples: list[Sample] = []
+        for number in chosen:
+            pair = self._pairs[int(number)]
+            for name, crop in pair.crops.items():
+                crops.append(crop)
+                samples.append(_sample(pair, name))
+        return _Batch(torch.from_numpy(np.stack(crops)), tuple(samples))
+
+    def _backward(self, batch: _Batch) -> float:
+        """Leave the batch's gradients in the parameters; return the loss.
+
+        The vectors come first, a chunk at a time and without a graph, then the loss and its
+        gradient by them; then each chunk is encoded once more and given its part of that gradient
+        (Gao et al., "Scaling deep contrastive learning batch size under memory limited setup",
+        2021). So a batch of any size fits, and the processes of a ``torchrun`` need to exchange
+        vectors only. A batch of one chunk in one process is encoded once.
+        """
+        mine = _share(len(batch.samples))
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
+        seen = self._towers.resampled(batch.crops.to(self._device))
+        crops = disturbed(seen, generator)[mine]
+        chunks = crops.split(self._settings.chunk)
+        texts = self._texts(batch.samples)
+        if len(chunks) == 1 and _processes() == 1:
+            with self._precision():
+                vectors = self._towers.images(crops)
+            loss = self._loss(vectors, texts, batch.samples)
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
-            optimiser.step()
-            schedule.step()
-            with torch.no_grad():  # τ no lower than 0.01, as CLIP does
-                model.logit_scale.clamp_(0, float(np.log(100)))
-            seen += float(loss.detach())
-        steps = max(1, len(order) // exams)
-        print(f"epoch {epoch + 1}/{settings.epochs} loss {seen / steps:.3f}", flush=True)  # noqa: T201
-    return model.eval()
+            return float(loss.detach())
+        with torch.no_grad(), self._precision(), _statistics_kept(self._towers.model):
+            own = torch.cat([self._towers.images(chunk) for chunk in chunks])
+        vectors = _gathered(own, len(batch.samples)).requires_grad_()
+        loss = self._loss(vectors, texts, batch.samples)
+        loss.backward()
+        assert vectors.grad is not None  # noqa: S101  it was asked for two lines above
+        for chunk, gradient in zip(
+            chunks, vectors.grad[mine].split(self._settings.chunk), strict=True
+        ):
+            with self._precision():
+                again = self._towers.images(chunk)
+            (again * gradient).sum().backward()
+        self._add_up()
+        return float(loss.detach())
+
+    def _loss(self, images: Tensor, texts: Tensor, samples: Sequence[Sample]) -> Tensor:
+        settings = self._settings
+        same = equal_captions(samples)
+        positives = same
+        if settings.soft_positives:
+            positives = same + settings.soft_positives * (1 - same) * overlap(samples).square()
+        emphasis = None
+        if settings.hard_negatives:
+            names = equal_captions([replace(sample, caption=sample.name) for sample in samples])
+            emphasis = (1 + settings.hard_negatives * names * (1 - same)).to(images.device)
+        scale = self._towers.model.logit_scale.exp()
+        loss = contrastive_loss(images, texts, positives.to(images.device), scale, emphasis)
+        if settings.gap_weight:
+            loss = loss + settings.gap_weight * modality_gap(images, texts)
+        return loss
+
+    def _texts(self, samples: Sequence[Sample]) -> Tensor:
+        """Return the captions' vectors, each caption encoded once."""
+        captions = [sample.caption for sample in samples]
+        unique = list(dict.fromkeys(captions))
+        if not self._towers.frozen_text:
+            with self._precision():
+                vectors = self._towers.texts(self._towers.tokens(unique).to(self._device))
+        else:
+            self._remember([c for c in unique if c not in self._caption_vectors])
+            vectors = torch.stack([self._caption_vectors[caption] for caption in unique])
+        places = {caption: place for place, caption in enumerate(unique)}
+        return vectors[torch.tensor([places[caption] for caption in captions])]
+
+    def _remember(self, captions: Sequence[str]) -> None:
+        for start in range(0, len(captions), self._settings.chunk):
+            part = captions[start : start + self._settings.chunk]
+            with torch.no_grad(), self._precision():
+                vectors = self._towers.texts(self._towers.tokens(part).to(self._device))
+            self._caption_vectors.update(zip(part, vectors, strict=True))
+
+    def _precision(self) -> torch.autocast:
+        half = self._settings.precision == "bf16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=half)
+
+    def _add_up(self) -> None:
+        """Sum the image tower's gradients over the processes.
+
+        Texts, temperature and loss are computed alike in each process, and need no sum.
+        """
+        if _processes() == 1:
+            return
+        for name, parameter in self._towers.trainable():
+            if name.startswith("visual.") and parameter.grad is not None:
+                distributed.all_reduce(parameter.grad)
 
 
-class _Tokens:
-    """Captions as rows of token numbers, each caption made once."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._known: dict[str, list[int]] = {}
-
-    def rows(self, captions: Sequence[str]) -> Tensor:
-        for caption in captions:
-            if caption not in self._known:
-                self._known[caption] = self._tokenizer.encode(caption).ids
-        return torch.tensor([self._known[caption] for caption in captions])
+def _with_captions(pairs: Sequence[Pair]) -> NDArray[np.int64]:
+    return np.array([n for n, pair in enumerate(pairs) if pair.captions], np.int64)
 
 
-def _loss(
-    model: Any, pairs: Sequence[Pair], tokens: _Tokens, generator: np.random.Generator
-) -> Tensor:
-    crops, captions = [], []
-    for pair in pairs:
-        for name, crop in pair.crops.items():
-            crops.append(_disturbed(crop, generator))
-            captions.append(pair.captions[name])
-    # equal captions are encoded once: most of them say "no fracture"
-    unique = sorted(set(captions))
-    numbers = torch.tensor([unique.index(caption) for caption in captions])
-    images = model.encode_image(as_input(torch.from_numpy(np.stack(crops))), normalize=True)
-    texts = model.encode_text(tokens.rows(unique), normalize=True)[numbers]
-    return multi_positive_loss(images, texts, numbers, model.logit_scale.exp())
+def _sample(pair: Pair, name: str) -> Sample:
+    shown = {r.value: f for r, f in pair.findings.items() if name in (GLOBAL, r.value)}
+    return Sample(name, pair.captions[name], tuple(shown.items()))
 
 
-def as_input(crops: Tensor) -> Tensor:
-    """Return uint8 crops (n, size, size) as the image tower's input, float (n, 3, size, size)."""
-    return ((crops.float() - 70.0) / 70.0).unsqueeze(1).expand(-1, 3, -1, -1)
-
-
-def _disturbed(crop: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a crop slightly turned, scaled, shifted and differently exposed; never mirrored.
-
-    The side is part of the global caption, so a mirrored crop would contradict it.
-    """
-    size = crop.shape[0]
-    centre, angle = (size / 2, size / 2), generator.normal(0, 6)
-    scale = generator.uniform(0.9, 1.12)
-    turn = np.array(cv2.getRotationMatrix2D(centre, angle, scale), np.float64)
-    turn[:, 2] += generator.normal(0, 0.03 * size, 2)
-    moved = np.asarray(cv2.warpAffine(crop, turn, (size, size)), np.float32) / np.float32(255)
-    if generator.random() < 0.6:
-        moved = exposed(moved, generator)
-    return np.asarray(np.rint(moved * 255), np.uint8)
-
-
-def _groups(model: nn.Module, decay: float) -> list[dict[str, Any]]:
+def _groups(towers: Towers, decay: float) -> list[dict[str, Any]]:
     """Return parameter groups: weights decay, gains, biases and the temperature do not."""
-    weights = [p for p in model.parameters() if p.ndim >= 2]
-    rest = [p for p in model.parameters() if p.ndim < 2]
+    free = [parameter for _, parameter in towers.trainable()]
+    weights = [p for p in free if p.ndim >= 2]
+    rest = [p for p in free if p.ndim < 2]
     return [{"params": weights, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
 
 
@@ -200,3 +282,46 @@ def _cosine_with_warmup(step: int, warmup: int, total: int) -> float:
         return (step + 1) / warmup
     done = (step - warmup) / max(1, total - warmup)
     return float(0.5 * (1 + np.cos(np.pi * min(1.0, done))))
+
+
+@contextmanager
+def _statistics_kept(model: nn.Module) -> Iterator[None]:
+    """Leave the running means of batch norms alone: the second pass counts them."""
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def _processes() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def _is_first() -> bool:
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def _share(count: int) -> slice:
+    """Return which crops of a batch this process encodes."""
+    if not distributed.is_initialized():
+        return slice(0, count)
+    rank, world = distributed.get_rank(), distributed.get_world_size()
+    return slice(count * rank // world, count * (rank + 1) // world)
+
+
+def _gathered(own: Tensor, count: int) -> Tensor:
+    """Return the vectors of all processes, in the order of the batch."""
+    if not distributed.is_initialized():
+        return own
+    world = distributed.get_world_size()
+    sizes = [count * (r + 1) // world - count * r // world for r in range(world)]
+    widest = torch.zeros((max(sizes), own.shape[1]), dtype=own.dtype, device=own.device)
+    widest[: len(own)] = own
+    parts = [torch.empty_like(widest) for _ in range(world)]
+    distributed.all_gather(parts, widest)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])

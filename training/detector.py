@@ -45,13 +45,14 @@ def fit_roi(
     folder: Path,
     seed: int,
     threads: int,
+    device: str = "cpu",
 ) -> Path:
     """Fit the wrist detector; return its ONNX file in ``folder``.
 
     ``others`` hold no wrist and teach the detector to stay silent.
     """
     fitting = _Fitting(
-        (WRIST,), roi_sample, preprocessing.roi_size, settings, folder, seed, threads
+        (WRIST,), roi_sample, preprocessing.roi_size, settings, folder, seed, threads, device
     )
     return fitting.run(preprocessing, real, phantoms, others)
 
@@ -65,11 +66,12 @@ def fit_bones(
     folder: Path,
     seed: int,
     threads: int,
+    device: str = "cpu",
 ) -> Path:
     """Fit the bone detector; return its ONNX file in ``folder``."""
     names = tuple(region.value for region in Region)
     fitting = _Fitting(
-        names, bones_sample, preprocessing.bones_size, settings, folder, seed, threads
+        names, bones_sample, preprocessing.bones_size, settings, folder, seed, threads, device
     )
     return fitting.run(preprocessing, real, phantoms, ())
 
@@ -106,6 +108,7 @@ class _Fitting:
     folder: Path
     seed: int
     threads: int
+    device: str
 
     def run(
         self,
@@ -144,7 +147,7 @@ class _Fitting:
         model.train(
             data=str(place / "data.yaml"), epochs=epochs, imgsz=self.size, lr0=rate,
             batch=self.settings.batch, optimizer="AdamW", cos_lr=True, warmup_epochs=1.0,
-            pretrained=False, device="cpu", workers=0, amp=False, val=False, plots=False,
+            pretrained=False, device=self.device, workers=0, amp=False, val=False, plots=False,
             cache="ram", seed=self.seed, deterministic=True, verbose=False, exist_ok=True,
             project=str(place), name="fit", translate=0.08, scale=0.2, hsv_v=0.2, **plain,
         )  # fmt: skip

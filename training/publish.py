@@ -44,7 +44,7 @@ from pipeline.encoder import ImageEncoder
 from pipeline.region import View
 from pipeline.view_model import ViewModel
 from training.agreement import agreement
-from training.contrastive import as_input, fit_encoder, fit_tokenizer, new_encoder
+from training.contrastive import fit_encoder
 from training.dataset import (
     Pair,
     Picture,
@@ -59,8 +59,10 @@ from training.errors import ExportError
 from training.foreign import drawn_other
 from training.manifest import write_manifest
 from training.quality import box_quality, retrieval_quality, view_quality
-from training.settings import TrainingSettings
+from training.settings import Device, TrainingSettings
+from training.towers import Towers, small_clip
 from training.view_model import fit_view_model
+from training.vocabulary import fit_tokenizer
 
 __all__ = ["main", "publish"]
 
@@ -145,6 +147,7 @@ class _Stages:
             folder=work / "roi",
             seed=s.seed,
             threads=s.threads,
+            device=s.device,
         )
         _keep(made, work / ROI_FILE)
 
@@ -159,6 +162,7 @@ class _Stages:
             folder=work / "bones",
             seed=s.seed,
             threads=s.threads,
+            device=s.device,
         )
         _keep(made, work / BONES_FILE)
 
@@ -169,7 +173,7 @@ class _Stages:
         drawn = [picture for view in _VIEWS for picture in phantom_pictures(seeds, view, 400)]
         drawn += [drawn_other(generator) for _ in range(s.view.others)]
         real = (*self.real, *other_pictures(self.data, held_out=False))
-        network = fit_view_model(real, drawn, s.view, s.preprocessing, s.seed)
+        network = fit_view_model(real, drawn, s.view, s.preprocessing, s.seed, s.device)
         example = torch.zeros((2, s.preprocessing.view_size, s.preprocessing.view_size)).byte()
         _export(_Probabilities(network), example, work / VIEW_FILE)
 
@@ -178,11 +182,14 @@ class _Stages:
         pairs = phantom_pairs(range(s.encoder.phantoms), s.preprocessing, jitter=True)
         tokenizer = fit_tokenizer([c for pair in pairs for c in pair.captions.values()])
         tokenizer.save(str(work / TOKENIZER_FILE))
-        model = fit_encoder(pairs, tokenizer, s.encoder, s.seed)
+        towers = small_clip(tokenizer, s.seed, size=s.preprocessing.size)
+        state = work / "encoder.pt"
+        fit_encoder(pairs, towers, s.encoder, s.seed, checkpoint=state, device=s.device)
+        towers.model.cpu()
         crops = np.stack([crop for pair in pairs[:8] for crop in pair.crops.values()])
         ids = [tokenizer.encode(c).ids for pair in pairs[:8] for c in pair.captions.values()]
-        _export(_Images(model), torch.from_numpy(crops), work / IMAGE_FILE)
-        _export(_Texts(model), torch.tensor(ids), work / TEXT_FILE)
+        _export(_Images(towers), torch.from_numpy(crops), work / IMAGE_FILE)
+        _export(_Texts(towers), torch.tensor(ids), work / TEXT_FILE)
 
 
 class _Probabilities(nn.Module):
@@ -196,23 +203,23 @@ class _Probabilities(nn.Module):
 
 
 class _Images(nn.Module):
-    def __init__(self, model: Any) -> None:
+    def __init__(self, towers: Towers) -> None:
         super().__init__()
-        self.model = model
+        self.model = towers.model
+        self.towers = towers
 
     def forward(self, images: Tensor) -> Tensor:
-        vectors: Tensor = self.model.encode_image(as_input(images), normalize=True)
-        return vectors
+        return self.towers.images(images)
 
 
 class _Texts(nn.Module):
-    def __init__(self, model: Any) -> None:
+    def __init__(self, towers: Towers) -> None:
         super().__init__()
-        self.model = model
+        self.model = towers.model
+        self.towers = towers
 
     def forward(self, tokens: Tensor) -> Tensor:
-        vectors: Tensor = self.model.encode_text(tokens, normalize=True)
-        return vectors
+        return self.towers.texts(tokens)
 
 
 def _export(module: nn.Module, example: Tensor, path: Path) -> None:
@@ -323,7 +330,8 @@ def _measured(bundle: Bundle, stages: _Stages) -> Manifest:
     seeds = range(_EVALUATION_SEEDS, _EVALUATION_SEEDS + s.encoder.evaluation_phantoms)
     pairs = phantom_pairs(seeds, s.preprocessing, jitter=True)
     trained = _vectors(pairs, ImageEncoder(bundle).encode)
-    first = new_encoder(bundle.tokenizer.get_vocab_size(), s.seed).eval()
+    first = small_clip(bundle.tokenizer, s.seed, size=s.preprocessing.size)
+    first.model.eval()
     untrained = _vectors(pairs, lambda crops: _encode(first, crops))
     others = other_pictures(stages.data, held_out=True)
     quality = Quality(
@@ -355,10 +363,10 @@ def _vectors(
     return vectors
 
 
-def _encode(model: Any, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+def _encode(towers: Towers, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     with torch.no_grad():
         parts = [
-            model.encode_image(as_input(torch.from_numpy(np.stack(crops[i : i + 16]))), True)
+            towers.images(torch.from_numpy(np.stack(crops[i : i + 16])))
             for i in range(0, len(crops), 16)
         ]
     found: NDArray[np.float32] = torch.cat(parts).numpy()
@@ -371,9 +379,11 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the bundle; replaced")],
     name: Annotated[str, typer.Option(help="the bundle's id")] = "wristmir-demonstration-1",
     threads: Annotated[int, typer.Option(help="processor cores to use")] = 2,
+    device: Annotated[Device, typer.Option(help="where to train")] = Device.CPU,
 ) -> None:
     """Train, export, calibrate and measure a bundle."""
-    bundle = publish(data, work, out, name, TrainingSettings(threads=threads))
+    settings = TrainingSettings(threads=threads, device=device)
+    bundle = publish(data, work, out, name, settings)
     quality = bundle.manifest.quality
     print(quality.model_dump_json(indent=2) if quality else "")  # noqa: T201
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import track
 from torch import Tensor, nn
 
 from pipeline.bundle import Preprocessing
@@ -48,8 +49,9 @@ def fit_view_model(
     settings: ViewModelSettings,
     preprocessing: Preprocessing,
     seed: int,
+    device: str = "cpu",
 ) -> ViewNetwork:
-    """Fit the view model; every view is seen equally often, half of it real where there is real.
+    """Fit the view model; every view is seen equally often, mostly real where there is real.
 
     Parameters
     ----------
@@ -60,20 +62,21 @@ def fit_view_model(
     generator = np.random.default_rng(seed)
     pools = [_by_view(pictures) for pictures in (real, drawn)]
     network = ViewNetwork()
+    network.to(device)
     network.train()
     optimiser = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, settings.learning_rate, total_steps=settings.steps
     )
     criterion = nn.CrossEntropyLoss(label_smoothing=0.05)
-    for _ in range(settings.steps):
-        images, labels = _batch(pools, settings.batch, preprocessing, generator)
+    for _ in track(range(settings.steps), "View model"):
+        images, labels = _batch(pools, settings, preprocessing, generator)
         optimiser.zero_grad()
-        criterion(network(images), labels).backward()
+        criterion(network(images.to(device)), labels.to(device)).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-    network.eval()
+    network.cpu().eval()
     return network
 
 
@@ -83,16 +86,16 @@ def _by_view(pictures: Sequence[Picture]) -> Mapping[View, list[Picture]]:
 
 def _batch(
     pools: Sequence[Mapping[View, list[Picture]]],
-    size: int,
+    settings: ViewModelSettings,
     preprocessing: Preprocessing,
     generator: np.random.Generator,
 ) -> tuple[Tensor, Tensor]:
     images: list[NDArray[np.uint8]] = []
     labels = []
-    for _ in range(size):
+    for _ in range(settings.batch):
         label = int(generator.integers(len(VIEW_ORDER)))
-        filled = [pool[VIEW_ORDER[label]] for pool in pools if pool[VIEW_ORDER[label]]]
-        pool = filled[int(generator.integers(len(filled)))]
+        real, drawn = (pool[VIEW_ORDER[label]] for pool in pools)
+        pool = real if not drawn or (real and generator.random() < settings.real_share) else drawn
         picture = augmented(pool[int(generator.integers(len(pool)))], generator)
         images.append(square(grey(picture.pixels, preprocessing), preprocessing.view_size)[0])
         labels.append(label)

@@ -16,7 +16,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from rich.console import Console
 from rich.table import Table
 
-from listener.ledger import INDEX
+from listener.job import INDEX
 from pipeline.worker import ANSWER, QUERY
 from training.phantom import dicom_study, phantom
 from training.phantom.exam import PhantomExam

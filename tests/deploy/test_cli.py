@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from plugin import STUDIES, free_port
 
+from deploy.assembly import open_index
 from deploy.cli import main
-from deploy.settings import SHIPPED_BUNDLE
+from deploy.settings import SHIPPED_BUNDLE, load
 from listener.ledger import Ledger
+from pipeline.bundle import Bundle
 
 REPORT = (
     "INDICATION: Fall, pain in the left wrist.\n"
@@ -233,6 +235,18 @@ def test_index_takes_a_folder_in_as_durably_as_the_receiver(
     assert json.loads(out) == {"accepted": files, "refused": 0, "no_dicom": 0}
     with Ledger(f"sqlite:///{config.parent / 'state' / 'ledger.sqlite3'}") as ledger:
         assert len(ledger.receipts()) == files
+
+
+def test_optimize_says_what_it_built_and_refuses_an_index_in_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    status, out, _ = wristmir(monkeypatch, capsys, "optimize", "--json", "--config", config)
+    assert status == 0
+    assert json.loads(out).keys() == {"exams", "built", "seconds"}
+    settings = load(config)
+    with open_index(settings, Bundle.load(SHIPPED_BUNDLE)):
+        status, out, err = wristmir(monkeypatch, capsys, "optimize", "--config", config)
+    assert (status, out, err.count("\n")) == (69, "", 1)
 
 
 def test_doctor_finds_what_is_missing(

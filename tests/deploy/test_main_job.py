@@ -16,7 +16,8 @@ from plugin import REGIONS, STUDIES, Plugin, plugin, saved
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
-from listener.ledger import InstanceState, JobState
+from listener.job import JobState
+from listener.receipt import InstanceState
 from pipeline.match_report import readable
 from pipeline.region import Laterality, Region
 from pipeline.result_set import referenced_instances

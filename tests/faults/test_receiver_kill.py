@@ -18,7 +18,8 @@ from pynetdicom import AE
 from pynetdicom.sop_class import ComputedRadiographyImageStorage
 from station import LOOPBACK, eventually, radiograph, station
 
-from listener.ledger import InstanceState, JobState
+from listener.job import JobState
+from listener.receipt import InstanceState
 
 _RECEIVER = """
 import sys, threading

@@ -35,7 +35,9 @@ from deploy.settings import SHIPPED_BUNDLE
 from deploy.small_pacs import SmallPacs
 from listener.errors import EchoError
 from listener.instance import read_file_meta
-from listener.ledger import INDEX, InstanceState, JobState, Ledger
+from listener.job import INDEX, JobState
+from listener.ledger import Ledger
+from listener.receipt import InstanceState
 from listener.sender import echo
 from pipeline.bundle import MANIFEST_FILE
 from pipeline.edge_index import EdgeIndex

@@ -21,7 +21,8 @@ from pydicom.encaps import encapsulate
 
 from listener.errors import DeliveryError
 from listener.instance import FileMeta, is_uid, read_file_meta, write_file_meta
-from listener.ledger import INDEX, InstanceState, JobState
+from listener.job import INDEX, JobState
+from listener.receipt import InstanceState
 from listener.sender import echo
 from pipeline.worker import ANSWER
 

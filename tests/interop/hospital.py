@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,14 +15,12 @@ from plugin import STUDIES, free_port
 from pydicom import Dataset
 from station import eventually
 
-from deploy.settings import load
-from listener.errors import EchoError
-from listener.ledger import Job, JobState, Ledger
-from listener.service import echo
+from deploy.service_process import service_process
+from listener.job import Job, JobState
+from listener.ledger import Ledger
 
 __all__ = ["Hospital", "hospital", "study_files"]
 
-_START_SECONDS = 60.0
 _CALM_SECONDS = 1.0  # longer than a forward and the plugin's quiet time together
 
 
@@ -105,8 +99,8 @@ def hospital(folder: Path) -> Iterator[Hospital]:
             ),
             encoding="utf-8",
         )
-        stack.enter_context(_service(config, port, folder / "serve.log"))
-        ledger = stack.enter_context(Ledger(load(config).ledger_url))
+        settings = stack.enter_context(service_process(config, folder / "serve.log"))
+        ledger = stack.enter_context(Ledger(settings.ledger_url))
         yield Hospital(pacs, ledger, folder / "serve.log")
 
 
@@ -154,36 +148,3 @@ destination = "pacs"
 """
 
 _UNFINISHED = (JobState.READY, JobState.LEASED)
-
-
-@contextmanager
-def _service(config: Path, port: int, log: Path) -> Iterator[None]:
-    command = [sys.executable, "-m", "deploy.cli", "serve", "--config", str(config)]
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command, stdout=stream, stderr=subprocess.STDOUT, env=dict(os.environ)
-        )
-        try:
-            _wait_for_echo(process, port, log)
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _wait_for_echo(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            echo("127.0.0.1", port, TITLE, "WRISTMIR")
-        except EchoError:
-            time.sleep(0.1)
-        else:
-            return
-    said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
-    message = f"the plugin did not start: {said}"
-    raise RuntimeError(message)

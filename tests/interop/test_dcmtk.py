@@ -15,7 +15,7 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from station import Station, station
 
-from listener.ledger import InstanceRow, InstanceState
+from listener.receipt import InstanceRow, InstanceState
 from pipeline.decoder import Decoder, DecoderLimits
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]

@@ -17,7 +17,8 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
 from result_parts import dciodvfy_errors
 
-from listener.ledger import INDEX, InstanceState, JobState
+from listener.job import INDEX, JobState
+from listener.receipt import InstanceState
 from pipeline.match_report import readable
 from pipeline.result_set import referenced_instances
 from pipeline.worker import ANSWER, MINE

@@ -9,7 +9,8 @@ from sqlalchemy.exc import OperationalError
 from station import Station, eventually, radiograph, secondary_capture, station
 
 from listener.arrivals import Arrivals
-from listener.ledger import JobState, Ledger
+from listener.job import JobState
+from listener.ledger import Ledger
 from listener.settings import TitleSettings
 
 

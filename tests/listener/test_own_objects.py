@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from station import Station, eventually, radiograph, secondary_capture, station
 
-from listener.ledger import InstanceState
+from listener.receipt import InstanceState
 
 OWN = "2.25.4711"
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,22 @@ from station import (
 )
 
 from listener.errors import EchoError
-from listener.ledger import InstanceState, Ledger
+from listener.ledger import Ledger
+from listener.receipt import InstanceState
 from listener.service import Listener, echo, notify, serve
+
+
+def three_days_later() -> datetime:
+    return datetime.now(UTC) + timedelta(days=3)
+
+
+def index_one_study(folder: Path) -> None:
+    with station(folder) as link:
+        link.send(radiograph())
+        assert eventually(link.ledger.jobs)
+        job = link.ledger.lease(["index"], 60)
+        assert job is not None
+        link.ledger.finish(job)
 
 
 def test_the_service_answers_its_own_probe_without_being_listed(tmp_path: Path) -> None:
@@ -61,28 +76,29 @@ def test_starting_and_stopping_leaves_no_thread_and_is_prompt(tmp_path: Path) ->
     assert eventually(lambda: set(listener_threads()) <= before)
 
 
-def test_files_older_than_the_retention_time_are_deleted_at_the_start(tmp_path: Path) -> None:
-    from datetime import UTC, datetime, timedelta
-
+def test_what_is_older_than_the_retention_time_is_deleted_at_the_start(tmp_path: Path) -> None:
     chosen = settings(tmp_path, retention_days=2)
     with Ledger(chosen.ledger_url) as ledger, Listener(chosen, ledger, site_key=SITE_KEY):
         pass
-    with station(tmp_path) as link:
-        link.send(radiograph())
-        assert eventually(link.ledger.jobs)
-        job = link.ledger.lease(["index"], 60)
-        assert job is not None
-        link.ledger.finish(job)
-
-    def later() -> datetime:
-        return datetime.now(UTC) + timedelta(days=3)
-
+    index_one_study(tmp_path)
     with (
-        Ledger(chosen.ledger_url, later) as ledger,
+        Ledger(chosen.ledger_url, three_days_later) as ledger,
         Listener(chosen, ledger, site_key=SITE_KEY),
     ):
         assert eventually(lambda: ledger.receipts([InstanceState.EXPIRED]))
+        assert eventually(lambda: not ledger.jobs())
     assert list((tmp_path / "inbox").glob("??/*.dcm")) == []
+
+
+def test_nothing_is_deleted_without_a_retention_time(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    index_one_study(tmp_path)
+    with (
+        Ledger(chosen.ledger_url, three_days_later) as ledger,
+        Listener(chosen, ledger, site_key=SITE_KEY),
+    ):
+        assert eventually(lambda: "housekeeper" not in listener_threads())  # nothing to do
+        assert len(ledger.jobs()) == len(ledger.receipts([InstanceState.STORED])) == 1
 
 
 def test_no_log_line_names_a_patient_or_a_uid(

@@ -23,7 +23,9 @@ from wire import CR, Wire, command
 
 from listener import inbox
 from listener.errors import PeerConnectionError
-from listener.ledger import InstanceState, JobState, Ledger
+from listener.job import JobState
+from listener.ledger import Ledger
+from listener.receipt import InstanceState
 from listener.storage import Command, Reply, encode_reply, read_command
 
 

@@ -73,6 +73,35 @@ def document(sop_class: str, modality: str, **attributes: Any) -> Dataset:
     return dataset
 
 
+def text_report(words: str, **attributes: Any) -> Dataset:
+    """A Basic Text SR of one text item."""
+    dataset = document(uid.BasicTextSRStorage, "SR", ValueType="CONTAINER", **attributes)
+    item = Dataset()
+    item.RelationshipType, item.ValueType, item.TextValue = "CONTAINS", "TEXT", words
+    dataset.ContentSequence = [item]
+    return dataset
+
+
+def note(title: str, *listed: Dataset) -> Dataset:
+    """A Key Object Selection with a document title of DCM, on instances of one series."""
+    dataset = document(uid.KeyObjectSelectionDocumentStorage, "KO", ValueType="CONTAINER")
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = title, "DCM", "Title"
+    dataset.ConceptNameCodeSequence = [code]
+    series, study = Dataset(), Dataset()
+    series.ReferencedSOPSequence = []
+    for one in listed:
+        reference = Dataset()
+        reference.ReferencedSOPClassUID = one.SOPClassUID
+        reference.ReferencedSOPInstanceUID = one.SOPInstanceUID
+        series.ReferencedSOPSequence.append(reference)
+    series.SeriesInstanceUID = listed[0].SeriesInstanceUID
+    study.StudyInstanceUID = listed[0].StudyInstanceUID
+    study.ReferencedSeriesSequence = [series]
+    dataset.CurrentRequestedProcedureEvidenceSequence = [study]
+    return dataset
+
+
 def store(dataset: Dataset, path: Path) -> Path:
     """Write a Part 10 file."""
     dataset.save_as(path, enforce_file_format=True)

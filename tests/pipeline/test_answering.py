@@ -17,7 +17,8 @@ from plugin import STUDIES, Plugin, plugin
 from pydicom import dcmread
 from simple_bundle import simple_bundle
 
-from listener.ledger import Job, JobState, Ledger, NewJob
+from listener.job import Job, JobState, NewJob
+from listener.ledger import Ledger
 from pipeline.worker import ANSWER, DELIVER, QUERY
 
 pytestmark = pytest.mark.slow

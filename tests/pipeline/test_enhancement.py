@@ -4,25 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simple_bundle import simple_bundle
 
-from pipeline.bundle import Preprocessing
 from pipeline.enhancement import enhance, grey, resize, square
 
-PREPROCESSING = Preprocessing(
-    black_percentile=0.5,
-    white_percentile=99.5,
-    roi_size=224,
-    wrist_margin=0.03,
-    enhanced_size=512,
-    clahe_clip=2.0,
-    clahe_tiles=8,
-    unsharp_sigma=1.5,
-    unsharp_amount=0.7,
-    bones_size=320,
-    bone_margin=0.1,
-    size=224,
-    view_size=128,
-)
+PREPROCESSING = simple_bundle().manifest.preprocessing
 
 
 def ramp(rows=200, columns=300, low=0.0, high=1.0):

@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import PLANTED, document, hand, image, store
+from dicom_files import PLANTED, hand, image, note, store, text_report
 from invented_exams import quick_folder
-from pydicom import uid
 from pydicom.dataset import Dataset
 from simple_bundle import simple_bundle
 
@@ -29,6 +28,7 @@ from pipeline.uid import KeyedUids
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 KEY = b"a key of an invented site, 32 b."
+REJECTED = "113001"  # of quality, PS3.16 CID 7011
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 
@@ -82,32 +82,6 @@ def wrist(side: str = "L", **said: Any) -> Dataset:
     return image(hand(shape=(240, 160)), 12, **(given | {"PatientAge": "007Y"} | said))
 
 
-def report(words: str, **said: Any) -> Dataset:
-    made = document(uid.BasicTextSRStorage, "SR", ValueType="CONTAINER", **said)
-    item = Dataset()
-    item.RelationshipType, item.ValueType, item.TextValue = "CONTAINS", "TEXT", words
-    made.ContentSequence = [item]
-    return made
-
-
-def rejection(*listed: Dataset) -> Dataset:
-    made = document(uid.KeyObjectSelectionDocumentStorage, "KO", ValueType="CONTAINER")
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "113001", "DCM", "Rejected"
-    made.ConceptNameCodeSequence = [code]
-    series, study = Dataset(), Dataset()
-    series.ReferencedSOPSequence = []
-    for one in listed:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = one.SOPClassUID
-        reference.ReferencedSOPInstanceUID = one.SOPInstanceUID
-        series.ReferencedSOPSequence.append(reference)
-    series.SeriesInstanceUID = listed[0].SeriesInstanceUID
-    study.StudyInstanceUID, study.ReferencedSeriesSequence = STUDY, [series]
-    made.CurrentRequestedProcedureEvidenceSequence = [study]
-    return made
-
-
 BUCKLE = "Left wrist. Buckle fracture of the distal radius. No fracture of the distal ulna."
 BOTH = (
     "Left wrist: Buckle fracture of the distal radius.\n"
@@ -126,7 +100,7 @@ def test_an_image_without_a_report_is_indexed_at_once_and_flagged(archive: Archi
 
 
 def test_the_report_enriches_the_exam_without_touching_its_vectors(archive: Archive) -> None:
-    stored = wrist(), report(BUCKLE)
+    stored = wrist(), text_report(BUCKLE)
     assert archive.index(*stored).to_mine
     (before,) = archive.exams()
     assert archive.mine(*stored).enriched == 1
@@ -142,7 +116,7 @@ def test_the_report_enriches_the_exam_without_touching_its_vectors(archive: Arch
 
 
 def test_indexing_again_replaces_and_keeps_what_was_mined(archive: Archive) -> None:
-    stored = wrist(), report(BUCKLE)
+    stored = wrist(), text_report(BUCKLE)
     for _ in range(3):
         archive.index(*stored)
         archive.mine(*stored)
@@ -164,12 +138,12 @@ def test_the_same_files_give_the_same_exam(archive: Archive) -> None:
 
 def test_an_amended_report_takes_the_place_of_the_earlier(archive: Archive) -> None:
     picture = wrist()
-    first = report(
+    first = text_report(
         BUCKLE, ContentDate="20200101", ContentTime="100000", VerificationFlag="VERIFIED"
     )
     archive.index(picture, first)
     archive.mine(picture, first)
-    later = report(
+    later = text_report(
         "Left wrist. No fracture of the distal radius.",
         ContentDate="20200102",
         ContentTime="100000",
@@ -182,7 +156,7 @@ def test_an_amended_report_takes_the_place_of_the_earlier(archive: Archive) -> N
 
 
 def test_findings_join_the_exam_of_their_own_side(archive: Archive) -> None:
-    stored = wrist("L"), wrist("R"), report(BOTH)
+    stored = wrist("L"), wrist("R"), text_report(BOTH)
     archive.index(*stored)
     assert archive.mine(*stored).enriched == 2
     by_side = {exam.laterality: exam.findings[Region.DISTAL_RADIUS] for exam in archive.exams()}
@@ -193,7 +167,7 @@ def test_findings_join_the_exam_of_their_own_side(archive: Archive) -> None:
 def test_a_finding_without_a_side_joins_neither_wrist_where_both_are_shown(
     archive: Archive,
 ) -> None:
-    stored = wrist("L"), wrist("R"), report("Buckle fracture of the distal radius.")
+    stored = wrist("L"), wrist("R"), text_report("Buckle fracture of the distal radius.")
     archive.index(*stored)
     archive.mine(*stored)
     for exam in archive.exams():
@@ -202,7 +176,7 @@ def test_a_finding_without_a_side_joins_neither_wrist_where_both_are_shown(
 
 
 def test_a_finding_without_a_side_joins_the_only_wrist(archive: Archive) -> None:
-    stored = wrist("L"), report("Buckle fracture of the distal radius.")
+    stored = wrist("L"), text_report("Buckle fracture of the distal radius.")
     archive.index(*stored)
     archive.mine(*stored)
     (exam,) = archive.exams()
@@ -221,7 +195,7 @@ def test_an_image_whose_file_was_deleted_by_age_stays_when_something_late_comes(
 ) -> None:
     picture = wrist()
     archive.index(picture)
-    late = report(BUCKLE)
+    late = text_report(BUCKLE)
     archive.index(late, gone=frozenset({str(picture.SOPInstanceUID)}))
     archive.mine(late)
     (exam,) = archive.exams()
@@ -231,17 +205,17 @@ def test_an_image_whose_file_was_deleted_by_age_stays_when_something_late_comes(
 def test_a_rejection_note_takes_an_image_out_even_when_its_file_is_gone(archive: Archive) -> None:
     left, right = wrist("L"), wrist("R")
     archive.index(left, right)
-    archive.index(right, rejection(left), gone=frozenset({str(left.SOPInstanceUID)}))
+    archive.index(right, note(REJECTED, left), gone=frozenset({str(left.SOPInstanceUID)}))
     assert [exam.laterality for exam in archive.exams()] == [Laterality.RIGHT]
 
 
 def test_the_findings_of_a_withdrawn_report_go(archive: Archive) -> None:
-    picture, words = wrist(), report(BUCKLE)
+    picture, words = wrist(), text_report(BUCKLE)
     archive.index(picture, words)
     archive.mine(picture, words)
-    note = rejection(words)
-    assert archive.index(picture, words, note).to_mine
-    archive.mine(picture, words, note)
+    withdrawal = note(REJECTED, words)
+    assert archive.index(picture, words, withdrawal).to_mine
+    archive.mine(picture, words, withdrawal)
     (exam,) = archive.exams()
     assert not exam.findings_known
     assert exam.findings == {}
@@ -284,7 +258,7 @@ def test_what_this_plugin_made_is_left_out(archive: Archive) -> None:
 
 def test_evidence_stays_in_the_records_and_out_of_the_index(archive: Archive) -> None:
     words = f"Buckle fracture of the distal radius, as {PLANTED} said."
-    stored = wrist(), report(words)
+    stored = wrist(), text_report(words)
     archive.index(*stored)
     archive.mine(*stored)
     record = archive.records.of(STUDY)
@@ -299,7 +273,7 @@ def test_evidence_stays_in_the_records_and_out_of_the_index(archive: Archive) ->
 
 
 def test_the_records_can_be_read_by_their_owner_alone(archive: Archive) -> None:
-    stored = wrist(), report(BUCKLE)
+    stored = wrist(), text_report(BUCKLE)
     archive.index(*stored)
     archive.mine(*stored)
     path = archive.folder / "records.sqlite3"

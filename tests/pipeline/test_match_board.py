@@ -1,30 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydicom import Dataset
-from result_parts import (
-    NOW,
-    UIDS,
-    answer,
-    as_bytes,
-    dciodvfy_errors,
-    exam,
-    header,
-    match,
-    pictures,
-    without,
-)
+from result_parts import answer, exam, match, pictures
 
-from pipeline.close_up import CloseUp, windowed
-from pipeline.match_board import board_dataset, match_board
-from pipeline.match_report import BundleWords
+from pipeline.exam import RegionFindings
+from pipeline.match_board import match_board
 from pipeline.region import Laterality, Region
 from pipeline.request import Answer, RegionAnswer
+from pipeline.wording import BundleWords
 
 BUNDLE = BundleWords("wristmir-demonstration-1", "Finds similar prior wrist radiographs.", True)
 CAUTION = (240, 228, 66)
@@ -37,11 +24,6 @@ def board_of(
     shown = {**pictures(given.query, *given.priors), **changes}
     query = shown.pop(given.query.sop_instance_uid)
     return match_board(given, query, shown, bundle=bundle, width=width)
-
-
-def dataset_of(query: Dataset) -> Dataset:
-    board = board_of(answer())
-    return board_dataset(board, query, uids=UIDS, result_id="result-1", created_at=NOW)
 
 
 def has(board: NDArray[np.uint8], colour: tuple[int, int, int]) -> bool:
@@ -121,55 +103,40 @@ def test_more_bones_make_a_taller_board_and_an_empty_one_a_small_row() -> None:
     assert one < with_empty < two
 
 
-def test_a_close_up_shows_equal_lengths_equally_long() -> None:
-    picture = np.zeros((100, 100), np.uint8)
-    fine = CloseUp(picture, (50, 50), (4.0, 4.0), (80, 60))
-    coarse = CloseUp(picture, (50, 50), (8.0, 8.0), (80, 60))
+def test_a_row_is_as_high_as_the_longest_of_its_findings() -> None:
+    long = RegionFindings("present", "oblique", "healing", "moderate", 25.0)
+    longer = exam(1, findings={Region.DISTAL_RADIUS: long}, other=("hardware", "osteopenia"))
 
-    assert width(fine.shown((50, 50, 60, 60))) == width(coarse.shown((50, 50, 55, 55)))
-
-
-def test_a_close_up_puts_a_box_where_the_picture_shows_it() -> None:
-    picture = np.zeros((90, 120), np.uint8)
-    picture[30:50, 20:40] = 200
-    for mirrored in (False, True):
-        view = CloseUp(picture, (40, 45), (1.5, 1.5), (150, 120), mirrored)
-        x0, y0, x1, y1 = (round(value) for value in view.shown((20, 30, 40, 50)))
-        seen = view.pixels()
-
-        assert seen[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2].min() > 150
-        assert seen[:, : max(0, x0 - 3)].max(initial=0) < 50
-        assert seen[:, x1 + 3 :].max(initial=0) < 50
+    assert len(board_of(one_match(exam=longer))) > len(board_of(one_match())) + 20
 
 
-def width(box: tuple[float, float, float, float]) -> float:
-    return box[2] - box[0]
+def test_all_that_was_relaxed_is_shown() -> None:
+    part = RegionAnswer(Region.DISTAL_RADIUS, (match(1, exam(1)),))
+    lengths = [
+        len(board_of(answer((replace(part, fallbacks=("Both sides were compared.",) * number),))))
+        for number in range(4)
+    ]
+
+    assert lengths == sorted(set(lengths))
 
 
-def test_windowing_makes_two_exposures_alike() -> None:
-    ramp = np.linspace(0, 1, 60 * 40).reshape(60, 40)
-    box = (0.0, 0.0, 40.0, 60.0)
+def test_that_nothing_is_similar_catches_the_eye() -> None:
+    clinical = replace(BUNDLE, demonstration=False)
+    part = RegionAnswer(Region.DISTAL_RADIUS, (match(1, exam(1)),))
+    far = replace(part, nothing_similar=True)
 
-    assert np.abs(windowed(ramp, box).astype(int) - windowed(0.2 + ramp / 3, box)).max() <= 1
-
-
-@pytest.mark.peers
-def test_dciodvfy_finds_no_error(tmp_path: Path) -> None:
-    assert dciodvfy_errors(dataset_of(header(0)), tmp_path) == []
+    assert not has(board_of(answer((part,), warnings=()), bundle=clinical), CAUTION)
+    assert has(board_of(answer((far,), warnings=()), bundle=clinical), CAUTION)
 
 
-@pytest.mark.peers
-def test_dciodvfy_finds_no_error_where_the_query_lacks_type_2_attributes(tmp_path: Path) -> None:
-    bare = without(header(0), "PatientBirthDate", "StudyID", "AccessionNumber", "ImageLaterality")
+def test_metal_does_not_darken_the_crop_of_a_bone() -> None:
+    given = one_match()
+    uid = given.priors[0].sop_instance_uid
+    plain = pictures(given.query, *given.priors)[uid] / 4
+    pinned = plain.copy()
+    pinned[5:15, 5:35] = 1.0
+    boards = [board_of(given, **{uid: grey}) for grey in (plain, pinned)]
+    crops = [board[320:380, 250:300] for board in boards]
 
-    assert dciodvfy_errors(dataset_of(bare), tmp_path) == []
-
-
-def test_the_secondary_capture_holds_the_board_as_it_was_drawn() -> None:
-    image = dataset_of(header(0))
-
-    assert image.SOPClassUID == "1.2.840.10008.5.1.4.1.1.7"
-    assert (image.ConversionType, image.BurnedInAnnotation) == ("WSD", "NO")
-    assert np.array_equal(image.pixel_array, board_of(answer()))
-    assert UIDS.is_own(image.SOPInstanceUID)
-    assert as_bytes(image) == as_bytes(dataset_of(header(0)))
+    assert crops[0].std() > 10
+    assert np.array_equal(*crops)

@@ -23,12 +23,13 @@ from result_parts import (
 
 from pipeline.errors import ResultError
 from pipeline.exam import RegionFindings
-from pipeline.match_report import BundleWords, assert_evidence, match_report, readable
+from pipeline.match_report import assert_evidence, match_report, readable
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Region
 from pipeline.request import Answer, RegionAnswer
 from pipeline.result_set import referenced_instances
+from pipeline.wording import BundleWords
 
 BUNDLE = BundleWords("wristmir-demonstration-1", "Finds similar prior wrist radiographs.", True)
 EARLIER = PriorResult("1.2.3.0", "1.2.3.0.9", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.3.0.9.1")
@@ -111,6 +112,14 @@ def test_a_match_is_one_line_with_scores_findings_and_reason() -> None:
     assert "Why: among the 100 most similar wrists." in line
 
 
+def test_its_lines_are_broken_where_that_is_asked_and_no_word_is_lost() -> None:
+    report = report_of(answer())
+    broken = readable(report, 80)
+
+    assert max(map(len, broken.splitlines())) <= 80
+    assert broken.split() == readable(report).split()
+
+
 def test_the_report_says_what_it_is_and_what_it_is_not() -> None:
     text = text_of(answer())
 
@@ -120,6 +129,7 @@ def test_the_report_says_what_it_is_and_what_it_is_not() -> None:
         "no diagnosis, no finding of this patient",
         "It is no probability",
         "132 prior radiographs were compared",
+        "up to 10 each; wanted: same side.",
         "wristmir-demonstration-1",
         "2025-03-14 09:26:53 UTC",
         "Too few left wrists: right wrists were added.",

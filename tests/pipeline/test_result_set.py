@@ -24,10 +24,10 @@ from result_parts import (
 from pipeline.deidentify import library_copy
 from pipeline.errors import IdentityError, ResultError
 from pipeline.identity import adopt_identity
-from pipeline.match_report import BundleWords
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
 from pipeline.result_set import assert_identity, assert_sendable, build, referenced_instances
+from pipeline.wording import BundleWords
 
 BUNDLE = BundleWords("wristmir-demonstration-1", "Finds similar prior wrist radiographs.", True)
 PLANTED = "Q7SECRETQ7"

@@ -228,7 +228,7 @@ class TestMissingBone:
         last = answered.matches[2]
         assert (last.region_similarity, last.region_index) == (None, None)
         assert last.global_similarity == pytest.approx(0.9, abs=1e-5)
-        assert "alike as a whole 91; distal radius not located in this prior" in last.reasons
+        assert "distal radius not located in this prior" in last.reasons
         assert answered.fallbacks == (
             "In 2 of the 3 matches the distal radius was not located: "
             "ranked last, by the wrist as a whole.",
@@ -370,25 +370,9 @@ class TestSaid:
         )
         reasons = [match.reasons for match in ask_one(index, QUERY, RADIUS).matches]
         assert reasons == [
-            (
-                "same side",
-                "age within 2 years",
-                "alike as a whole 91, in the distal radius 84",
-                "report read",
-            ),
-            (
-                "same side",
-                "age within 5 years",
-                "alike as a whole 82, in the distal radius 76",
-                "no report",
-            ),
-            (
-                "same side",
-                "age more than 5 years apart",
-                "alike as a whole 73, in the distal radius 68",
-                "report read",
-                "an adult",
-            ),
+            ("same side", "age within 2 years"),
+            ("same side", "age within 5 years"),
+            ("same side", "age more than 5 years apart", "an adult"),
         ]
 
     @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dicom_files import document, hand, image, store
+from dicom_files import document, hand, image, note, store, text_report
 from pydicom import uid
 from pydicom.dataset import Dataset
 
@@ -43,11 +43,7 @@ def wrist(**said: Any) -> Dataset:
 
 
 def report(words: str = "Buckle fracture.", **said: Any) -> Dataset:
-    made = document(uid.BasicTextSRStorage, "SR", ValueType="CONTAINER", **said)
-    item = Dataset()
-    item.RelationshipType, item.ValueType, item.TextValue = "CONTAINS", "TEXT", words
-    made.ContentSequence = [item]
-    return made
+    return text_report(words, **said)
 
 
 def similar_cases() -> Dataset:
@@ -56,24 +52,6 @@ def similar_cases() -> Dataset:
     code = Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "WM001", "99WRISTMIR", "Title"
     made.ConceptNameCodeSequence = [code]
-    return made
-
-
-def note(title: str, *listed: Dataset) -> Dataset:
-    made = document(uid.KeyObjectSelectionDocumentStorage, "KO", ValueType="CONTAINER")
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = title, "DCM", "Title"
-    made.ConceptNameCodeSequence = [code]
-    series, study = Dataset(), Dataset()
-    series.ReferencedSOPSequence = []
-    for one in listed:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID = one.SOPClassUID
-        reference.ReferencedSOPInstanceUID = one.SOPInstanceUID
-        series.ReferencedSOPSequence.append(reference)
-    series.SeriesInstanceUID = listed[0].SeriesInstanceUID
-    study.StudyInstanceUID, study.ReferencedSeriesSequence = STUDY, [series]
-    made.CurrentRequestedProcedureEvidenceSequence = [study]
     return made
 
 

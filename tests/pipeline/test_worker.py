@@ -18,7 +18,8 @@ from sqlalchemy.exc import OperationalError
 from deploy.small_pacs import SmallPacs
 from listener.errors import DeliveryError
 from listener.instance import Instance
-from listener.ledger import INDEX, Job, JobState, Ledger
+from listener.job import INDEX, Job, JobState
+from listener.ledger import Ledger
 from listener.settings import DestinationSettings, TitleSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (

@@ -1,0 +1,105 @@
+"""A study as the ledger keeps book of it: whose it is, how it grew, what of it is indexed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+
+from listener.errors import LedgerError
+from listener.instance import Instance
+from listener.tables import STUDY
+
+__all__ = ["StudyRow", "advance", "ensure", "find", "mark_indexed", "of", "reopen"]
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One study. ``generation`` grows with every new or changed instance."""
+
+    study_uid: str
+    generation: int
+    indexed_generation: int
+    first_at: datetime
+    last_at: datetime
+
+
+def of(connection: Connection, study_uid: str) -> StudyRow:
+    """Return a study's bookkeeping.
+
+    Raises
+    ------
+    LedgerError
+        If nothing of this study was ever received.
+    """
+    row = find(connection, study_uid)
+    if row is None:
+        msg = "Nothing of this study was ever received."
+        raise LedgerError(msg)
+    return StudyRow(
+        row.study_uid, row.generation, row.indexed_generation, row.first_at, row.last_at
+    )
+
+
+def find(connection: Connection, study_uid: str) -> Row[Any] | None:
+    """Return a study's row, held until the transaction ends, or None."""
+    return connection.execute(
+        sa.select(STUDY).where(STUDY.c.study_uid == study_uid).with_for_update()
+    ).first()
+
+
+def ensure(connection: Connection, study_uid: str, now: datetime) -> None:
+    """Make a study's row where a request is the first that is heard of it."""
+    if find(connection, study_uid) is None:
+        _insert(connection, study_uid, now)
+
+
+def advance(
+    connection: Connection, instance: Instance, known: Row[Any] | None, now: datetime
+) -> None:
+    """Begin the next generation of an instance's study, whose row is given where there is one."""
+    keys = {"patient_key": instance.patient_key, "patient_id_key": instance.patient_id_key}
+    if known is None:
+        _insert(connection, instance.study_uid, now, generation=1, **keys)
+        return
+    if known.patient_key not in (None, known.patient_id_key):
+        keys = {}  # an issuer, once known, stays
+    connection.execute(
+        sa.update(STUDY)
+        .where(STUDY.c.study_uid == instance.study_uid)
+        .values(generation=known.generation + 1, last_at=now, **keys)
+    )
+
+
+def mark_indexed(connection: Connection, study_uid: str, generation: int) -> None:
+    """Note that the study is indexed as it stood at ``generation``."""
+    connection.execute(
+        sa.update(STUDY)
+        .where(STUDY.c.study_uid == study_uid, STUDY.c.indexed_generation < generation)
+        .values(indexed_generation=generation)
+    )
+
+
+def reopen(connection: Connection, among: sa.Select[tuple[str]]) -> list[str]:
+    """Note of every study among these that it is not indexed; return those that were."""
+    indexed = sa.select(STUDY.c.study_uid).where(
+        STUDY.c.indexed_generation > 0, STUDY.c.study_uid.in_(among)
+    )
+    reopened = list(connection.execute(indexed).scalars())
+    for study_uid in reopened:
+        connection.execute(
+            sa.update(STUDY).where(STUDY.c.study_uid == study_uid).values(indexed_generation=0)
+        )
+    return reopened
+
+
+def _insert(connection: Connection, study_uid: str, now: datetime, **values: str | int) -> None:
+    given: dict[str, str | int] = {"generation": 0, **values}
+    connection.execute(
+        sa.insert(STUDY).values(
+            study_uid=study_uid, indexed_generation=0, first_at=now, last_at=now, **given
+        )
+    )

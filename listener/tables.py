@@ -1,0 +1,98 @@
+"""The ledger's tables. Rows hold UIDs and keyed hashes, never a patient's name or identifier."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from listener.database import UtcDateTime
+
+__all__ = ["ARRIVAL", "INSTANCE", "JOB", "STUDY", "TABLES"]
+
+TABLES = sa.MetaData()
+
+STUDY = sa.Table(
+    "study",
+    TABLES,
+    sa.Column("study_uid", sa.String(64), primary_key=True),
+    sa.Column("patient_key", sa.String(64)),
+    sa.Column("patient_id_key", sa.String(64)),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("indexed_generation", sa.Integer, nullable=False),
+    sa.Column("first_at", UtcDateTime, nullable=False),
+    sa.Column("last_at", UtcDateTime, nullable=False),
+)
+INSTANCE = sa.Table(
+    "instance",
+    TABLES,
+    sa.Column("sop_instance_uid", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("series_uid", sa.String(64), nullable=False),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("transfer_syntax", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("path", sa.Text, index=True),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("reason", sa.Text),
+    sa.Column("received_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("calling_ae", sa.String(16), nullable=False),
+    sa.Column("called_ae", sa.String(16), nullable=False),
+    sa.Column("patient_key", sa.String(64), nullable=False),
+    sa.Index(
+        "instance_one_current_version",
+        "sop_instance_uid",
+        unique=True,
+        sqlite_where=sa.text("state = 'stored'"),
+        postgresql_where=sa.text("state = 'stored'"),
+    ),
+)
+ARRIVAL = sa.Table(
+    "arrival",
+    TABLES,
+    sa.Column("study_uid", sa.String(64), primary_key=True),
+    sa.Column("title", sa.String(16), primary_key=True),
+    sa.Column("jobs", sa.Text, nullable=False),
+    sa.Column("argument", sa.Text, nullable=False),
+    sa.Column("fresh", sa.Boolean, nullable=False),
+    sa.Column("first_at", UtcDateTime, nullable=False),
+    sa.Column("last_at", UtcDateTime, nullable=False),
+    sa.Column("due_at", UtcDateTime, nullable=False, index=True),
+)
+JOB = sa.Table(
+    "job",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("subject", sa.String(128), nullable=False, index=True),
+    sa.Column("argument", sa.Text, nullable=False),
+    sa.Column("state", sa.String(8), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("token", sa.Integer, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("not_before", UtcDateTime, nullable=False),
+    sa.Column("lease_until", UtcDateTime),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("after_id", sa.Integer, index=True),
+    sa.Column("last_error", sa.Text),
+    sa.Column("outcome", sa.Text),
+    sa.Index("job_next", "state", "not_before"),
+    # the database itself keeps both promises, whatever the processes do
+    sa.Index(
+        "job_one_lease_per_subject",
+        "subject",
+        unique=True,
+        sqlite_where=sa.text("state = 'leased'"),
+        postgresql_where=sa.text("state = 'leased'"),
+    ),
+    sa.Index(
+        "job_equal_ready_jobs_are_one",
+        "kind",
+        "subject",
+        "argument",
+        unique=True,
+        sqlite_where=sa.text("state = 'ready'"),
+        postgresql_where=sa.text("state = 'ready'"),
+    ),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,143 @@
+"""How a fracture is, by the words of a sentence: type, healing, displacement, angulation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from pipeline import lexicon
+from pipeline.cue import denied
+from pipeline.findings import Displacement, FractureType, Healing
+
+__all__ = ["Details", "details_in"]
+
+
+@dataclass(frozen=True)
+class Details:
+    """How a fracture is; None where the words do not say."""
+
+    type: FractureType | None = None
+    healing: Healing | None = None
+    displacement: Displacement | None = None
+    angulation_deg: float | None = None
+    physeal: bool | None = None
+    intra_articular: bool | None = None
+
+    def completed_by(self, other: Details) -> Details:
+        """Return these details with what is missing taken from others."""
+        mine = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(other, **mine)
+
+    def __bool__(self) -> bool:
+        return any(value is not None for value in vars(self).values())
+
+
+def details_in(
+    words: str,
+    window: tuple[int, int],
+    head_end: int | None = None,
+    named: FractureType | None = None,
+) -> Details:
+    """Read how a fracture is.
+
+    Parameters
+    ----------
+    words
+        A flattened sentence (`pipeline.passage.flatten`).
+    window
+        From which character to which it describes the fracture.
+    head_end
+        Where the words that name the fracture end; None where they only remark on one that was
+        named before, and say nothing of its type.
+    named
+        The type in the words that name it.
+    """
+    part = words[window[0] : window[1]]
+    kind = None
+    if head_end is not None:
+        kind = named or _adjective(words, window, head_end) or FractureType.UNSPECIFIED
+    return Details(
+        type=kind,
+        healing=_healing(part, head_end - window[0] if head_end is not None else 0),
+        displacement=_displacement(part),
+        angulation_deg=_angulation(part),
+        physeal=True if _is_salter(kind) else _stated(lexicon.PHYSEAL, part),
+        intra_articular=_articular(part),
+    )
+
+
+def _is_salter(kind: FractureType | None) -> bool:
+    return kind is not None and kind.value.startswith("salter_harris")
+
+
+def _adjective(words: str, window: tuple[int, int], head_end: int) -> FractureType | None:
+    for begin, end in ((window[0], head_end), (head_end, window[1])):
+        for kind, pattern in lexicon.ADJECTIVES.items():
+            match = pattern.search(words, begin, end)
+            if match and not denied(words, match.start()):
+                return kind
+    return None
+
+
+def _healing(part: str, head_end: int) -> Healing | None:
+    healing = [
+        match
+        for match in lexicon.HEALINGS[Healing.HEALING].finditer(part)
+        if not denied(part, match.start()) or match.group().startswith("not")
+    ]
+    for match in lexicon.HEALINGS[Healing.HEALED].finditer(part):
+        if not lexicon.NOT_YET.search(part, 0, match.start()) and not denied(part, match.start()):
+            return Healing.HEALED
+    if healing:
+        return Healing.HEALING
+    if head_end and lexicon.ACUTE.search(part, 0, head_end):
+        return Healing.ACUTE
+    return None
+
+
+def _displacement(part: str) -> Displacement | None:
+    for degree, pattern in lexicon.DISPLACEMENTS:
+        match = pattern.search(part)
+        if match and (degree is Displacement.NONE or not denied(part, match.start())):
+            return degree
+    stated = [
+        match
+        for match in lexicon.DISPLACEMENT_MEASURED.finditer(part)
+        if not denied(part, match.start())
+    ]
+    if not stated:
+        return None
+    match = next((m for m in stated if not m["plain"]), None)
+    if match is None:
+        return Displacement.MODERATE
+    size = float(match["before"] or match["after"])
+    unit = match["unit_before"] or match["unit_after"]
+    if unit == "cm":
+        size, unit = size * 10, "mm"
+    mild, moderate = (2.0, 5.0) if unit == "mm" else (25.0, 75.0)
+    if size == 0:
+        return Displacement.NONE
+    if size <= mild:
+        return Displacement.MILD
+    return Displacement.MODERATE if size <= moderate else Displacement.SEVERE
+
+
+def _angulation(part: str) -> float | None:
+    if not re.search(r"angul|apex|tilt", part) or re.search(r"inclination", part):
+        return None
+    for match in lexicon.ANGLE.finditer(part):
+        value = float(match["high"] or match["low"])
+        if not match["earlier"] and value <= 180:
+            return value
+    return None
+
+
+def _stated(pattern: re.Pattern[str], part: str) -> bool | None:
+    match = pattern.search(part)
+    return None if match is None else not denied(part, match.start())
+
+
+def _articular(part: str) -> bool | None:
+    if lexicon.EXTRA_ARTICULAR.search(part):
+        return False
+    return _stated(lexicon.ARTICULAR, part)
