@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.anatomy import WRIST, Anatomy, AnatomyDetector
+from pipeline.anatomy import WRIST, Anatomy, AnatomyDetector, Box
 from pipeline.bundle import Bundle, Thresholds
 from pipeline.region import Region
 from training.bootstrap import Estimate, Resamples
@@ -22,6 +22,8 @@ __all__ = ["OVERALL", "BoxRow", "Detection", "box_precision", "every_box"]
 OVERALL = "overall"
 """Mean over the three bones, as in the paper's last row."""
 
+Locate = Callable[[NDArray[np.float32]], Anatomy]
+
 _LEAST = 0.5  # intersection over union of a hit
 _RECALLS = np.linspace(0, 1, 101)
 
@@ -30,8 +32,8 @@ _RECALLS = np.linspace(0, 1, 101)
 class BoxRow:
     """One row of Table 8.
 
-    Precision, recall and F1 are at the bundle's thresholds, average precision is over all
-    scores; a box hits at an intersection over union of 0.5.
+    Precision, recall, F1 and mean overlap are of the boxes as they are served, average precision
+    is over all scores; a box hits at an intersection over union of 0.5.
     """
 
     drawn: int
@@ -52,8 +54,8 @@ class Detection:
     @classmethod
     def of(
         cls,
-        locate: Callable[[NDArray[np.float32]], Anatomy],
-        thresholds: Mapping[str, float],
+        served: Locate,
+        scored: Locate,
         pictures: Sequence[Picture],
         patients: Sequence[str],
         draws: int = 1000,
@@ -63,11 +65,10 @@ class Detection:
 
         Parameters
         ----------
-        locate
-            Returns the best box of each class whatever its score; see `every_box`.
-        thresholds
-            By box name: boxes that score less are not reported. Nothing is reported without the
-            wrist, so a missed wrist is a miss of its bones.
+        served
+            The detector as it serves; a missed wrist is a miss of its bones.
+        scored
+            The same, reporting a box of each class whatever its score; see `every_box`.
         pictures, patients
             With boxes, and whose each is.
         draws, advance
@@ -75,10 +76,9 @@ class Detection:
         """
         findings: dict[str, list[_Found]] = {name: [] for name in BOX_NAMES}
         for picture in pictures:
-            boxes = locate(picture.pixels)
-            wrist = boxes.wrist is not None and boxes.wrist.score >= thresholds[WRIST]
+            anatomies = served(picture.pixels), scored(picture.pixels)
             for name in BOX_NAMES:
-                findings[name].append(_found(name, boxes, picture.boxes, wrist, thresholds[name]))
+                findings[name].append(_found(name, *anatomies, picture.boxes.get(name)))
             advance(1)
         resamples = Resamples(patients, draws)
         figures = {name: _figures(found) for name, found in findings.items()}
@@ -95,10 +95,11 @@ class Detection:
         )
 
 
-def every_box(bundle: Bundle) -> Callable[[NDArray[np.float32]], Anatomy]:
+def every_box(bundle: Bundle) -> Locate:
     """Return the bundle's detectors with no box held back for its score."""
-    none = Thresholds(wrist=0, distal_radius=0, distal_ulna=0, ulnar_styloid=0, view=0)
-    manifest = bundle.manifest.model_copy(update={"thresholds": none})
+    # a score counts by its logarithm where bones are chosen together, so not quite zero
+    none = dict.fromkeys(BOX_NAMES, 1e-9)
+    manifest = bundle.manifest.model_copy(update={"thresholds": Thresholds(view=0, **none)})
     return AnatomyDetector(replace(bundle, manifest=manifest)).locate
 
 
@@ -147,36 +148,44 @@ def _area(found: Floats, said: Floats, there: float) -> float:
 class _Found:
     drawn: bool
     reported: bool
+    overlap: float  # of the reported box; NaN where no box was drawn
     score: float
-    overlap: float  # NaN where no box was drawn
-
-    @property
-    def hit(self) -> bool:
-        return self.overlap >= _LEAST
+    scored_overlap: float
 
 
-def _found(
-    name: str, boxes: Anatomy, drawn: Mapping[str, Corners], wrist: bool, threshold: float
-) -> _Found:
-    box = boxes.wrist if name == WRIST else boxes.bones.get(Region(name))
-    truth = drawn.get(name)
-    if box is None:
-        return _Found(truth is not None, False, np.nan, np.nan if truth is None else 0.0)
-    overlap = np.nan if truth is None else intersection_over_union(box.corners, truth)
-    return _Found(truth is not None, wrist and box.score >= threshold, box.score, overlap)
+def _found(name: str, served: Anatomy, scored: Anatomy, drawn: Corners | None) -> _Found:
+    reported, best = _box(served, name), _box(scored, name)
+    return _Found(
+        drawn=drawn is not None,
+        reported=reported is not None,
+        overlap=_overlap(reported, drawn),
+        score=np.nan if best is None else best.score,
+        scored_overlap=_overlap(best, drawn),
+    )
+
+
+def _box(anatomy: Anatomy, name: str) -> Box | None:
+    return anatomy.wrist if name == WRIST else anatomy.bones.get(Region(name))
+
+
+def _overlap(box: Box | None, drawn: Corners | None) -> float:
+    if drawn is None:
+        return np.nan
+    return 0.0 if box is None else intersection_over_union(box.corners, drawn)
 
 
 def _figures(found: Sequence[_Found]) -> dict[str, Statistic]:
     drawn = np.array([f.drawn for f in found], bool)
     reported = np.array([f.reported for f in found], bool)
-    hits = np.array([f.hit for f in found], bool)
-    right = hits & reported
-    overlaps = np.array([f.overlap if f.reported or not f.drawn else 0.0 for f in found])
+    overlaps = np.array([f.overlap for f in found])
+    right = reported & (overlaps >= _LEAST)
+    scores = np.array([f.score for f in found])
+    hits = np.array([f.scored_overlap >= _LEAST for f in found], bool)
     return {
         "precision": mean_of(np.where(reported, right, np.nan)),
         "recall": mean_of(np.where(drawn, right, np.nan)),
         "f1": _f1(right, reported, drawn),
-        "average_precision": box_precision(np.array([f.score for f in found]), hits, drawn),
+        "average_precision": box_precision(scores, hits, drawn),
         "mean_overlap": mean_of(overlaps),
     }
 

@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import IMAGE_FILE, TEXT_FILE, VECTOR_NAMES, Bundle
 from pipeline.calibration import Calibration
 from pipeline.encoder import ImageEncoder, TextEncoder
@@ -157,21 +158,20 @@ class Evaluator:
         rows = self._boxed()[:most]
         if not rows:
             return None
-        thresholds = bundle.manifest.thresholds.model_dump()
         with self._task("reading pictures", len(rows)) as advance:
             pictures = [original(row, self._folder) for row in rows if not advance(1)]
         patients = [f"{row.source}/{row.patient}" for row in rows]
         with self._task("locating wrists and bones", len(rows)) as advance:
-            return Detection.of(
-                every_box(bundle), thresholds, pictures, patients, self._draws, advance
-            )
+            served, scored = AnatomyDetector(bundle).locate, every_box(bundle)
+            return Detection.of(served, scored, pictures, patients, self._draws, advance)
 
     def latency(self, bundle: Bundle, contender: Contender) -> Latency:
         """Time the bundle's answers."""
         rows = self._boxed()[:_TIMED_PICTURES]
         pictures = [original(row, self._folder).pixels for row in rows]
-        encode, preprocessing = ImageEncoder(bundle).encode, bundle.manifest.preprocessing
-        exam = exam_seconds(pictures, every_box(bundle), encode, preprocessing)
+        locate, encode = AnatomyDetector(bundle).locate, ImageEncoder(bundle).encode
+        preprocessing = bundle.manifest.preprocessing
+        exam = exam_seconds(pictures, locate, encode, preprocessing)
         split = Split.TRAIN if self.parts[Split.TRAIN] else Split.TEST
         asking = self.parts[Split.TEST].rows[:_TIMED_QUERIES], contender.vectors[Split.TEST].images
         stored = self.parts[split].rows, contender.vectors[split].images

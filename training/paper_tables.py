@@ -424,7 +424,7 @@ def _boxes(detection: Detection) -> Sheet:
         "Table 8. Bone detector",
         f"{detection.pictures} test pictures whose true boxes are known (exact in phantoms, drawn "
         "by hand in GRAZPEDWRI-DX). A box hits at an intersection over union of 0.5; precision, "
-        "recall and F1 at the bundle's thresholds, where a missed wrist is a miss of its bones. "
+        "recall and F1 of the boxes as served, where a missed wrist is a miss of its bones. "
         "A perfect mAP@50 is 1.000 here and 0.995 in ultralytics, whose 0.995 the paper reports. "
         "Overall is the mean over the bones.",
         ("Precision", "Recall", "F1", "mAP@50", "Mean IoU", "Boxes"),

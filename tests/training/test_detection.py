@@ -14,7 +14,6 @@ from training.detection import OVERALL, Detection, box_precision  # noqa: E402
 
 BOX = (10.0, 10.0, 50.0, 90.0)
 AWAY = (60.0, 10.0, 90.0, 90.0)
-THRESHOLDS = dict.fromkeys(BOX_NAMES, 0.5)
 
 
 def pictures(count):
@@ -29,10 +28,17 @@ def found(bones=BOX, bone_score=0.9, wrist_score=0.9):
     return Anatomy(Box("wrist", *BOX, wrist_score), boxes)
 
 
+def reported(anatomy):
+    """What a detector with a threshold of 0.5 tells of what it scored."""
+    if anatomy.wrist is None or anatomy.wrist.score < 0.5:
+        return Anatomy(None)
+    return Anatomy(anatomy.wrist, {r: b for r, b in anatomy.bones.items() if b.score >= 0.5})
+
+
 def measured(*answers):
     return Detection.of(
+        lambda pixels: reported(answers[int(pixels[0, 0])]),
         lambda pixels: answers[int(pixels[0, 0])],
-        THRESHOLDS,
         pictures(len(answers)),
         [str(n) for n in range(len(answers))],
         draws=50,
