@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 # a machine whose python3 is 3.11 or 3.12 but has no versioned name
 PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 
-.PHONY: help demo test check bench train lock clean
+.PHONY: help demo test check bench train evaluate lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ bench: .venv/development  ## exams indexed per second, time to the stored result
 
 train: .venv-training/ready  ## a bundle from nothing: make train DATA=folder OUT=folder (see CONTRIBUTING.md)
 	.venv-training/bin/python -m training.publish --data "$(DATA)" --work .training --out "$(OUT)"
+
+evaluate: .venv-training/ready  ## the paper's tables for a bundle: make evaluate BUNDLE=folder TABLE=folder OUT=folder
+	.venv-training/bin/python -m training.evaluation --bundle "$(BUNDLE)" --table "$(TABLE)" --out "$(OUT)"
 
 lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serving.txt

@@ -1,135 +1,351 @@
-"""What a bundle can do: boxes and views on held-out real images, matches on unseen phantoms."""
+"""The paper's tables for a bundle and an exam table.
+
+``python -m training.evaluation --bundle BUNDLE --table TABLE --out OUT``
+
+Measured are the exams of the test split, which no training saw. Fitted on, and returned as
+matches, are those of the training split; matching is also measured inside the test split alone,
+because the paper does not say where its 876 images were searched.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.anatomy import AnatomyDetector
-from pipeline.bundle import BoxQuality, RetrievalQuality, ViewQuality
-from pipeline.region import GLOBAL, Region, View
-from pipeline.view_model import ViewModel
-from training.dataset import BOX_NAMES, Corners, Pair, Picture
+from pipeline.bundle import IMAGE_FILE, TEXT_FILE, VECTOR_NAMES, Bundle
+from pipeline.calibration import Calibration
+from pipeline.encoder import ImageEncoder, TextEncoder
+from pipeline.region import Region, View
+from training.attention import attention_maps
+from training.baseline import untrained
+from training.consistency import Consistency
+from training.detection import Detection, every_box
+from training.errors import DataError
+from training.evaluation_page import Exhibits, evaluation_page, terminal_table
+from training.evaluation_record import (
+    CHANCE,
+    UNTRAINED,
+    Composition,
+    EncoderFigures,
+    Evaluation,
+)
+from training.exam_table import ExamRow, ExamTable, Split
+from training.latency import Latency, exam_seconds
+from training.match_sheet import match_sheets
+from training.matching import Matching
+from training.nearest import Way
+from training.originals import original
+from training.paper_tables import sheets
+from training.probing import LinearProbe
+from training.ranking import POOLS, CaptionRanking, Positives
+from training.vectors import Advance, Encoder, ExamVectors, chance_vectors, exam_vectors
 
-__all__ = ["box_quality", "intersection_over_union", "retrieval_quality", "view_quality"]
+__all__ = ["Contender", "Evaluator", "main"]
 
-Vectors = Mapping[str, NDArray[np.float32]]
-"""By vector name, float32 (n, 512), unit rows; a row of NaN where the bone is missing."""
-
-
-def intersection_over_union(one: Corners, other: Corners) -> float:
-    """Return the share of two boxes' union that both cover."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    common = max(0.0, width) * max(0.0, height)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return float(common / (sum(areas) - common)) if common else 0.0
+_BOXES_ARE_TRUE = ("phantom", "grazpedwri")  # a hospital's boxes are a detector's own
+_TIMED_QUERIES, _TIMED_PICTURES = 50, 20
 
 
-def box_quality(
-    detector: AnatomyDetector, pictures: Sequence[Picture], least: float = 0.5
-) -> dict[str, BoxQuality]:
-    """Compare the boxes found with those drawn, by class.
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """An encoder to measure, with the vectors that it makes of each split.
 
-    A class has one box an image at most, so recall is the share of drawn boxes that were hit
-    with an intersection over union of at least ``least``, and precision the share of reported
-    boxes that hit; a miss of the wrist is a miss of its bones.
+    ``calibration`` is None for an encoder without one of its own; it is not fused.
     """
-    overlaps: dict[str, list[float]] = {name: [] for name in BOX_NAMES}
-    reported = dict.fromkeys(BOX_NAMES, 0)
-    for picture in pictures:
-        found = detector.locate(picture.pixels).boxes
-        for name in found:
-            reported[name] += 1
-        for name, drawn in picture.boxes.items():
-            hit = intersection_over_union(found[name], drawn) if name in found else 0.0
-            overlaps[name].append(hit)
-    quality = {}
-    for name, values in overlaps.items():
-        hits = sum(value >= least for value in values)
-        quality[name] = BoxQuality(
-            n=len(values),
-            recall=hits / max(1, len(values)),
-            precision=hits / max(1, reported[name]),
-            mean_iou=float(np.mean(values or [0.0])),
+
+    name: str
+    vectors: Mapping[Split, ExamVectors]
+    calibration: Mapping[str, Calibration] | None
+
+
+class Evaluator:
+    """Measures encoders on the exams of a table, all by the same code.
+
+    Parameters
+    ----------
+    table
+        The exam table; only PA views take part.
+    folder
+        Where it is.
+    draws
+        Resamples of an interval.
+    candidates
+        Size of the first stage's pool.
+    progress
+        Shows what is under way.
+
+    Raises
+    ------
+    DataError
+        Where the table has no test exams.
+    """
+
+    def __init__(
+        self,
+        table: ExamTable,
+        folder: Path,
+        *,
+        draws: int = 1000,
+        candidates: int = 100,
+        progress: Progress | None = None,
+    ) -> None:
+        shown = table.where(lambda row: row.view is View.PA)
+        self.parts = {split: shown.part(split) for split in Split}
+        if not self.parts[Split.TEST]:
+            detail = f"{folder} has no PA exams in the split {Split.TEST.value!r}."
+            raise DataError(detail)
+        self._folder = folder
+        self._draws = draws
+        self._candidates = candidates
+        self._progress = progress
+
+    def contender(
+        self, name: str, bundle: Bundle, calibration: Mapping[str, Calibration] | None, cache: Path
+    ) -> Contender:
+        """Encode the table with a bundle's towers, or take the vectors kept in ``cache``."""
+        encoder = Encoder(ImageEncoder(bundle).encode, TextEncoder(bundle).encode)
+        towers = [bundle.manifest.files[file] for file in (IMAGE_FILE, TEXT_FILE)]
+        vectors = {}
+        for split, part in self.parts.items():
+            ids = [name, *towers, *(row.exam for row in part.rows)]
+            key = hashlib.sha256("\n".join(ids).encode()).hexdigest()
+            path = cache / f"{name}-{split.value}.npz"
+            held = ExamVectors.load(path, key)
+            if held is None:
+                with self._task(f"encoding, {name}, {split.value}", len(part)) as advance:
+                    held = exam_vectors(part, encoder, advance)
+                held.save(path, key)
+            vectors[split] = held
+        return Contender(name, vectors, calibration)
+
+    def encoder_figures(self, contender: Contender) -> EncoderFigures:
+        """Measure one encoder."""
+        test, vectors = self.parts[Split.TEST].rows, contender.vectors
+        patients = [f"{row.source}/{row.patient}" for row in test]
+        settings = self._stored()
+        steps = len(POOLS) * len(Positives) + len(VECTOR_NAMES) + len(Way)
+        steps += len(settings) * len(Region) * len(Way)
+        with self._task(f"measuring, {contender.name}", steps) as advance:
+            captions = []
+            for pool in POOLS:
+                for positives in Positives:
+                    ranking = CaptionRanking.of(
+                        vectors[Split.TEST], pool, positives, patients, self._draws
+                    )
+                    captions.append(ranking)
+                    advance(1)
+            return EncoderFigures(
+                contender.name,
+                tuple(ranking for ranking in captions if ranking.queries),
+                tuple(self._probes(contender, advance)),
+                tuple(self._matching(contender, s, side, advance) for s, side in settings),
+                self._consistency(contender, advance),
+            )
+
+    def detection(self, bundle: Bundle, most: int) -> Detection | None:
+        """Measure the bundle's detectors on at most so many test pictures with true boxes."""
+        rows = self._boxed()[:most]
+        if not rows:
+            return None
+        with self._task("reading pictures", len(rows)) as advance:
+            pictures = [original(row, self._folder) for row in rows if not advance(1)]
+        patients = [f"{row.source}/{row.patient}" for row in rows]
+        with self._task("locating wrists and bones", len(rows)) as advance:
+            served, scored = AnatomyDetector(bundle).locate, every_box(bundle)
+            return Detection.of(served, scored, pictures, patients, self._draws, advance)
+
+    def latency(self, bundle: Bundle, contender: Contender) -> Latency:
+        """Time the bundle's answers."""
+        rows = self._boxed()[:_TIMED_PICTURES]
+        pictures = [original(row, self._folder).pixels for row in rows]
+        locate, encode = AnatomyDetector(bundle).locate, ImageEncoder(bundle).encode
+        preprocessing = bundle.manifest.preprocessing
+        exam = exam_seconds(pictures, locate, encode, preprocessing)
+        split = Split.TRAIN if self.parts[Split.TRAIN] else Split.TEST
+        asking = self.parts[Split.TEST].rows[:_TIMED_QUERIES], contender.vectors[Split.TEST].images
+        stored = self.parts[split].rows, contender.vectors[split].images
+        with self._task("timing answers", 1) as advance:
+            found = Latency.of(asking, stored, bundle.manifest.calibration, exam)
+            advance(1)
+        return found
+
+    def exhibits(
+        self, bundle: Bundle, forgetful: Bundle, contender: Contender, maps: int
+    ) -> Exhibits:
+        """Return matches and attention maps to look at.
+
+        Parameters
+        ----------
+        bundle, forgetful
+            The bundle, and itself untrained: a map is worth as much as it differs from the
+            untrained one's.
+        contender
+            The bundle's vectors.
+        maps
+            Attention maps of each kind of crop.
+        """
+        split = Split.TRAIN if self.parts[Split.TRAIN] else Split.TEST
+        asking = self.parts[Split.TEST], contender.vectors[Split.TEST]
+        stored = self.parts[split], contender.vectors[split]
+        calibration = contender.calibration
+        with self._task("laying out contact sheets", len(Region)) as advance:
+            found = match_sheets(asking, stored, calibration, self._candidates, advance)
+        towers = [
+            Encoder(ImageEncoder(b).encode, TextEncoder(b).encode) for b in (bundle, forgetful)
+        ]
+        with self._task("mapping attention", maps * len(VECTOR_NAMES)) as advance:
+            seen = attention_maps(self.parts[Split.TEST], towers[0], towers[1], maps, advance)
+        return Exhibits(found, seen)
+
+    def _boxed(self) -> list[ExamRow]:
+        rows = self.parts[Split.TEST].rows
+        return [row for row in rows if row.boxes and row.source in _BOXES_ARE_TRUE]
+
+    def _stored(self) -> list[tuple[Split, bool]]:
+        """Return which exams are searched: a split, and whether only of the query's side."""
+        settings = [(Split.TRAIN, False), (Split.TRAIN, True), (Split.TEST, False)]
+        asking = any(row.findings for row in self.parts[Split.TEST].rows)
+        return [
+            (split, side)
+            for split, side in settings
+            if asking and sum(bool(row.findings) for row in self.parts[split].rows) > 1
+        ]
+
+    def _matching(
+        self, contender: Contender, split: Split, same_side: bool, advance: Advance
+    ) -> Matching:
+        return Matching.of(
+            (self.parts[Split.TEST].rows, contender.vectors[Split.TEST].images),
+            (self.parts[split].rows, contender.vectors[split].images),
+            calibration=contender.calibration,
+            same_side=same_side,
+            candidates=self._candidates,
+            draws=self._draws,
+            advance=advance,
         )
-    return quality
+
+    def _probes(self, contender: Contender, advance: Advance) -> Iterator[LinearProbe]:
+        parts = {s: (p.rows, contender.vectors[s].images) for s, p in self.parts.items()}
+        for name in VECTOR_NAMES:
+            probe = LinearProbe.of(
+                name, parts[Split.TRAIN], parts[Split.VALIDATION], parts[Split.TEST], self._draws
+            )
+            advance(1)
+            if probe is not None:
+                yield probe
+
+    def _consistency(self, contender: Contender, advance: Advance) -> Consistency:
+        split = Split.TRAIN if self.parts[Split.TRAIN] else Split.TEST
+        return Consistency.of(
+            (self.parts[Split.TEST].rows, contender.vectors[Split.TEST].images),
+            (self.parts[split].rows, contender.vectors[split].images),
+            calibration=contender.calibration,
+            candidates=self._candidates,
+            draws=self._draws,
+            advance=advance,
+        )
+
+    @contextmanager
+    def _task(self, words: str, total: int) -> Iterator[Advance]:
+        if self._progress is None:
+            yield lambda _: None
+            return
+        progress, task = self._progress, self._progress.add_task(words, total=total)
+        yield lambda count: progress.advance(task, count)
+        progress.update(task, completed=total)
 
 
-def view_quality(model: ViewModel, pictures: Sequence[Picture]) -> ViewQuality:
-    """Return the recall of each view that occurs, and their mean."""
-    right: dict[str, list[bool]] = {}
-    for picture in pictures:
-        scores = model.classify(picture.pixels)
-        best = max(scores, key=lambda view: scores[view])
-        right.setdefault(picture.view.value, []).append(best is picture.view)
-    recall: dict[str, float] = {
-        view.value: float(np.mean(right[view.value])) for view in View if view.value in right
-    }
-    return ViewQuality(
-        n={name: len(right[name]) for name in recall},
-        recall=recall,
-        balanced_accuracy=float(np.mean(list(recall.values()))),
+def main(
+    bundle: Annotated[Path, typer.Option(help="folder of the bundle to measure")],
+    table: Annotated[Path, typer.Option(help="folder of the exam table")],
+    out: Annotated[Path, typer.Option(help="folder for evaluation.json and evaluation.html")],
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER of another bundle, e.g. one of whole wrists alone"),
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="only exams of this source, e.g. grazpedwri")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=20, help="resamples of an interval")] = 1000,
+    candidates: Annotated[int, typer.Option(min=10, help="pool of the first stage")] = 100,
+    pictures: Annotated[int, typer.Option(min=0, help="most pictures for the detectors")] = 200,
+    maps: Annotated[int, typer.Option(min=0, help="attention maps of each kind of crop")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="processor cores to use")] = 2,
+) -> None:
+    """Measure a bundle on an exam table: the paper's tables, as text, JSON and one HTML page."""
+    console = Console()
+    exams = ExamTable.open(table)
+    if source:
+        exams = exams.where(lambda row: row.source in source)
+    out.mkdir(parents=True, exist_ok=True)
+    with _progress(console) as progress:
+        evaluator = Evaluator(exams, table, draws=draws, candidates=candidates, progress=progress)
+        loaded = Bundle.load(bundle, threads)
+        contenders = _contenders(evaluator, loaded, bundle, compare or [], out, threads)
+        evaluation = Evaluation(
+            bundle=loaded.id,
+            measured_at=datetime.now(UTC).replace(microsecond=0),
+            splits={s.value: Composition.of(part.rows) for s, part in evaluator.parts.items()},
+            draws=draws,
+            candidates=candidates,
+            encoders=tuple(evaluator.encoder_figures(c) for c in contenders),
+            detection=evaluator.detection(loaded, pictures),
+            latency=evaluator.latency(loaded, contenders[0]),
+        )
+        exhibits = evaluator.exhibits(loaded, untrained(loaded, bundle), contenders[0], maps)
+    (out / "evaluation.json").write_bytes(evaluation.to_json())
+    page = out / "evaluation.html"
+    page.write_text(evaluation_page(evaluation, exhibits), encoding="utf-8")
+    for sheet in sheets(evaluation):
+        if sheet.main:
+            console.print(terminal_table(sheet, console.width))
+    console.print(f"{page} holds these tables, the other readings, curves and pictures.")
+
+
+def _contenders(
+    evaluator: Evaluator,
+    bundle: Bundle,
+    folder: Path,
+    compare: Sequence[str],
+    out: Path,
+    threads: int,
+) -> list[Contender]:
+    """Return the bundle's encoder, those compared with it, the untrained one, and chance."""
+    cache = out / "vectors"
+    ours = evaluator.contender(bundle.id, bundle, bundle.manifest.calibration, cache)
+    others = []
+    for named in compare:
+        name, _, place = named.partition("=")
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or not place or name in (UNTRAINED, CHANCE):
+            message = f"{named!r} is not NAME=FOLDER with a name of letters, digits, '.', '_', '-'"
+            raise typer.BadParameter(message)
+        other = Bundle.load(Path(place), threads)
+        others.append(evaluator.contender(name, other, other.manifest.calibration, cache))
+    blank = evaluator.contender(UNTRAINED, untrained(bundle, folder), None, cache)
+    nothing = {split: chance_vectors(vectors) for split, vectors in ours.vectors.items()}
+    return [ours, *others, blank, Contender(CHANCE, nothing, None)]
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<42}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
     )
 
 
-def retrieval_quality(
-    pairs: Sequence[Pair], vectors: Vectors, untrained: Vectors, queries: int, candidates: int
-) -> RetrievalQuality:
-    """Return how often the ten nearest share the query's fracture state, bone by bone.
-
-    The first ``queries`` exams ask, the others are the pool. Binary fracture matching of section
-    4.2: a match counts where its label, fracture or no fracture of that bone, is the query's.
-    Each figure is the balanced mean over queries with and without the fracture, so that always
-    finding the more frequent state scores one half.
-    """
-    modes = ("two_stage", "region_only", "global_only", "untrained", "chance")
-    figures: dict[str, dict[str, float]] = {mode: {} for mode in modes}
-    generator = np.random.default_rng(0)
-    for region in Region:
-        fractured = np.array([_is_fractured(pair, region) for pair in pairs])
-        has = np.isfinite(vectors[region.value][:, 0])
-        asked = [n for n in range(queries) if has[n]]
-        for mode in modes:
-            source = untrained if mode == "untrained" else vectors
-            shares: dict[bool, list[float]] = {True: [], False: []}
-            for n in asked:
-                found = _ten(
-                    source, n, queries=queries, region=region, mode=mode,
-                    candidates=candidates, generator=generator,
-                )  # fmt: skip
-                shares[bool(fractured[n])].append(float(np.mean(fractured[found] == fractured[n])))
-            filled = [float(np.mean(values)) for values in shares.values() if values]
-            figures[mode][region.value] = float(np.mean(filled))
-    return RetrievalQuality(queries=queries, pool=len(pairs) - queries, **figures)
-
-
-def _is_fractured(pair: Pair, region: Region) -> bool:
-    found = pair.findings.get(region)
-    return found is not None and found.fracture in ("present", "possible")
-
-
-def _ten(
-    vectors: Vectors,
-    query: int,
-    *,
-    queries: int,
-    region: Region,
-    mode: str,
-    candidates: int,
-    generator: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Return ten exams of the pool, by one way of ranking."""
-    size = len(vectors[GLOBAL]) - queries
-    if mode == "chance":
-        return generator.choice(size, 10, replace=False) + queries
-    whole = vectors[GLOBAL][queries:] @ vectors[GLOBAL][query]
-    bone = np.nan_to_num(vectors[region.value][queries:] @ vectors[region.value][query], nan=-1.0)
-    if mode == "global_only":
-        return np.argsort(-whole, kind="stable")[:10] + queries
-    if mode == "region_only":
-        return np.argsort(-bone, kind="stable")[:10] + queries
-    pool = np.argsort(-whole, kind="stable")[:candidates]
-    return pool[np.argsort(-bone[pool], kind="stable")][:10] + queries
+if __name__ == "__main__":
+    typer.run(main)

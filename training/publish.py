@@ -56,13 +56,13 @@ from training.dataset import (
 )
 from training.detector import fit_bones, fit_roi
 from training.errors import ExportError
-from training.evaluation import box_quality, retrieval_quality, view_quality
 from training.exam_import import import_exams
 from training.exam_table import EXAMS_FILE, ExamTable, Split
 from training.foreign import drawn_other
 from training.manifest import write_manifest
 from training.phantom_exams import PhantomExams
 from training.processes import each
+from training.quality import box_quality, retrieval_quality, view_quality
 from training.settings import Device, TrainingSettings
 from training.split import PatientSplit
 from training.towers import Towers, small_clip

@@ -1,130 +1,173 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-pytestmark = pytest.mark.training
+pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-pytest.importorskip("sklearn", reason="needs the training extra")
+pytest.importorskip("onnx", reason="needs the training extra")
 
-from pipeline.anatomy import Anatomy, Box  # noqa: E402
-from pipeline.exam import RegionFindings  # noqa: E402
-from pipeline.region import Region, View  # noqa: E402
-from training.agreement import agreement  # noqa: E402
-from training.dataset import Pair, Picture  # noqa: E402
-from training.evaluation import (  # noqa: E402
-    box_quality,
-    intersection_over_union,
-    retrieval_quality,
-    view_quality,
-)
+import typer  # noqa: E402
 
-BOX = (10.0, 10.0, 50.0, 90.0)
-corners = st.tuples(*[st.floats(0, 50)] * 2, *[st.floats(51, 99)] * 2)
+from pipeline.bundle import Bundle  # noqa: E402
+from pipeline.region import Laterality, View  # noqa: E402
+from training.dataset import phantom_pairs  # noqa: E402
+from training.errors import DataError  # noqa: E402
+from training.evaluation import Evaluator, main  # noqa: E402
+from training.evaluation_page import terminal_table  # noqa: E402
+from training.evaluation_record import Evaluation  # noqa: E402
+from training.exam_table import ExamRow, ExamTable, ExamTableWriter, Split  # noqa: E402
+from training.paper_tables import Kind, sheets  # noqa: E402
+from training.phantom import phantom  # noqa: E402
 
-
-@given(corners, corners)
-def test_the_overlap_of_two_boxes_is_symmetric_and_a_share(one, other):
-    share = intersection_over_union(one, other)
-    assert share == pytest.approx(intersection_over_union(other, one))
-    assert 0 <= share <= 1
-    assert intersection_over_union(one, one) == pytest.approx(1)
+BUNDLE = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-1"
+SPLITS = [Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split.TEST]
 
 
-@pytest.mark.parametrize(
-    ("other", "share"),
-    [((10, 10, 50, 90), 1), ((10, 50, 50, 90), 0.5), ((50, 10, 90, 90), 0), ((60, 10, 70, 90), 0)],
-)
-def test_known_boxes_overlap_by_known_shares(other, share):
-    assert intersection_over_union(BOX, other) == pytest.approx(share)
+def write_table(folder, count, *, silent=False, source="phantom", splits=SPLITS):
+    preprocessing = Bundle.load(BUNDLE).manifest.preprocessing
+    with ExamTableWriter(folder, preprocessing.size) as writer:
+        for seed in range(count):
+            exam = phantom(seed, view=View.PA)
+            (pair,) = phantom_pairs([seed], preprocessing, jitter=True)
+            row = ExamRow(
+                exam=f"e{seed}",
+                source=source,
+                patient=f"p{seed}",
+                study=f"s{seed}",
+                split=splits[seed % len(splits)],
+                view=View.PA,
+                laterality=exam.laterality,
+                image=f"phantom:{seed}",
+                age_years=exam.age_years,
+                other=exam.other,
+                findings={} if silent else exam.findings,
+                captions={} if silent else pair.captions,
+                boxes={} if silent else exam.boxes,
+            )
+            writer.add(row, pair.crops)
+    return folder
 
 
-def test_a_missed_wrist_costs_recall_and_a_box_off_its_place_costs_both():
-    pictures = [
-        Picture(str(n), np.full((99, 99), n, np.float32), View.PA, 1, {"wrist": BOX})
-        for n in range(4)
+def evaluate(table, out, *more):
+    app = typer.Typer()
+    app.command()(main)
+    arguments = ["--bundle", BUNDLE, "--table", table, "--out", out, "--draws", 20, "--maps", 1]
+    answer = CliRunner().invoke(app, [str(a) for a in (*arguments, *more)], env={"COLUMNS": "200"})
+    assert answer.exit_code == 0, answer.output
+    return answer.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("evaluation")
+
+
+@pytest.fixture(scope="module")
+def output(folder):
+    table = write_table(folder / "table", 64)
+    return evaluate(table, folder / "out", "--compare", f"again={BUNDLE}", "--pictures", 4)
+
+
+@pytest.fixture(scope="module")
+def evaluation(folder, output):
+    return Evaluation.from_json((folder / "out" / "evaluation.json").read_bytes())
+
+
+def test_every_table_of_the_paper_is_printed(output):
+    for title in ("Table 1", "Table 2", "Table 4", "Table 5", "Table 6", "Table 7", "Table 8"):
+        assert title in output
+    assert "wristmir-demonstration-1" in output
+
+
+def test_the_record_holds_the_bundle_what_it_is_compared_with_and_both_baselines(evaluation):
+    names = [encoder.name for encoder in evaluation.encoders]
+    assert names == ["wristmir-demonstration-1", "again", "untrained", "chance"]
+    ours, again = evaluation.encoders[:2]
+    assert ours.captions == again.captions
+    assert [(m.stored_split, m.same_side) for m in ours.matching] == [
+        ("train", False),
+        ("train", True),
+        ("test", False),
     ]
-    answers = {
-        0: Anatomy(Box("wrist", *BOX)),
-        1: Anatomy(Box("wrist", 10, 10, 50, 60)),
-        2: Anatomy(Box("wrist", 60, 10, 90, 90)),
-        3: Anatomy(None),
-    }
-    detector = SimpleNamespace(locate=lambda pixels: answers[int(pixels[0, 0])])
-    quality = box_quality(detector, pictures)["wrist"]
-    assert (quality.n, quality.recall) == (4, 0.5)
-    assert quality.precision == pytest.approx(2 / 3)
+    assert evaluation.splits["test"].exams == 16
+    assert evaluation.detection.pictures == 4
+    assert evaluation.latency.cached.keys() == {100, 500, 1000}
+    assert evaluation.latency.uncached[1000] > evaluation.latency.uncached[100] > 0
 
 
-def test_balanced_accuracy_weighs_each_view_that_occurs_alike():
-    pictures = [
-        Picture(str(n), np.full((9, 9), float(view is View.PA), np.float32), view)
-        for n, view in enumerate([View.PA] * 8 + [View.LATERAL] * 2)
-    ]
-    always = SimpleNamespace(classify=lambda _: {view: float(view is View.PA) for view in View})
-    quality = view_quality(always, pictures)
-    assert quality.n == {"pa": 8, "lateral": 2}
-    assert quality.recall == {"pa": 1.0, "lateral": 0.0}
-    assert quality.balanced_accuracy == 0.5
+def test_the_record_is_plain_json(folder, evaluation):
+    assert json.loads((folder / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert Evaluation.from_json(evaluation.to_json()) == evaluation
 
 
-@pytest.fixture
-def exams():
-    """Sixty exams whose bone vectors tell the fracture, and whose global vectors tell nothing."""
-    generator = np.random.default_rng(4)
-    pairs, bones = [], []
-    for n in range(60):
-        broken = n % 3 == 0
-        found = RegionFindings("present", "buckle") if broken else RegionFindings("absent")
-        pairs.append(Pair({}, {}, dict.fromkeys(Region, found)))
-        direction = np.zeros(512)
-        direction[int(broken)] = 1
-        bones.append(direction + generator.normal(0, 0.01, 512))
-    vectors = {region.value: unit(np.array(bones)) for region in Region}
-    vectors["global"] = unit(generator.normal(size=(60, 512)))
-    return pairs, vectors
+def test_every_table_has_the_papers_rows_beside_ours_and_as_many_cells_as_columns(evaluation):
+    for sheet in sheets(evaluation):
+        kinds = {line.kind for line in sheet.lines}
+        if sheet.title.startswith("Table ") and "readings" not in sheet.title:
+            assert {Kind.PAPER, Kind.OURS} <= kinds
+        for line in sheet.lines:
+            assert len(line.cells) in (0, 1, len(sheet.columns))
+        assert terminal_table(sheet, 80).row_count == len(sheet.lines)
 
 
-def unit(rows):
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+def test_the_page_needs_nothing_but_itself(folder, output):
+    page = (folder / "out" / "evaluation.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 3
+    assert page.count("<figure") > 100
+    assert page.count("<html") == page.count("</html>") == 1
+    loaded = set(re.findall(r'(?:src|href)="([^"#:]*:?)', page))
+    assert loaded <= {"data:", ""}
+    assert str(folder) not in page
 
 
-def test_matching_by_a_telling_bone_beats_matching_by_a_mute_whole(exams):
-    pairs, vectors = exams
-    mute = {name: unit(np.random.default_rng(9).normal(size=(60, 512))) for name in vectors}
-    quality = retrieval_quality(pairs, vectors, mute, queries=12, candidates=40)
-    assert (quality.queries, quality.pool) == (12, 48)
-    for region in Region:
-        assert quality.region_only[region] == 1
-        assert quality.two_stage[region] > quality.global_only[region]
-        assert 0.2 < quality.untrained[region] < 0.8
-        assert 0.2 < quality.chance[region] < 0.8
+def test_a_second_run_takes_the_vectors_that_were_kept(folder, output, monkeypatch):
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("training.evaluation.exam_vectors", refuse)
+    evaluate(folder / "table", folder / "out", "--compare", f"again={BUNDLE}", "--pictures", 0)
 
 
-def test_a_bone_that_was_not_found_is_never_the_nearest(exams):
-    pairs, vectors = exams
-    vectors["distal_radius"][20:30] = np.nan
-    quality = retrieval_quality(pairs, vectors, vectors, queries=12, candidates=48)
-    assert quality.two_stage["distal_radius"] == 1
+def test_images_without_reports_give_what_needs_none(tmp_path):
+    splits = [Split.TEST]
+    table = write_table(tmp_path / "table", 14, silent=True, source="grazpedwri", splits=splits)
+    output = evaluate(table, tmp_path / "out", "--source", "grazpedwri")
+    found = Evaluation.from_json((tmp_path / "out" / "evaluation.json").read_bytes())
+    assert "wrists like the query's" in output
+    ours = found.encoders[0]
+    assert (ours.captions, ours.probes, ours.matching) == ((), (), ())
+    assert ours.consistency.stored_split == "test"
+    assert ours.consistency.figures["age"]["two_stage"].value > 0
+    assert found.detection is None
 
 
-def test_the_similarity_index_rises_with_agreement_from_0_to_100(exams):
-    pairs, vectors = exams
-    calibration = agreement(pairs, vectors["distal_radius"], "distal_radius")
-    assert calibration.index(-1) == 0
-    assert calibration.index(1) == 100
-    assert calibration.index(0.97) > 80
-    assert calibration.index(0.0) < 50
-    nearest = vectors["distal_radius"] @ vectors["distal_radius"].T - 2 * np.eye(60)
-    share = np.mean(nearest.max(axis=1) >= calibration.nothing_similar_below)
-    assert share >= 0.95
+@pytest.mark.parametrize("named", ["global-only", "a/b=folder", "chance=folder", "name="])
+def test_a_comparison_without_a_proper_name_is_refused(folder, output, named):
+    app = typer.Typer()
+    app.command()(main)
+    out = folder / "out"
+    arguments = ["--bundle", BUNDLE, "--table", folder / "table", "--out", out, "--compare", named]
+    answer = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert answer.exit_code == 2
+    assert "NAME=FOLDER" in answer.output
 
 
-def test_the_wrist_as_a_whole_agrees_where_the_same_bones_are_broken(exams):
-    pairs, vectors = exams
-    calibration = agreement(pairs, vectors["global"], "global")
-    assert 0 < calibration.index(0.0) < 100
+def test_a_table_without_test_exams_is_refused(tmp_path):
+    table = write_table(tmp_path, 2, splits=[Split.TRAIN])
+    with pytest.raises(DataError, match="test"):
+        Evaluator(ExamTable.open(table), table)
+
+
+def test_other_views_take_no_part(tmp_path):
+    crop = {"global": np.zeros((4, 4), np.uint8)}
+    with ExamTableWriter(tmp_path, 4) as writer:
+        for name, view in (("a", View.PA), ("b", View.LATERAL)):
+            writer.add(ExamRow(name, "s", name, name, Split.TEST, view, Laterality.LEFT, ""), crop)
+    evaluator = Evaluator(ExamTable.open(tmp_path), tmp_path)
+    assert [row.exam for row in evaluator.parts[Split.TEST].rows] == ["a"]

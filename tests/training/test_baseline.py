@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.training
+
+pytest.importorskip("onnx", reason="needs the training extra")
+
+from pipeline.bundle import Bundle  # noqa: E402
+from pipeline.encoder import ImageEncoder, TextEncoder  # noqa: E402
+from training.baseline import WholeWrists, untrained  # noqa: E402
+from training.dataset import Pair  # noqa: E402
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-1"
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return Bundle.load(FOLDER)
+
+
+def test_an_untrained_encoder_answers_otherwise_and_always_the_same(bundle):
+    crops = [np.random.default_rng(n).integers(0, 255, (224, 224)).astype(np.uint8) for n in (1, 2)]
+    first, again, other = (
+        ImageEncoder(untrained(bundle, FOLDER, seed)).encode(crops) for seed in (1, 1, 2)
+    )
+    assert (first == again).all()
+    assert np.abs(first - other).max() > 0.01
+    assert np.abs((first * ImageEncoder(bundle).encode(crops)).sum(axis=1)).max() < 0.5
+    assert np.linalg.norm(first, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_its_captions_are_told_apart_no_more_as_before(bundle):
+    words = ["Left wrist X-ray (PA view) showing no fracture.", "Distal ulna region."]
+    before = TextEncoder(bundle).encode(words)
+    after = TextEncoder(untrained(bundle, FOLDER)).encode(words)
+    assert np.abs((before * after).sum(axis=1)).max() < 0.5
+
+
+def test_whole_wrists_keep_their_global_crop_and_caption_alone():
+    crop = np.zeros((2, 2), np.uint8)
+    pair = Pair({"global": crop, "distal_ulna": crop}, {"global": "a", "distal_ulna": "b"}, {})
+    wrists = WholeWrists([pair, pair])
+    assert len(wrists) == len(list(wrists)) == 2
+    assert set(wrists[1].crops) == set(wrists[1].captions) == {"global"}

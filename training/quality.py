@@ -1,0 +1,117 @@
+"""What a bundle can do: boxes and views on held-out real images, matches on unseen phantoms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.anatomy import AnatomyDetector
+from pipeline.bundle import BoxQuality, RetrievalQuality, ViewQuality
+from pipeline.region import Region, View
+from pipeline.view_model import ViewModel
+from training.dataset import BOX_NAMES, Corners, Pair, Picture
+from training.matching import NO_FRACTURE, fracture_class
+from training.nearest import Way, nearest
+from training.vectors import ImageVectors
+
+__all__ = ["box_quality", "intersection_over_union", "retrieval_quality", "view_quality"]
+
+
+def intersection_over_union(one: Corners, other: Corners) -> float:
+    """Return the share of two boxes' union that both cover."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    common = max(0.0, width) * max(0.0, height)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return float(common / (sum(areas) - common)) if common else 0.0
+
+
+def box_quality(
+    detector: AnatomyDetector, pictures: Sequence[Picture], least: float = 0.5
+) -> dict[str, BoxQuality]:
+    """Compare the boxes found with those drawn, by class.
+
+    A class has one box an image at most, so recall is the share of drawn boxes that were hit
+    with an intersection over union of at least ``least``, and precision the share of reported
+    boxes that hit; a miss of the wrist is a miss of its bones.
+    """
+    overlaps: dict[str, list[float]] = {name: [] for name in BOX_NAMES}
+    reported = dict.fromkeys(BOX_NAMES, 0)
+    for picture in pictures:
+        found = detector.locate(picture.pixels).boxes
+        for name in found:
+            reported[name] += 1
+        for name, drawn in picture.boxes.items():
+            hit = intersection_over_union(found[name], drawn) if name in found else 0.0
+            overlaps[name].append(hit)
+    quality = {}
+    for name, values in overlaps.items():
+        hits = sum(value >= least for value in values)
+        quality[name] = BoxQuality(
+            n=len(values),
+            recall=hits / max(1, len(values)),
+            precision=hits / max(1, reported[name]),
+            mean_iou=float(np.mean(values or [0.0])),
+        )
+    return quality
+
+
+def view_quality(model: ViewModel, pictures: Sequence[Picture]) -> ViewQuality:
+    """Return the recall of each view that occurs, and their mean."""
+    right: dict[str, list[bool]] = {}
+    for picture in pictures:
+        scores = model.classify(picture.pixels)
+        best = max(scores, key=lambda view: scores[view])
+        right.setdefault(picture.view.value, []).append(best is picture.view)
+    recall: dict[str, float] = {
+        view.value: float(np.mean(right[view.value])) for view in View if view.value in right
+    }
+    return ViewQuality(
+        n={name: len(right[name]) for name in recall},
+        recall=recall,
+        balanced_accuracy=float(np.mean(list(recall.values()))),
+    )
+
+
+def retrieval_quality(
+    pairs: Sequence[Pair],
+    vectors: ImageVectors,
+    untrained: ImageVectors,
+    queries: int,
+    candidates: int,
+) -> RetrievalQuality:
+    """Return how often the ten nearest share the query's fracture state, bone by bone.
+
+    The first ``queries`` exams ask, the others are the pool. Binary fracture matching of section
+    4.2: a match counts where its label, fracture or no fracture of that bone, is the query's.
+    Each figure is the balanced mean over queries with and without the fracture, so that always
+    finding the more frequent state scores one half. Untrained and chance are two-stage too.
+    """
+    generator = np.random.default_rng(0)
+    nothing = {name: generator.normal(size=rows.shape) for name, rows in vectors.items()}
+    ways = {
+        "two_stage": (vectors, Way.TWO_STAGE),
+        "region_only": (vectors, Way.REGION_ONLY),
+        "global_only": (vectors, Way.GLOBAL_ONLY),
+        "untrained": (untrained, Way.TWO_STAGE),
+        "chance": ({n: v.astype(np.float32) for n, v in nothing.items()}, Way.TWO_STAGE),
+    }
+    figures: dict[str, dict[str, float]] = {name: {} for name in ways}
+    for region in Region:
+        state = np.array([fracture_class(p.findings.get(region)) != NO_FRACTURE for p in pairs])
+        asked = np.flatnonzero(np.isfinite(vectors[region.value][:queries, 0]))
+        for name, (source, way) in ways.items():
+            ten = nearest(
+                {part: rows[asked] for part, rows in source.items()},
+                {part: rows[queries:] for part, rows in source.items()},
+                np.ones((len(asked), len(pairs) - queries), bool),
+                region=region,
+                way=way,
+                candidates=candidates,
+            )
+            same = (state[queries:][ten] == state[asked][:, None]).mean(axis=1)
+            halves = [same[state[asked] == value] for value in (True, False)]
+            filled = [float(half.mean()) for half in halves if len(half)]
+            figures[name][region.value] = float(np.mean(filled))
+    return RetrievalQuality(queries=queries, pool=len(pairs) - queries, **figures)
