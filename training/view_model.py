@@ -72,9 +72,7 @@ def fit_view_model(
     for _ in track(range(settings.steps), "View model"):
         images, labels = _batch(pools, settings, preprocessing, generator)
         optimiser.zero_grad()
-        with torch.autocast(device, torch.bfloat16):
-            logits = network(images.to(device))
-        criterion(logits.float(), labels.to(device)).backward()
+        criterion(network(images.to(device)), labels.to(device)).backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
