@@ -1,15 +1,21 @@
-"""The encoder's training: whole wrists and bones, images and captions pulled together."""
+"""The encoder's training: whole wrists and bones, images and captions pulled together.
+
+``python -m training.contrastive --table TABLE --state FILE``, or by several processes,
+``torchrun --nproc-per-node=4 -m training.contrastive …``. `training.publish` goes on from the file.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor, distributed, nn
@@ -17,9 +23,11 @@ from torch import Tensor, distributed, nn
 from pipeline.region import GLOBAL
 from training.dataset import Pair
 from training.disturbance import disturbed
+from training.errors import DataError
+from training.exam_table import ExamTable, Split
 from training.objective import Sample, contrastive_loss, equal_captions, modality_gap, overlap
-from training.settings import EncoderSettings
-from training.towers import Towers
+from training.settings import Device, EncoderSettings, TrainingSettings
+from training.towers import Towers, new_towers
 
 __all__ = ["Course", "fit_encoder"]
 
@@ -146,18 +154,35 @@ class Course:
                 "optimiser": self._optimiser.state_dict(),
                 "step": self.step,
                 "losses": self.losses,
+                "recipe": self._recipe,
             },
             draft,
         )
         draft.replace(path)
 
     def load(self, path: Path) -> None:
-        """Go on from a state that `save` wrote; it is read as plain tensors, never as code."""
+        """Go on from a state that `save` wrote; it is read as plain tensors, never as code.
+
+        Raises
+        ------
+        DataError
+            Where it was written by a training with another recipe or other exams.
+        """
         state = torch.load(path, map_location=self._device, weights_only=True)
+        if state["recipe"] != self._recipe:
+            detail = f"{path} belongs to a training with another recipe, seed or table."
+            raise DataError(detail)
         self._towers.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
         self.losses = list(state["losses"])
+
+    @property
+    def _recipe(self) -> str:
+        """All that decides the outcome, and nothing that only decides where it is computed."""
+        elsewhere = {"chunk", "checkpoint_steps", "weights"}
+        recipe = self._settings.model_dump_json(exclude=elsewhere)
+        return f"{recipe} seed {self._seed}, {len(self._usable)} exams"
 
     def _batch(self, step: int) -> _Batch:
         epoch, place = divmod(step, self._per_epoch)
@@ -325,3 +350,29 @@ def _gathered(own: Tensor, count: int) -> Tensor:
     parts = [torch.empty_like(widest) for _ in range(world)]
     distributed.all_gather(parts, widest)
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+
+def main(
+    table: Annotated[Path, typer.Option(help="folder of an exam table")],
+    state: Annotated[Path, typer.Option(help="file of the training's state; gone on from")],
+    recipe: Annotated[Path | None, typer.Option(help="a TOML file of training/recipes")] = None,
+    device: Annotated[Device, typer.Option(help="where to train")] = Device.CPU,
+) -> None:
+    """Train an encoder on the training split of an exam table."""
+    place = device.value
+    if "LOCAL_RANK" in os.environ:  # torchrun started this process
+        distributed.init_process_group("nccl" if device is Device.CUDA else "gloo")
+        if device is Device.CUDA:
+            place = f"cuda:{os.environ['LOCAL_RANK']}"
+    settings = EncoderSettings.read(recipe) if recipe else EncoderSettings()
+    pairs = ExamTable.open(table).part(Split.TRAIN)
+    captions = [caption for row in pairs.rows for caption in row.captions.values()]
+    plan = TrainingSettings()
+    towers = new_towers(settings, captions, plan.seed, plan.preprocessing.size)
+    fit_encoder(pairs, towers, settings, plan.seed, checkpoint=state, device=place)
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import tomllib
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.bundle import Preprocessing
+from training.errors import DataError
 
 __all__ = [
-    "PAPER",
+    "BIOMEDCLIP",
     "DetectorSettings",
     "Device",
     "EncoderSettings",
     "TrainingSettings",
     "ViewModelSettings",
 ]
+
+
+BIOMEDCLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
+"""Where the paper starts from (Appendix C); a local folder works as well, and offline."""
 
 
 class _Frozen(BaseModel):
@@ -59,9 +66,19 @@ class ViewModelSettings(_Frozen):
 class EncoderSettings(_Frozen):
     """How the encoder is fitted.
 
-    The defaults are the small model's, scaled to two processor cores; `PAPER` holds Appendix C's.
+    The defaults are the small model's, scaled to two processor cores. ``training/recipes`` holds
+    others; ``paper.toml`` is Appendix C.
     """
 
+    tower: Literal["small", "biomedclip"] = Field(
+        default="small", description="what is trained: a small CLIP from nothing, or BiomedCLIP"
+    )
+    weights: str = Field(
+        default=BIOMEDCLIP, description="where BiomedCLIP comes from: the hub, or a folder"
+    )
+    unlocked_blocks: int = Field(
+        default=8, ge=0, le=12, description="last visual blocks of BiomedCLIP that are trained"
+    )
     exams: int = Field(default=7540, ge=8, description="phantom exams, as many as the paper's")
     test_share: float = Field(
         default=876 / 7540, gt=0, lt=1, description="share of patients kept for evaluation"
@@ -69,12 +86,12 @@ class EncoderSettings(_Frozen):
     epochs: int = Field(default=16, ge=1)
     batch: int = Field(default=256, ge=2, description="pairs of image and caption")
     chunk: int = Field(default=256, ge=1, description="crops that are encoded at once")
-    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate: float = Field(default=1.5e-3, gt=0)
     weight_decay: float = Field(default=0.05, ge=0)
     warmup_steps: int = Field(default=50, ge=0)
     gradient_norm: float = Field(default=1.0, gt=0, description="clipping, Appendix C")
     precision: Literal["fp32", "bf16"] = "bf16"
-    checkpoint_steps: int = Field(default=200, ge=1)
+    checkpoint_steps: int = Field(default=100, ge=1)
     soft_positives: float = Field(
         default=0.0, ge=0, le=1, description="weight of pairs whose findings overlap"
     )
@@ -83,17 +100,25 @@ class EncoderSettings(_Frozen):
     )
     gap_weight: float = Field(default=0.0, ge=0, description="weight of the modality gap")
 
+    @classmethod
+    def read(cls, path: Path) -> EncoderSettings:
+        """Read a recipe, a TOML file.
 
-PAPER = EncoderSettings(
-    epochs=30,
-    batch=2048,
-    chunk=512,
-    learning_rate=1e-5,
-    weight_decay=0.01,
-    warmup_steps=50,
-    gradient_norm=1.0,
-)
-"""Appendix C of the paper: BiomedCLIP, a batch of 4 × 512, 30 epochs."""
+        Raises
+        ------
+        DataError
+            Where it is missing, no TOML, or holds an unknown key or an impossible value.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            detail = f"{path} cannot be read as a recipe ({type(error).__name__})."
+            raise DataError(detail) from error
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(step) for step in first["loc"])
+            detail = f"{path}: {where}: {first['msg']}."
+            raise DataError(detail) from error
 
 
 class TrainingSettings(_Frozen):

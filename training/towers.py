@@ -17,12 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.errors import DataError
-from training.vocabulary import CONTEXT
+from training.settings import BIOMEDCLIP, EncoderSettings
+from training.vocabulary import CONTEXT, fit_tokenizer
 
-__all__ = ["BIOMEDCLIP", "Towers", "biomedclip", "small_clip"]
-
-BIOMEDCLIP = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
-"""Where the paper starts from (Appendix C); a local folder works as well, and offline."""
+__all__ = ["Towers", "biomedclip", "new_towers", "small_clip"]
 
 _TOWER = "resnet10t"  # of timm; dense convolutions are what two processor cores train fastest
 
@@ -92,6 +90,25 @@ class Towers:
         deviation = torch.tensor(self.deviation, device=grey.device).view(1, -1, 1, 1)
         values = (grey - mean) / deviation
         return values.contiguous(memory_format=torch.channels_last)
+
+
+def new_towers(settings: EncoderSettings, captions: Sequence[str], seed: int, size: int) -> Towers:
+    """Return the towers that a recipe names, as they are before training.
+
+    Parameters
+    ----------
+    settings
+        The recipe.
+    captions
+        What the small model's vocabulary is made from.
+    seed
+        Of the small model's first weights.
+    size
+        Side of the crops in pixels.
+    """
+    if settings.tower == "biomedclip":
+        return biomedclip(settings.weights, unlocked_blocks=settings.unlocked_blocks)
+    return small_clip(fit_tokenizer(captions), seed, size=size)
 
 
 def small_clip(tokenizer: Tokenizer, seed: int, *, size: int = 224, pool: int = 2) -> Towers:

@@ -16,6 +16,7 @@ from pipeline.exam import RegionFindings  # noqa: E402
 from pipeline.region import Region  # noqa: E402
 from training.contrastive import Course, fit_encoder  # noqa: E402
 from training.dataset import Pair  # noqa: E402
+from training.errors import DataError  # noqa: E402
 from training.settings import EncoderSettings  # noqa: E402
 from training.towers import Towers, small_clip  # noqa: E402
 from training.vocabulary import fit_tokenizer  # noqa: E402
@@ -113,6 +114,14 @@ def test_training_that_was_interrupted_goes_on_exactly_where_it_stopped(tmp_path
         straight.model.state_dict().values(), second.model.state_dict().values(), strict=True
     ):
         assert torch.equal(one, other)
+
+
+def test_a_state_of_another_training_is_not_gone_on_from(tmp_path):
+    state = tmp_path / "encoder.pt"
+    fit_encoder(drawn_pairs(), plain_towers(), SETTINGS, 1, checkpoint=state, until=1)
+    for settings, seed in ((replace_settings(epochs=3), 1), (SETTINGS, 2)):
+        with pytest.raises(DataError, match="another"):
+            fit_encoder(drawn_pairs(), plain_towers(), settings, seed, checkpoint=state)
 
 
 def test_the_same_seed_trains_the_same_and_another_one_otherwise():

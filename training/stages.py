@@ -1,0 +1,154 @@
+"""The parts of a bundle, each trained once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.bundle import BONES_FILE, IMAGE_FILE, ROI_FILE, TEXT_FILE, TOKENIZER_FILE, VIEW_FILE
+from pipeline.region import View
+from training.contrastive import fit_encoder
+from training.dataset import (
+    Picture,
+    held_out_patients,
+    other_pictures,
+    phantom_pictures,
+    real_pictures,
+)
+from training.detector import fit_bones, fit_roi
+from training.exam_import import import_exams
+from training.exam_table import EXAMS_FILE, ExamTable, Split
+from training.export import ImageTower, Probabilities, TextTower, export, keep
+from training.foreign import drawn_other
+from training.phantom_exams import PhantomExams
+from training.processes import each
+from training.settings import TrainingSettings
+from training.split import PatientSplit
+from training.towers import new_towers
+from training.view_model import fit_view_model
+
+__all__ = ["VIEWS", "Stages"]
+
+VIEWS = (View.PA, View.LATERAL, View.OBLIQUE)
+"""Views of a wrist."""
+
+
+class Stages:
+    """The trained parts, each made once.
+
+    Parameters
+    ----------
+    data
+        Real images, as `training.dataset` describes them.
+    work
+        Where each part leaves its file.
+    settings
+        Everything else that decides the outcome.
+    table
+        Exam table for the encoder; by default one of invented patients is drawn.
+    """
+
+    def __init__(
+        self, data: Path, work: Path, settings: TrainingSettings, table: Path | None = None
+    ) -> None:
+        self.data = data
+        self.table = table
+        self.work = work
+        self.settings = settings
+        held_out = held_out_patients()
+        pictures = real_pictures(data)
+        self.real = tuple(p for p in pictures if p.patient not in held_out)
+        self.held_out = tuple(p for p in pictures if p.patient in held_out)
+        self.files: Mapping[str, Callable[[Path], None]] = {
+            ROI_FILE: self._roi,
+            BONES_FILE: self._bones,
+            VIEW_FILE: self._view,
+            IMAGE_FILE: self._encoder,
+            TEXT_FILE: self._encoder,
+        }
+
+    @property
+    def boxed(self) -> tuple[Picture, ...]:
+        """Real training images with boxes."""
+        return tuple(p for p in self.real if p.boxes)
+
+    def run(self) -> None:
+        """Make what is missing."""
+        for file, stage in self.files.items():
+            if not (self.work / file).exists():
+                stage(self.work)
+
+    def _roi(self, work: Path) -> None:
+        s = self.settings
+        phantoms = phantom_pictures(range(s.roi.phantoms), View.PA)
+        # many of them are one image in several encodings
+        others = other_pictures(self.data, held_out=False)[::3]
+        made = fit_roi(
+            self.boxed,
+            phantoms,
+            others,
+            s.roi,
+            preprocessing=s.preprocessing,
+            folder=work / "roi",
+            seed=s.seed,
+            threads=s.threads,
+            device=s.device,
+        )
+        keep(made, work / ROI_FILE)
+
+    def _bones(self, work: Path) -> None:
+        s = self.settings
+        phantoms = phantom_pictures(range(s.bones.phantoms), View.PA)
+        made = fit_bones(
+            self.boxed,
+            phantoms,
+            s.bones,
+            preprocessing=s.preprocessing,
+            folder=work / "bones",
+            seed=s.seed,
+            threads=s.threads,
+            device=s.device,
+        )
+        keep(made, work / BONES_FILE)
+
+    def _view(self, work: Path) -> None:
+        s = self.settings
+        generator = np.random.default_rng(s.seed)
+        seeds = range(s.view.phantoms)
+        drawn = [picture for view in VIEWS for picture in phantom_pictures(seeds, view, 400)]
+        drawn += [drawn_other(generator) for _ in range(s.view.others)]
+        real = (*self.real, *other_pictures(self.data, held_out=False))
+        network = fit_view_model(real, drawn, s.view, s.preprocessing, s.seed, s.device)
+        example = torch.zeros((2, s.preprocessing.view_size, s.preprocessing.view_size)).byte()
+        export(Probabilities(network), example, work / VIEW_FILE)
+
+    @property
+    def exams(self) -> ExamTable:
+        """The encoder's exams: those given, or invented patients, drawn once."""
+        if self.table is not None:
+            return ExamTable.open(self.table)
+        folder, s = self.work / "exams", self.settings
+        if not (folder / EXAMS_FILE).exists():
+            split = PatientSplit(test=s.encoder.test_share)
+            draw = PhantomExams("table3", s.preprocessing, split)
+            drawn = each(draw, range(s.encoder.exams), s.threads)
+            import_exams(folder, s.preprocessing.size, drawn, s.encoder.exams)
+        return ExamTable.open(folder)
+
+    def _encoder(self, work: Path) -> None:
+        s = self.settings
+        pairs = self.exams.part(Split.TRAIN)
+        captions = [caption for row in pairs.rows for caption in row.captions.values()]
+        towers = new_towers(s.encoder, captions, s.seed, s.preprocessing.size)
+        towers.tokenizer.save(str(work / TOKENIZER_FILE))
+        state = work / "encoder.pt"
+        fit_encoder(pairs, towers, s.encoder, s.seed, checkpoint=state, device=s.device)
+        towers.model.cpu()
+        few = [pairs[number] for number in range(min(8, len(pairs)))]
+        crops = np.stack([crop for pair in few for crop in pair.crops.values()])
+        words = [caption for pair in few for caption in pair.captions.values()]
+        export(ImageTower(towers), torch.from_numpy(crops), work / IMAGE_FILE)
+        export(TextTower(towers), towers.tokens(words), work / TEXT_FILE)
