@@ -12,11 +12,6 @@ from training.errors import DataError  # noqa: E402
 from training.towers import biomedclip, small_clip  # noqa: E402
 from training.vocabulary import fit_tokenizer  # noqa: E402
 
-WORDS = [
-    "Left wrist X-ray (PA view) showing no fracture.",
-    "Ulnar styloid region showing fracture.",
-]
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
