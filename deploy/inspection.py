@@ -46,7 +46,7 @@ class Inspection:
                 "score": round(seen.view.score, 4),
                 "evidence": seen.view.evidence,
             },
-            "laterality": seen.radiograph.laterality.value,
+            "laterality": seen.laterality.value,
             "boxes": [
                 {
                     "name": box.name,
@@ -66,11 +66,12 @@ class Inspection:
         table.add_row("accepted", "[green]yes[/]" if row["accepted"] else "[red]no[/]")
         if row["reason"]:
             table.add_row("reason", row["reason"])
-        if self.examination is not None:
+        seen = self.examination
+        if seen is not None:
             view = row["view"]
             table.add_row("size", f"{row['rows']} rows × {row['columns']} columns")
             table.add_row("view", f"{view['name']} ({view['score']:.2f}, by {view['evidence']})")
-            table.add_row("side", row["laterality"])
+            table.add_row("side", f"{row['laterality']}{' (by the bones)' * seen.side_from_image}")
             for box in row["boxes"]:
                 corners = ", ".join(f"{corner:.0f}" for corner in box["box"])
                 table.add_row(box["name"], f"{corners} (score {box['score']:.2f})")

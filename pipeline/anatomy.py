@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from pipeline.bundle import BONES_FILE, ROI_FILE, Bundle, Preprocessing
 from pipeline.constellation import Candidate
 from pipeline.enhancement import Grey, Placement, enhance, grey, resize, square
-from pipeline.region import GLOBAL, Region
+from pipeline.region import GLOBAL, Laterality, Region
 
 __all__ = ["WRIST", "Anatomy", "AnatomyDetector", "Box", "WristCrop", "crops", "wrist_crop"]
 
 WRIST = "wrist"
 """Name of the box around the wrist region of interest."""
+
+_LEAST_SINE = 0.5  # of the angle between "towards the fingers" and "towards the radius"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Box:
         """``(x0, y0, x1, y1)``."""
         return self.x0, self.y0, self.x1, self.y1
 
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """``(x, y)`` of its middle."""
+        return np.array([(self.x0 + self.x1) / 2, (self.y0 + self.y1) / 2])
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -48,6 +55,24 @@ class Anatomy:
 
     wrist: Box | None
     bones: Mapping[Region, Box] = field(default_factory=dict)
+
+    @property
+    def side(self) -> Laterality:
+        """The side that the bones of a PA view tell, whichever way the hand points.
+
+        Seen from the back of the hand, the radius of a right wrist lies to the left of its ulna
+        when the fingers point up. It is unknown where a bone was not found or they lie in a line;
+        an AP view, or a film that was turned over, tells the wrong side.
+        """
+        if len(self.bones) < len(Region):
+            return Laterality.UNKNOWN
+        radius, ulna, styloid = (self.bones[region].centre for region in Region)
+        distal, radial = styloid - ulna, radius - ulna
+        turn = float(distal[0] * radial[1] - distal[1] * radial[0])
+        sine = turn / max(float(np.linalg.norm(distal) * np.linalg.norm(radial)), 1e-9)
+        if abs(sine) < _LEAST_SINE:
+            return Laterality.UNKNOWN
+        return Laterality.LEFT if sine > 0 else Laterality.RIGHT
 
     @property
     def boxes(self) -> dict[str, tuple[float, float, float, float]]:

@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 
 from pipeline.region import Laterality, Region, View
 
-__all__ = ["Exam", "RegionFindings", "Vector", "exam_id"]
+__all__ = ["SIDE_FROM_IMAGE", "Exam", "RegionFindings", "Vector", "exam_id"]
 
 Vector = NDArray[np.float32]
+
+SIDE_FROM_IMAGE = "side_from_image"
+"""Flag of an exam whose side only the picture tells: good enough to search by, not to join a
+report's findings by."""
 
 _NAMESPACE = uuid.UUID("6f0b6d8e-2f0c-5c53-9d55-7a0f4d6a9a11")
 
@@ -102,6 +106,11 @@ class Exam:
     def id(self) -> uuid.UUID:
         """The point id."""
         return exam_id(self.sop_instance_uid)
+
+    @property
+    def stated_side(self) -> Laterality:
+        """The side, unless only the picture tells it."""
+        return Laterality.UNKNOWN if SIDE_FROM_IMAGE in self.flags else self.laterality
 
     @property
     def age_band(self) -> str:

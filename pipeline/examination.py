@@ -17,8 +17,15 @@ from pipeline.bundle import Bundle
 from pipeline.decoder import Decoder
 from pipeline.encoder import ImageEncoder
 from pipeline.errors import RequestError
-from pipeline.exam import Exam
-from pipeline.radiograph import Radiograph, from_picture, radiograph
+from pipeline.exam import SIDE_FROM_IMAGE, Exam
+from pipeline.radiograph import (
+    BOTH_SIDES,
+    LATERALITY_CONFLICT,
+    Radiograph,
+    from_picture,
+    radiograph,
+)
+from pipeline.region import Laterality
 from pipeline.view import ViewDecision, decide_view
 from pipeline.view_model import ViewModel
 
@@ -43,6 +50,19 @@ class Examination:
     def accepted(self) -> bool:
         """Whether the image can be indexed and asked about."""
         return not self.reason
+
+    @property
+    def side_from_image(self) -> bool:
+        """Whether nothing but the picture tells the side: no attribute and no description does."""
+        stated = self.radiograph.laterality is not Laterality.UNKNOWN
+        if stated or {LATERALITY_CONFLICT, BOTH_SIDES} & set(self.radiograph.flags):
+            return False
+        return self.anatomy.side is not Laterality.UNKNOWN
+
+    @property
+    def laterality(self) -> Laterality:
+        """The side that the header states, else the one that the picture shows."""
+        return self.anatomy.side if self.side_from_image else self.radiograph.laterality
 
 
 class Examiner:
@@ -124,7 +144,7 @@ class Examiner:
             study_instance_uid=str(header.get("StudyInstanceUID", "")),
             sop_class_uid=str(header.get("SOPClassUID", "")),
             patient_key="" if self._site_key is None else patient_key(header, self._site_key),
-            laterality=seen.radiograph.laterality,
+            laterality=seen.laterality,
             view=seen.view.view,
             age_years=seen.radiograph.age_years,
             sex=seen.radiograph.sex,
@@ -135,7 +155,7 @@ class Examiner:
             received_at=received_at,
             indexed_at=now,
             spacing_mm=seen.radiograph.spacing_mm,
-            flags=tuple(dict.fromkeys((*seen.radiograph.flags, *seen.view.flags))),
+            flags=_flags(seen),
         )
         return exam, clock.laps
 
@@ -157,6 +177,11 @@ def patient_key(header: Dataset, key: bytes) -> str:
     named = ("patient", patient) if patient else ("study", study)
     message = b"\0".join(part.encode() for part in named)
     return hmac.new(key, b"wristmir patient\0" + message, sha256).hexdigest()[:32]
+
+
+def _flags(seen: Examination) -> tuple[str, ...]:
+    guessed = (SIDE_FROM_IMAGE,) if seen.side_from_image else ()
+    return tuple(dict.fromkeys((*seen.radiograph.flags, *seen.view.flags, *guessed)))
 
 
 class _Clock:

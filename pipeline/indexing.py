@@ -239,7 +239,7 @@ class Indexer:
         return self._enriched(exams, None if record is None else record.report)
 
     def _enriched(self, exams: Sequence[Exam], report: WristReport | None) -> tuple[Exam, ...]:
-        joined = joined_findings([(exam.laterality, exam.view) for exam in exams], report)
+        joined = joined_findings([(exam.stated_side, exam.view) for exam in exams], report)
         known = report is not None
         return tuple(_with(*pair, known=known) for pair in zip(exams, joined, strict=True))
 

@@ -108,7 +108,7 @@ def match_board(
 def _draw_head(canvas: Canvas, answer: Answer, bundle: BundleWords) -> float:
     """Say what the board is; like every drawing here, return where the next may begin."""
     canvas.text((_MARGIN, 34), "Similar prior wrists", 21, _BRIGHT)
-    asked = f"Query: {side_words(answer.query.laterality)}, {answer.query.view.value.upper()} view"
+    asked = f"Query: {side_words(answer.query)}, {answer.query.view.value.upper()} view"
     priors = f"{answer.pool_size} prior{'' if answer.pool_size == 1 else 's'} compared"
     wanted = wanted_words(answer.request)
     about = [asked, priors, *([f"wanted: {wanted}"] if wanted else []), bundle.id]

@@ -21,7 +21,13 @@ from pipeline.errors import DecodeError, DecodeReason
 from pipeline.region import Laterality
 from pipeline.vetting import PARSE_ERRORS
 
-__all__ = ["Radiograph", "from_picture", "radiograph"]
+__all__ = ["BOTH_SIDES", "LATERALITY_CONFLICT", "Radiograph", "from_picture", "radiograph"]
+
+LATERALITY_CONFLICT = "laterality_conflict"
+"""Flag of an image whose header says two sides."""
+
+BOTH_SIDES = "both_sides"
+"""Flag of an image that its header says to show both sides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +47,8 @@ class Radiograph:
     age_years, sex
         At the study; ``F``, ``M``, ``O``. None where the object does not say.
     flags
-        ``adult`` (19 or more), ``age_unknown``, ``laterality_conflict``, ``window_ignored``,
-        ``burned_in_annotation``.
+        ``adult`` (19 or more), ``age_unknown``, ``laterality_conflict``, ``both_sides``,
+        ``window_ignored``, ``burned_in_annotation``.
     header
         The vetted header, or None for a picture.
     """
@@ -90,19 +96,20 @@ def radiograph(
     """
     header = decoder.header(path) if header is None else header
     pixels, window_ignored = _grey(decoded or decoder.pixels(path), header)
-    side, conflict = _laterality(header)
+    sides = _sides(header)
     age = _age_years(header)
     flags = {
         "adult": age is not None and age >= 19,
         "age_unknown": age is None,
-        "laterality_conflict": conflict,
+        LATERALITY_CONFLICT: len(sides) > 1,
+        BOTH_SIDES: sides == {Laterality.UNKNOWN},
         "window_ignored": window_ignored,
         "burned_in_annotation": header.get("BurnedInAnnotation") == "YES",
     }
     return Radiograph(
         pixels=pixels,
         spacing_mm=_spacing(header),
-        laterality=side,
+        laterality=next(iter(sides)) if len(sides) == 1 else Laterality.UNKNOWN,
         age_years=age,
         sex=header.get("PatientSex") if header.get("PatientSex") in ("F", "M", "O") else None,
         flags=tuple(name for name, holds in flags.items() if holds),
@@ -273,17 +280,14 @@ def _spacing(header: Dataset) -> tuple[float, float] | None:
     return None
 
 
-def _laterality(header: Dataset) -> tuple[Laterality, bool]:
-    """Return the side and whether statements about it contradict one another."""
+def _sides(header: Dataset) -> set[Laterality]:
+    """Return the sides that the header states; ``UNKNOWN`` stands for both in one image."""
     stated = [side for side in _stated_sides(header) if side is not None]
     written = [side for name in _SERIES_TEXTS if (side := _side_in(str(header.get(name, ""))))]
     if not stated and not written:
         study = _side_in(str(header.get("StudyDescription", "")))
         written = [study] if study else []
-    found = set(stated + written)
-    if len(found) > 1:
-        return Laterality.UNKNOWN, True
-    return (found.pop() if found else Laterality.UNKNOWN), False
+    return set(stated + written)
 
 
 _SERIES_TEXTS = ("SeriesDescription", "ProtocolName")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.exam import Exam, RegionFindings
+from pipeline.exam import SIDE_FROM_IMAGE, Exam, RegionFindings
 from pipeline.region import Laterality, Region
 from pipeline.request import Answer, Request
 
@@ -67,14 +67,15 @@ def case_labels(answer: Answer) -> Mapping[str, str]:
 
 def exam_words(exam: Exam) -> str:
     """Return side, view and age band, e.g. ``left wrist, PA view, 6-8 years``."""
-    return f"{side_words(exam.laterality)}, {exam.view.value.upper()} view, {exam.age_band}"
+    return f"{side_words(exam)}, {exam.view.value.upper()} view, {exam.age_band}"
 
 
-def side_words(laterality: Laterality) -> str:
-    """Return ``left wrist``, or ``wrist of unknown side``."""
-    if laterality is Laterality.UNKNOWN:
+def side_words(exam: Exam) -> str:
+    """Return ``left wrist``, by which evidence where it is weak, or ``wrist of unknown side``."""
+    if exam.laterality is Laterality.UNKNOWN:
         return "wrist of unknown side"
-    return f"{laterality.value} wrist"
+    doubt = " (side by its bones)" if SIDE_FROM_IMAGE in exam.flags else ""
+    return f"{exam.laterality.value} wrist{doubt}"
 
 
 def index_words(index: float | None) -> str:

@@ -176,7 +176,7 @@ class HospitalStudies:
             study=names.study(study.uid),
             split=self.split.of(patient),
             view=seen.view.view,
-            laterality=seen.radiograph.laterality,
+            laterality=seen.laterality,
             image=picture,
             age_years=seen.radiograph.age_years,
             sex=seen.radiograph.sex,

@@ -10,7 +10,7 @@ from pipeline.anatomy import WRIST, Anatomy, AnatomyDetector, Box, crops, wrist_
 from pipeline.bundle import Bundle
 from pipeline.decoder import Decoder
 from pipeline.radiograph import radiograph
-from pipeline.region import Region
+from pipeline.region import Laterality, Region
 
 TESTS = Path(__file__).parents[1]
 SHIPPED = TESTS.parent / "deploy" / "bundle" / "wristmir-demonstration-1"
@@ -135,6 +135,40 @@ def test_without_a_wrist_the_whole_image_is_the_global_crop(bundle):
     whole = Anatomy(Box(WRIST, 0, 0, 300, 300))
     cut = crops(pixels, Anatomy(None), preprocessing)["global"]
     assert (cut == crops(pixels, whole, preprocessing)["global"]).all()
+
+
+RIGHT = {
+    Region.DISTAL_RADIUS: (30, 100, 70, 160),
+    Region.DISTAL_ULNA: (80, 110, 100, 150),
+    Region.ULNAR_STYLOID: (82, 100, 98, 116),
+}
+
+
+def with_bones(boxes):
+    return Anatomy(None, {region: Box(region.value, *box) for region, box in boxes.items()})
+
+
+def turned(box, quarters):
+    x0, y0, x1, y1 = box
+    for _ in range(quarters):
+        x0, y0, x1, y1 = -y1, x0, -y0, x1
+    return x0, y0, x1, y1
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_the_bones_tell_the_side_whichever_way_the_hand_points(quarters):
+    right = {region: turned(box, quarters) for region, box in RIGHT.items()}
+    left = {
+        region: turned((-x1, y0, -x0, y1), quarters) for region, (x0, y0, x1, y1) in RIGHT.items()
+    }
+    assert with_bones(right).side is Laterality.RIGHT
+    assert with_bones(left).side is Laterality.LEFT
+
+
+def test_without_all_three_bones_or_with_all_in_a_line_the_side_is_unknown():
+    assert with_bones({r: RIGHT[r] for r in list(RIGHT)[:2]}).side is Laterality.UNKNOWN
+    in_line = {region: (0, y, 20, y + 20) for region, y in zip(Region, (80, 40, 0), strict=True)}
+    assert with_bones(in_line).side is Laterality.UNKNOWN
 
 
 def test_exposure_hardly_changes_the_crops(bundle, wrists):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,13 @@ from dicom_files import PLANTED, hand, image, store
 from pydicom import Dataset
 from simple_bundle import LATERAL, NO_WRIST, simple_bundle
 
+from pipeline.anatomy import Anatomy, Box
 from pipeline.bundle import Bundle
 from pipeline.decoder import Decoder
 from pipeline.errors import DecodeError, RequestError
-from pipeline.exam import Exam
+from pipeline.exam import SIDE_FROM_IMAGE, Exam
 from pipeline.examination import Examiner
-from pipeline.region import GLOBAL, Region, View
+from pipeline.region import GLOBAL, Laterality, Region, View
 
 KEY = b"a key of an invented site, 32 b."
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
@@ -65,6 +67,24 @@ def test_a_bone_that_was_not_found_has_neither_vector_nor_box(
     exam, _ = examiner.exam(seen, "1.2.3", NOW, NOW)
     assert set(exam.vectors) == {GLOBAL, "distal_radius"}
     assert set(exam.boxes) == {"wrist", "distal_radius"}
+
+
+@pytest.mark.parametrize(
+    ("stated", "side", "by_its_bones"),
+    [("L", Laterality.LEFT, False), ("", Laterality.RIGHT, True), ("B", Laterality.UNKNOWN, False)],
+)
+def test_the_bones_tell_the_side_only_where_nothing_states_one(
+    decoder: Decoder, tmp_path: Path, stated: str, side: Laterality, by_its_bones: bool
+) -> None:
+    boxes = ((30, 100, 70, 160), (80, 110, 100, 150), (82, 100, 98, 116))
+    bones = {r: Box(r.value, *corners) for r, corners in zip(Region, boxes, strict=True)}
+    examiner = Examiner(simple_bundle(), decoder, KEY)
+    seen = examiner.examine(store(wrist(ImageLaterality=stated), tmp_path / "image.dcm"))
+    seen = replace(seen, anatomy=Anatomy(seen.anatomy.wrist, bones))
+    exam, _ = examiner.exam(seen, "1.2.3", NOW, NOW)
+    assert exam.laterality is side
+    assert (SIDE_FROM_IMAGE in exam.flags) is by_its_bones
+    assert exam.stated_side is (Laterality.UNKNOWN if by_its_bones else side)
 
 
 def test_the_time_of_every_stage_is_told(decoder: Decoder, tmp_path: Path) -> None:
