@@ -11,7 +11,10 @@ from pipeline.region import Region
 from training.dataset import Picture
 from training.errors import DataError
 
-__all__ = ["fit_constellation"]
+__all__ = ["CONSTELLATION_WEIGHT", "fit_constellation"]
+
+CONSTELLATION_WEIGHT = 0.15
+"""Single boxes' scores are overconfident, and count more than how boxes lie to each other."""
 
 _LEAST = 8
 _SPREAD = 1e-3  # added to each variance: a narrow feature must not decide alone

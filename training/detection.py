@@ -17,12 +17,12 @@ from training.quality import intersection_over_union
 from training.statistic import Floats, Statistic, mean_of
 from training.vectors import Advance
 
-__all__ = ["OVERALL", "BoxRow", "Detection", "box_precision", "every_box"]
+__all__ = ["OVERALL", "BoxRow", "Detection", "Locate", "as_served", "box_precision", "every_box"]
 
 OVERALL = "overall"
 """Mean over the three bones, as in the paper's last row."""
 
-Locate = Callable[[NDArray[np.float32]], Anatomy]
+Locate = Callable[[Picture], Anatomy]
 
 _LEAST = 0.5  # intersection over union of a hit
 _RECALLS = np.linspace(0, 1, 101)
@@ -76,7 +76,7 @@ class Detection:
         """
         findings: dict[str, list[_Found]] = {name: [] for name in BOX_NAMES}
         for picture in pictures:
-            anatomies = served(picture.pixels), scored(picture.pixels)
+            anatomies = served(picture), scored(picture)
             for name in BOX_NAMES:
                 findings[name].append(_found(name, *anatomies, picture.boxes.get(name)))
             advance(1)
@@ -100,7 +100,13 @@ def every_box(bundle: Bundle) -> Locate:
     # a score counts by its logarithm where bones are chosen together, so not quite zero
     none = dict.fromkeys(BOX_NAMES, 1e-9)
     manifest = bundle.manifest.model_copy(update={"thresholds": Thresholds(view=0, **none)})
-    return AnatomyDetector(replace(bundle, manifest=manifest)).locate
+    return as_served(replace(bundle, manifest=manifest))
+
+
+def as_served(bundle: Bundle) -> Locate:
+    """Return the bundle's detectors as they serve."""
+    detector = AnatomyDetector(bundle)
+    return lambda picture: detector.locate(picture.pixels)
 
 
 def box_precision(

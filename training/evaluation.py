@@ -30,7 +30,7 @@ from pipeline.region import Region, View
 from training.attention import attention_maps
 from training.baseline import untrained
 from training.consistency import Consistency
-from training.detection import Detection, every_box
+from training.detection import Detection, as_served, every_box
 from training.errors import DataError
 from training.evaluation_page import Exhibits, evaluation_page, terminal_table
 from training.evaluation_record import (
@@ -162,7 +162,7 @@ class Evaluator:
             pictures = [original(row, self._folder) for row in rows if not advance(1)]
         patients = [f"{row.source}/{row.patient}" for row in rows]
         with self._task("locating wrists and bones", len(rows)) as advance:
-            served, scored = AnatomyDetector(bundle).locate, every_box(bundle)
+            served, scored = as_served(bundle), every_box(bundle)
             return Detection.of(served, scored, pictures, patients, self._draws, advance)
 
     def latency(self, bundle: Bundle, contender: Contender) -> Latency:

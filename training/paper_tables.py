@@ -20,7 +20,7 @@ from training.nearest import Way
 from training.probing import LinearProbe
 from training.ranking import DEPTHS, POOLS, CaptionRanking, Positives
 
-__all__ = ["Kind", "Line", "Sheet", "sheets"]
+__all__ = ["Kind", "Line", "Sheet", "box_sheet", "sheets"]
 
 
 class Kind(StrEnum):
@@ -107,7 +107,7 @@ def _sheets(evaluation: Evaluation) -> Iterator[Sheet]:
             yield _differences(matching, _MAIN, main=False)
     yield _seconds(evaluation.latency)
     if evaluation.detection is not None:
-        yield _boxes(evaluation.detection)
+        yield box_sheet(evaluation.detection)
     yield _consistency(ours.consistency, [e for e in others if e.name != CHANCE])
 
 
@@ -410,7 +410,7 @@ def _seconds(latency: Latency) -> Sheet:
     )
 
 
-def _boxes(detection: Detection) -> Sheet:
+def box_sheet(detection: Detection) -> Sheet:
     """Return Table 8."""
     lines = [
         Line(Kind.PAPER, f"paper: {name.replace('_', ' ')}", (*cells, "", ""))

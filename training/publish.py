@@ -38,7 +38,7 @@ from pipeline.calibration import Calibration
 from pipeline.encoder import ImageEncoder
 from pipeline.view_model import ViewModel
 from training.agreement import agreement
-from training.constellation import fit_constellation
+from training.constellation import CONSTELLATION_WEIGHT, fit_constellation
 from training.dataset import (
     Pair,
     held_out_patients,
@@ -52,8 +52,6 @@ from training.stages import VIEWS, Stages
 from training.towers import Towers, new_towers
 
 __all__ = ["main", "publish"]
-
-_CONSTELLATION_WEIGHT = 0.15  # scores of single boxes are overconfident: they count more
 
 
 def publish(
@@ -112,7 +110,7 @@ def _draft(out: Path, name: str, stages: Stages) -> Manifest:
         thresholds=Thresholds(
             wrist=0.35, distal_radius=0.005, distal_ulna=0.005, ulnar_styloid=0.005, view=0.5
         ),
-        constellation=fit_constellation(stages.boxed, _CONSTELLATION_WEIGHT),
+        constellation=fit_constellation(stages.boxed, CONSTELLATION_WEIGHT),
         calibration=dict.fromkeys(("global", *_BONES), unfitted),
         licences=_LICENCES,
         training=_training(stages),

@@ -37,8 +37,8 @@ def reported(anatomy):
 
 def measured(*answers):
     return Detection.of(
-        lambda pixels: reported(answers[int(pixels[0, 0])]),
-        lambda pixels: answers[int(pixels[0, 0])],
+        lambda picture: reported(answers[int(picture.name)]),
+        lambda picture: answers[int(picture.name)],
         pictures(len(answers)),
         [str(n) for n in range(len(answers))],
         draws=50,

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from data_folder import write_data_folder
 
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 pytest.importorskip("ultralytics", reason="needs the training extra")
 
 from pipeline.encoder import ImageEncoder, TextEncoder  # noqa: E402
-from pipeline.region import View  # noqa: E402
-from training.dataset import BOX_NAMES, held_out_patients, phantom_pictures  # noqa: E402
+from training.dataset import held_out_patients  # noqa: E402
 from training.publish import publish  # noqa: E402
 from training.settings import (  # noqa: E402
     DetectorSettings,
@@ -34,32 +32,9 @@ SETTINGS = TrainingSettings(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A data folder laid out like the real one, with phantoms in the place of patients."""
     folder = tmp_path_factory.mktemp("data")
-    held_out = min(held_out_patients())
-    patients = {"graz_tiles": list(range(90001, 90010)), "graz_full": [held_out]}
-    (folder / "boxes").mkdir()
-    for seed, (part, numbers) in enumerate(patients.items()):
-        (folder / part / "images").mkdir(parents=True)
-        pictures = phantom_pictures(range(seed * 10, seed * 10 + len(numbers)), View.PA, 300)
-        with (folder / part / "metadata.csv").open("w", newline="", encoding="utf-8") as stream:
-            table = csv.writer(stream)
-            table.writerow(["filestem", "patient_id", "projection"])
-            for number, picture in zip(numbers, pictures, strict=True):
-                table.writerow([str(number), number, 1])
-                _write(folder, part, str(number), picture)
+    write_data_folder(folder, range(90001, 90010), [min(held_out_patients())])
     return folder
-
-
-def _write(folder, part, name, picture):
-    rows, columns = picture.pixels.shape
-    grey = (picture.pixels * 65535).astype(np.uint16)
-    cv2.imwrite(str(folder / part / "images" / f"{name}.png"), grey)
-    lines = []
-    for label, box in enumerate(picture.boxes[box_name] for box_name in BOX_NAMES):
-        x0, y0, x1, y1 = np.array(box) / (columns, rows, columns, rows)
-        lines.append(f"{label} {(x0 + x1) / 2} {(y0 + y1) / 2} {x1 - x0} {y1 - y0}")
-    (folder / "boxes" / f"{name}.txt").write_text("\n".join(lines), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

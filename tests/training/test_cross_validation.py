@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+from data_folder import write_data_folder
+
+pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.filterwarnings("default")]
+
+pytest.importorskip("ultralytics", reason="needs the training extra")
+
+from deploy.settings import SHIPPED_BUNDLE  # noqa: E402
+from pipeline.bundle import Bundle  # noqa: E402
+from training.cross_validation import Fold, cross_validate, fold_of  # noqa: E402
+from training.dataset import real_pictures  # noqa: E402
+from training.errors import DataError  # noqa: E402
+from training.settings import (  # noqa: E402
+    DetectorSettings,
+    TrainingSettings,
+    ViewModelSettings,
+)
+
+PATIENTS = range(90001, 90025)
+TINY = DetectorSettings(phantoms=2, phantom_epochs=1, copies=1, mixed_phantoms=1, epochs=1, batch=8)
+SETTINGS = TrainingSettings(
+    threads=1, roi=TINY, bones=TINY, view=ViewModelSettings(phantoms=1, others=4, steps=2, batch=4)
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_data_folder(folder, PATIENTS[:-1], PATIENTS[-1:])
+    return folder
+
+
+def test_every_patient_is_measured_once_by_models_that_never_saw_it(data, tmp_path):
+    folds = [Fold(data, tmp_path, SETTINGS, number, 2) for number in range(2)]
+    measured = [{p.patient for p in fold.held_out} for fold in folds]
+    assert measured[0] | measured[1] == set(PATIENTS)
+    for fold, patients in zip(folds, measured, strict=True):
+        assert patients.isdisjoint(p.patient for p in fold.real)
+        assert {fold_of(p, 2) for p in fold.held_out} == {fold.number}
+
+
+def test_more_folds_than_patients_are_refused(data, tmp_path):
+    taken = {fold_of(picture, 500) for picture in real_pictures(data)}
+    empty = min(set(range(500)) - taken)
+    with pytest.raises(DataError, match="fewer folds"):
+        Fold(data, tmp_path, SETTINGS, empty, 500)
+
+
+def test_all_folds_together_make_one_table(data, tmp_path):
+    found = cross_validate(data, tmp_path, Bundle.load(SHIPPED_BUNDLE), SETTINGS, folds=2, draws=30)
+    assert (found.folds, found.pictures, found.patients) == (2, len(PATIENTS), len(PATIENTS))
+    assert found.detection.pictures == len(PATIENTS)
+    assert found.detection.rows["wrist"].drawn == len(PATIENTS)
+    assert dict(found.view.n) == {"pa": len(PATIENTS)}
+    made = sorted(path.name for path in (tmp_path / "fold-1").glob("*.onnx"))
+    assert made == ["bones.onnx", "roi.onnx", "view.onnx"]
