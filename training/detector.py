@@ -122,12 +122,12 @@ class _Fitting:
         """Fit on phantoms, then on real images with some phantoms; export."""
         generator = np.random.default_rng(self.seed)
         rounds = (
-            (phantoms, (), self.settings.phantom_epochs, 2e-3),
+            (phantoms, (), self.settings.phantom_epochs, self.settings.phantom_rate),
             (
                 [*list(real) * self.settings.copies, *phantoms[: self.settings.mixed_phantoms]],
                 others,
                 self.settings.epochs,
-                1.5e-3,
+                self.settings.rate,
             ),
         )
         weights = "yolo11n.yaml"
@@ -151,7 +151,8 @@ class _Fitting:
         model.train(
             data=str(place / "data.yaml"), epochs=epochs, imgsz=self.size, lr0=rate,
             batch=self.settings.batch, optimizer="AdamW", cos_lr=True, warmup_epochs=1.0,
-            pretrained=False, device=self.device, workers=0, amp=False, val=False, plots=False,
+            pretrained=weights.endswith(".pt"), warmup_bias_lr=0.0,
+            device=self.device, workers=0, amp=False, val=False, plots=False,
             cache="ram", seed=self.seed, deterministic=True, verbose=False, exist_ok=True,
             project=str(place), name="fit", translate=0.08, scale=0.2, hsv_v=0.2, **plain,
         )  # fmt: skip

@@ -42,11 +42,13 @@ class DetectorSettings(_Frozen):
 
     phantoms: int = Field(default=1500, ge=0, description="phantoms of the first round")
     phantom_epochs: int = Field(default=2, ge=0, description="epochs of the first round")
-    copies: int = Field(default=40, ge=1, description="augmented copies of each real image")
+    copies: int = Field(default=30, ge=1, description="augmented copies of each real image")
     mixed_phantoms: int = Field(
-        default=600, ge=0, description="phantoms mixed into the second round"
+        default=450, ge=0, description="phantoms mixed into the second round"
     )
-    epochs: int = Field(default=8, ge=1, description="epochs of the second round")
+    epochs: int = Field(default=6, ge=0, description="epochs of the second round")
+    phantom_rate: float = Field(default=2e-3, gt=0, description="learning rate of the first round")
+    rate: float = Field(default=1.5e-3, gt=0, description="learning rate of the second round")
     batch: int = Field(default=16, ge=1)
 
 

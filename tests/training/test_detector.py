@@ -39,7 +39,7 @@ def test_the_bone_detector_sees_the_enhanced_wrist_and_its_three_bones(phantoms)
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a_detector_is_fitted_and_exported_without_network_or_pickle(phantoms, tmp_path):
+def test_a_detector_is_fitted_in_two_rounds_and_exported(phantoms, tmp_path, capfd):
     preprocessing = SETTINGS.preprocessing.model_copy(update={"bones_size": 96})
     settings = DetectorSettings(
         phantoms=3, phantom_epochs=1, copies=1, mixed_phantoms=1, epochs=1, batch=2
@@ -51,3 +51,5 @@ def test_a_detector_is_fitted_and_exported_without_network_or_pickle(phantoms, t
     session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [1, 3, 96, 96]
     assert session.get_outputs()[0].shape[1] == 4 + len(Region)
+    # what the first round taught goes into the second, as ultralytics says itself
+    assert capfd.readouterr().out.count("items from pretrained weights") == 1
