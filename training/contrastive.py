@@ -21,6 +21,7 @@ from rich.progress import Progress
 from torch import Tensor, distributed, nn
 
 from pipeline.region import GLOBAL
+from training.curriculum import Curriculum
 from training.dataset import Pair
 from training.disturbance import disturbed
 from training.errors import DataError
@@ -365,10 +366,9 @@ def main(
         if device is Device.CUDA:
             place = f"cuda:{os.environ['LOCAL_RANK']}"
     settings = EncoderSettings.read(recipe) if recipe else EncoderSettings()
-    pairs = ExamTable.open(table).part(Split.TRAIN)
-    captions = [caption for row in pairs.rows for caption in row.captions.values()]
     plan = TrainingSettings()
-    towers = new_towers(settings, captions, plan.seed, plan.preprocessing.size)
+    pairs = Curriculum(ExamTable.open(table).part(Split.TRAIN), settings, plan.seed)
+    towers = new_towers(settings, pairs.captions, plan.seed, plan.preprocessing.size)
     fit_encoder(pairs, towers, settings, plan.seed, checkpoint=state, device=place)
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -39,6 +39,7 @@ from pipeline.encoder import ImageEncoder
 from pipeline.view_model import ViewModel
 from training.agreement import agreement
 from training.constellation import CONSTELLATION_WEIGHT, fit_constellation
+from training.curriculum import Curriculum
 from training.dataset import (
     Pair,
     held_out_patients,
@@ -156,8 +157,8 @@ def _measured(bundle: Bundle, stages: Stages) -> Manifest:
     s = stages.settings
     pairs = stages.exams.part(Split.TEST)
     trained = _vectors(pairs, ImageEncoder(bundle).encode)
-    captions = [c for row in stages.exams.part(Split.TRAIN).rows for c in row.captions.values()]
-    first = new_towers(s.encoder, captions, s.seed, s.preprocessing.size)
+    taught = Curriculum(stages.exams.part(Split.TRAIN), s.encoder, s.seed).captions
+    first = new_towers(s.encoder, taught, s.seed, s.preprocessing.size)
     first.model.eval()
     untrained = _vectors(pairs, lambda crops: _encode(first, crops))
     others = other_pictures(stages.data, held_out=True)

@@ -101,6 +101,10 @@ class EncoderSettings(_Frozen):
         default=0.0, ge=0, description="extra weight of negatives of the same bone"
     )
     gap_weight: float = Field(default=0.0, ge=0, description="weight of the modality gap")
+    demographics: bool = Field(default=False, description="captions tell age band and sex")
+    informative_share: float = Field(
+        default=1.0, gt=0, le=1, description="share of the exams, those whose captions say most"
+    )
 
     @classmethod
     def read(cls, path: Path) -> EncoderSettings:

@@ -11,6 +11,7 @@ import torch
 from pipeline.bundle import BONES_FILE, IMAGE_FILE, ROI_FILE, TEXT_FILE, TOKENIZER_FILE, VIEW_FILE
 from pipeline.region import View
 from training.contrastive import fit_encoder
+from training.curriculum import Curriculum
 from training.dataset import (
     Picture,
     held_out_patients,
@@ -140,9 +141,8 @@ class Stages:
 
     def _encoder(self, work: Path) -> None:
         s = self.settings
-        pairs = self.exams.part(Split.TRAIN)
-        captions = [caption for row in pairs.rows for caption in row.captions.values()]
-        towers = new_towers(s.encoder, captions, s.seed, s.preprocessing.size)
+        pairs = Curriculum(self.exams.part(Split.TRAIN), s.encoder, s.seed)
+        towers = new_towers(s.encoder, pairs.captions, s.seed, s.preprocessing.size)
         towers.tokenizer.save(str(work / TOKENIZER_FILE))
         state = work / "encoder.pt"
         fit_encoder(pairs, towers, s.encoder, s.seed, checkpoint=state, device=s.device)
