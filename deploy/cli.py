@@ -32,6 +32,8 @@ jobs_app = typer.Typer(
     help="List, inspect and retry the work in the ledger.", no_args_is_help=False
 )
 app.add_typer(jobs_app, name="jobs")
+bundle_app = typer.Typer(help="Verify and compare folders of models.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
 
 Config = Annotated[
     Path,
@@ -210,6 +212,36 @@ def jobs_retry(
 
     for job in jobs_.retried(_settings(config or context.obj), number):
         _print_json(jobs_.as_json(job))
+
+
+@bundle_app.command("verify")
+def bundle_verify(
+    folder: Annotated[Path, typer.Argument(help="The bundle's folder.")] = SHIPPED_BUNDLE,
+    as_json: Json = False,
+) -> None:
+    """Check a bundle as the service would: every checksum, every model's shape."""
+    from deploy.bundles import verify_bundle
+
+    manifest = verify_bundle(folder)
+    if as_json:
+        _print_json(manifest.model_dump(mode="json"))
+    else:
+        Console().print(f"{manifest.id} {manifest.version}: whole. {manifest.intended_use}")
+
+
+@bundle_app.command("compare")
+def bundle_compare(
+    folders: Annotated[list[Path], typer.Argument(help="Two bundles or more.")],
+    as_json: Json = False,
+) -> None:
+    """Show what was measured of bundles side by side."""
+    from deploy.bundles import compare_bundles
+
+    comparison = compare_bundles(folders)
+    if as_json:
+        _print_json(comparison.as_json())
+    else:
+        Console().print(comparison.as_table())
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -247,6 +248,38 @@ def test_optimize_says_what_it_built_and_refuses_an_index_in_use(
     with open_index(settings, Bundle.load(SHIPPED_BUNDLE)):
         status, out, err = wristmir(monkeypatch, capsys, "optimize", "--config", config)
     assert (status, out, err.count("\n")) == (69, "", 1)
+
+
+def test_bundle_verify_tells_a_whole_bundle_from_a_damaged_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    status, out, _ = wristmir(monkeypatch, capsys, "bundle", "verify", SHIPPED_BUNDLE)
+    assert status == 0
+    assert "whole" in out
+    assert "not for clinical use" in out
+    damaged = tmp_path / "damaged"
+    shutil.copytree(SHIPPED_BUNDLE, damaged)
+    (damaged / "tokenizer.json").write_text("{}")
+    status, out, err = wristmir(monkeypatch, capsys, "bundle", "verify", damaged)
+    assert (status, out, err.count("\n")) == (78, "", 1)
+    assert "tokenizer.json" in err
+
+
+def test_bundle_compare_puts_the_measured_figures_side_by_side(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(SHIPPED_BUNDLE, other)
+    manifest = other / "manifest.toml"
+    ours = SHIPPED_BUNDLE.name
+    manifest.write_text(manifest.read_text().replace(f'id = "{ours}"', 'id = "other-1"'))
+    status, out, _ = wristmir(
+        monkeypatch, capsys, "bundle", "compare", SHIPPED_BUNDLE, other, "--json"
+    )
+    assert status == 0
+    figures = json.loads(out)
+    assert figures[ours] == figures["other-1"]
+    assert 0 < figures[ours]["wrist, recall"] <= 1
 
 
 def test_doctor_finds_what_is_missing(
