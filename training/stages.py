@@ -123,7 +123,8 @@ class Stages:
         drawn += [drawn_other(generator) for _ in range(s.view.others)]
         real = (*self.real, *other_pictures(self.data, held_out=False))
         network = fit_view_model(real, drawn, s.view, s.preprocessing, s.seed, s.device)
-        example = torch.zeros((2, s.preprocessing.view_size, s.preprocessing.view_size)).byte()
+        size = (2, s.preprocessing.view_size, s.preprocessing.view_size)
+        example = torch.from_numpy(generator.integers(0, 256, size, np.uint8))
         export(Probabilities(network), example, work / VIEW_FILE)
 
     @property
