@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,16 @@ def wristmir(
     said = capsys.readouterr()
     status = ended.value.code
     return (status if isinstance(status, int) else int(status is not None)), said.out, said.err
+
+
+@pytest.fixture(autouse=True)
+def own_log_handlers() -> Iterator[None]:
+    """Take away the handlers that a service started in this process has added."""
+    log = logging.getLogger("wristmir")
+    before, level = list(log.handlers), log.level
+    yield
+    log.handlers[:] = before
+    log.setLevel(level)
 
 
 @pytest.fixture

@@ -94,11 +94,15 @@ class Station:
         max_pdu: int = 16382,
     ) -> Association:
         """Associate as the invented PACS; C-ECHO and CR by default."""
-        ae = AE(calling)
+        ae = _Peer(calling)
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
         for context in contexts or (Verification, ComputedRadiographyImageStorage):
             ae.add_requested_context(context, list(syntaxes))
-        return ae.associate(LOOPBACK, self.port, ae_title=called, max_pdu=max_pdu)
+        association = ae.associate(LOOPBACK, self.port, ae_title=called, max_pdu=max_pdu)
+        if not association.is_established:
+            association.dul.join(timeout=5)
+            ae.connection.close()
+        return association
 
     def send(
         self, *datasets: Dataset, called: str = "WRISTMIR", calling: str = "PACS"
@@ -122,6 +126,17 @@ class Station:
     def partial_files(self) -> list[Path]:
         """Return the temporary files."""
         return sorted(self.settings.inbox_dir.glob("incoming/*"))
+
+
+class _Peer(AE):
+    """An entity whose socket can be closed: pynetdicom leaves one open that was turned away."""
+
+    connection: socket.socket
+
+    def _create_socket(self, *given: Any) -> Any:
+        wrapped = super()._create_socket(*given)
+        self.connection = wrapped.socket
+        return wrapped
 
 
 def settings(folder: Path, **changes: Any) -> ListenerSettings:
