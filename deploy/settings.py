@@ -20,7 +20,7 @@ from pipeline.settings import PipelineSettings
 
 __all__ = ["SHIPPED_BUNDLE", "Settings", "load", "site_key"]
 
-SHIPPED_BUNDLE = Path(__file__).parent / "bundle" / "wristmir-demonstration-1"
+SHIPPED_BUNDLE = Path(__file__).parent / "bundle" / "wristmir-demonstration-2"
 """The demonstration bundle that comes with the plugin."""
 
 

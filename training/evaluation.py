@@ -30,6 +30,7 @@ from pipeline.region import Region, View
 from training.attention import attention_maps
 from training.baseline import untrained
 from training.consistency import Consistency
+from training.dataset import Picture
 from training.detection import Detection, as_served, every_box
 from training.errors import DataError
 from training.evaluation_page import Exhibits, evaluation_page, terminal_table
@@ -40,12 +41,12 @@ from training.evaluation_record import (
     EncoderFigures,
     Evaluation,
 )
+from training.exam_picture import exam_picture
 from training.exam_table import ExamRow, ExamTable, Split
 from training.latency import Latency, exam_seconds
 from training.match_sheet import match_sheets
 from training.matching import Matching
 from training.nearest import Way
-from training.originals import original
 from training.paper_tables import sheets
 from training.probing import LinearProbe
 from training.ranking import POOLS, CaptionRanking, Positives
@@ -159,7 +160,7 @@ class Evaluator:
         if not rows:
             return None
         with self._task("reading pictures", len(rows)) as advance:
-            pictures = [original(row, self._folder) for row in rows if not advance(1)]
+            pictures = [self._picture(row) for row in rows if not advance(1)]
         patients = [f"{row.source}/{row.patient}" for row in rows]
         with self._task("locating wrists and bones", len(rows)) as advance:
             served, scored = as_served(bundle), every_box(bundle)
@@ -168,7 +169,7 @@ class Evaluator:
     def latency(self, bundle: Bundle, contender: Contender) -> Latency:
         """Time the bundle's answers."""
         rows = self._boxed()[:_TIMED_PICTURES]
-        pictures = [original(row, self._folder).pixels for row in rows]
+        pictures = [exam_picture(self._folder, row) for row in rows]
         locate, encode = AnatomyDetector(bundle).locate, ImageEncoder(bundle).encode
         preprocessing = bundle.manifest.preprocessing
         exam = exam_seconds(pictures, locate, encode, preprocessing)
@@ -255,6 +256,10 @@ class Evaluator:
             draws=self._draws,
             advance=advance,
         )
+
+    def _picture(self, row: ExamRow) -> Picture:
+        pixels = exam_picture(self._folder, row)
+        return Picture(row.exam, pixels, row.view, None, row.boxes)
 
     @contextmanager
     def _task(self, words: str, total: int) -> Iterator[Advance]:

@@ -205,7 +205,7 @@ def main(
     data: Annotated[Path, typer.Option(help="folder of real images, see training/dataset.py")],
     work: Annotated[Path, typer.Option(help="folder for what the stages leave")],
     out: Annotated[Path, typer.Option(help="folder of the bundle; replaced")],
-    name: Annotated[str, typer.Option(help="the bundle's id")] = "wristmir-demonstration-1",
+    name: Annotated[str, typer.Option(help="the bundle's id")] = "wristmir-demonstration-2",
     threads: Annotated[int, typer.Option(help="processor cores to use")] = 2,
     device: Annotated[Device, typer.Option(help="where to train")] = Device.CPU,
     recipe: Annotated[Path | None, typer.Option(help="the encoder's, training/recipes")] = None,

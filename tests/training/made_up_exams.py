@@ -38,7 +38,7 @@ def row(number, kind=None, **changes):
         "split": Split.TEST,
         "view": View.PA,
         "laterality": Laterality.LEFT,
-        "image": f"phantom:{number}",
+        "image": f"phantom:table3:{number}",
         "findings": dict.fromkeys(Region, found),
     }
     return ExamRow(**{**given, **changes})

@@ -14,7 +14,7 @@ from pipeline.encoder import ImageEncoder, TextEncoder  # noqa: E402
 from training.baseline import WholeWrists, untrained  # noqa: E402
 from training.dataset import Pair  # noqa: E402
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-1"
+FOLDER = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-2"
 
 
 @pytest.fixture(scope="module")

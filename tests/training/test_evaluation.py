@@ -16,16 +16,17 @@ import typer  # noqa: E402
 
 from pipeline.bundle import Bundle  # noqa: E402
 from pipeline.region import Laterality, View  # noqa: E402
-from training.dataset import phantom_pairs  # noqa: E402
+from training.dataset import phantom_pair  # noqa: E402
 from training.errors import DataError  # noqa: E402
 from training.evaluation import Evaluator, main  # noqa: E402
 from training.evaluation_page import terminal_table  # noqa: E402
 from training.evaluation_record import Evaluation  # noqa: E402
 from training.exam_table import ExamRow, ExamTable, ExamTableWriter, Split  # noqa: E402
 from training.paper_tables import Kind, sheets  # noqa: E402
-from training.phantom import phantom  # noqa: E402
+from training.phantom.prevalence import PREVALENCES  # noqa: E402
+from training.phantom.visit import look  # noqa: E402
 
-BUNDLE = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-1"
+BUNDLE = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-2"
 SPLITS = [Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split.TEST]
 
 
@@ -33,17 +34,17 @@ def write_table(folder, count, *, silent=False, source="phantom", splits=SPLITS)
     preprocessing = Bundle.load(BUNDLE).manifest.preprocessing
     with ExamTableWriter(folder, preprocessing.size) as writer:
         for seed in range(count):
-            exam = phantom(seed, view=View.PA)
-            (pair,) = phantom_pairs([seed], preprocessing, jitter=True)
+            exam = look(seed, PREVALENCES["table3"])
+            pair = phantom_pair(exam, preprocessing, jitter=True)
             row = ExamRow(
                 exam=f"e{seed}",
                 source=source,
                 patient=f"p{seed}",
                 study=f"s{seed}",
                 split=splits[seed % len(splits)],
-                view=View.PA,
+                view=exam.view,
                 laterality=exam.laterality,
-                image=f"phantom:{seed}",
+                image=f"phantom:table3:{seed}",
                 age_years=exam.age_years,
                 other=exam.other,
                 findings={} if silent else exam.findings,
@@ -82,12 +83,12 @@ def evaluation(folder, output):
 def test_every_table_of_the_paper_is_printed(output):
     for title in ("Table 1", "Table 2", "Table 4", "Table 5", "Table 6", "Table 7", "Table 8"):
         assert title in output
-    assert "wristmir-demonstration-1" in output
+    assert "wristmir-demonstration-2" in output
 
 
 def test_the_record_holds_the_bundle_what_it_is_compared_with_and_both_baselines(evaluation):
     names = [encoder.name for encoder in evaluation.encoders]
-    assert names == ["wristmir-demonstration-1", "again", "untrained", "chance"]
+    assert names == ["wristmir-demonstration-2", "again", "untrained", "chance"]
     ours, again = evaluation.encoders[:2]
     assert ours.captions == again.captions
     assert [(m.stored_split, m.same_side) for m in ours.matching] == [
