@@ -132,8 +132,11 @@ def test_no_identifier_of_a_priors_patient_stands_in_any_byte_sent(asked: Plugin
     secrets -= identifiers(dcmread(QUERY_IMAGE, stop_before_pixels=True))
     assert len(secrets) > 50
     for file in asked.pacs.files():
-        sent = file.read_bytes()
-        assert [secret for secret in secrets if secret in sent] == [], file.name
+        grey = dcmread(file).get("PixelData", b"")
+        words = file.read_bytes().replace(grey, b"") if grey else file.read_bytes()
+        assert [secret for secret in secrets if secret in words] == [], file.name
+        # dark greys are ASCII digits: six of them in a row mean nothing
+        assert [secret for secret in secrets if len(secret) > 9 and secret in grey] == [], file.name
 
 
 def identifiers(dataset: Dataset) -> set[bytes]:
