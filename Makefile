@@ -5,6 +5,9 @@ PYTHON ?= python3.11
 # a machine whose python3 is 3.11 or 3.12 but has no versioned name
 PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 
+# the quick tests run in two halves at once
+QUICK := .venv/bin/pytest -q -p no:cacheprovider -m "not slow and not training and not peers and not benchmark"
+
 .PHONY: help demo test check bench train evaluate lock clean
 
 help:  ## what can be made
@@ -26,7 +29,7 @@ check: .venv/development  ## lint, types and the quick tests, in under two minut
 	.venv/bin/ruff format --check
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	.venv/bin/pytest -q -m "not slow and not training and not peers and not benchmark"
+	$(QUICK) --ignore=tests/pipeline tests & rest=$$!; $(QUICK) tests/pipeline; first=$$?; wait $$rest && exit $$first
 
 bench: .venv/development  ## exams indexed per second, time to the stored result, query latency
 	.venv/bin/pytest -q -s -m benchmark --timeout=1800 tests/benchmarks
