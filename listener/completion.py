@@ -21,6 +21,10 @@ from listener.tables import ARRIVAL, STUDY
 
 __all__ = ["close_due", "end_association", "is_any_due", "touch"]
 
+# A PACS may send one study in several associations, one for each SOP class or transfer syntax
+# (Orthanc does). What follows so soon and brings nothing new belongs to the same question.
+_ONE_ACT = timedelta(seconds=3)
+
 
 def touch(
     connection: Connection, study_uid: str, title: TitleSettings, now: datetime, *, fresh: bool
@@ -99,10 +103,10 @@ def _close(connection: Connection, queue: JobQueue, row: Row[Any]) -> None:
     for kind in json.loads(row.jobs):
         if kind == INDEX and settled:
             continue
-        argument = {} if kind == INDEX else json.loads(row.argument)
-        after_id = queue.enqueue(
-            connection, NewJob(kind, row.study_uid, argument), after_id=after_id
-        )
+        job = NewJob(kind, row.study_uid, {} if kind == INDEX else json.loads(row.argument))
+        if settled and not row.fresh and queue.has_since(connection, job, row.first_at - _ONE_ACT):
+            continue
+        after_id = queue.enqueue(connection, job, after_id=after_id)
     connection.execute(
         sa.delete(ARRIVAL).where(ARRIVAL.c.study_uid == row.study_uid, ARRIVAL.c.title == row.title)
     )

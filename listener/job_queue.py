@@ -75,6 +75,17 @@ class JobQueue:
         )
         return int(inserted.inserted_primary_key[0])  # type: ignore[index]  # one row, one key
 
+    def has_since(self, connection: Connection, new: NewJob, moment: datetime) -> bool:
+        """Tell whether an equal job was enqueued at or after a moment and has not died."""
+        equal = sa.exists().where(
+            JOB.c.kind == new.kind,
+            JOB.c.subject == new.subject,
+            JOB.c.argument == canonical(new.argument),
+            JOB.c.state != JobState.DEAD,
+            JOB.c.created_at >= moment,
+        )
+        return bool(connection.execute(sa.select(equal)).scalar())
+
     def lease(self, connection: Connection, kinds: Collection[str], seconds: float) -> Job | None:
         """Take the next job of these kinds whose subject is free and whose forerunner has ended."""
         holder, earlier = JOB.alias(), JOB.alias()

@@ -84,6 +84,25 @@ def test_a_request_for_a_known_and_indexed_study_is_due_at_once(
     assert kinds(ledger) == ["answer"]
 
 
+def test_a_request_sent_in_two_associations_is_one_question(ledger: Ledger, clock: Clock) -> None:
+    indexed(ledger, clock)
+    assert ask(ledger) == ["answer"]
+    ledger.finish(leased(ledger, "answer"))
+    clock.move(1)
+    assert ask(ledger) == []
+    clock.move(3)
+    assert ask(ledger) == ["answer"]
+
+
+def test_a_request_asked_anew_is_answered_where_the_answer_before_it_died(
+    ledger: Ledger, clock: Clock
+) -> None:
+    indexed(ledger, clock)
+    assert ask(ledger) == ["answer"]
+    ledger.fail(leased(ledger, "answer"), "DecodeError", retry=False)
+    assert ask(ledger) == ["answer"]
+
+
 def test_a_request_for_a_known_study_that_is_not_indexed_waits_its_three_seconds(
     ledger: Ledger, clock: Clock
 ) -> None:
@@ -136,3 +155,20 @@ def test_requests_whose_association_a_crash_ended_are_taken_up(
     ledger.end_association(None, REQUEST_TITLE)
     clock.move(3)
     assert ledger.close_due_arrivals() == 1
+
+
+def indexed(ledger: Ledger, clock: Clock) -> None:
+    """Have one study received and indexed."""
+    record(ledger)
+    clock.move(31)
+    ledger.close_due_arrivals()
+    ledger.mark_indexed(STUDY, ledger.study(STUDY).generation)
+    ledger.finish(leased(ledger))
+
+
+def ask(ledger: Ledger) -> list[str]:
+    """Send what is known to the request title, in an association of its own; what is ready."""
+    record(ledger, title=REQUEST_TITLE)
+    ledger.end_association([STUDY], REQUEST_TITLE)
+    ledger.close_due_arrivals()
+    return kinds(ledger)
