@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from deploy.settings import Settings
 from listener.ledger import Ledger
@@ -19,13 +19,13 @@ from pipeline.indexing import Indexer
 from pipeline.mining import RulesMiner
 from pipeline.outbox import Outbox
 from pipeline.record import Records
-from pipeline.request import Request
+from pipeline.request import Mode, Request
 from pipeline.retrieval import Retriever
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 from pipeline.worker import KINDS, Delivery, Worker, uploads_dir
 
-__all__ = ["open_index", "open_worker"]
+__all__ = ["open_index", "open_indexer", "open_worker"]
 
 _LOG = logging.getLogger("wristmir.service")
 
@@ -43,24 +43,19 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
     """
     state, pipeline = settings.state_dir, settings.pipeline
     bundle = Bundle.load(settings.bundle, threads=pipeline.threads)
+    _LOG.info("bundle %s", bundle.id)
     uids = KeyedUids(key)
     with ExitStack() as stack:
         decoder = stack.enter_context(Decoder(_limits(settings)))
         index = stack.enter_context(open_index(settings, bundle))
-        records = Records(f"sqlite:///{state / 'records.sqlite3'}")
-        stack.callback(records.close)
+        records = stack.enter_context(closing(_records(settings)))
         crosswalk = Crosswalk(f"sqlite:///{state / 'crosswalk.sqlite3'}")
         stack.callback(crosswalk.close)
         outbox = Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
         stack.callback(outbox.close)
         if pipeline.index.engine == "embedded":
             ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker
-        if not index.count():
-            # a new bundle, or an index that was lost: what is kept is indexed anew
-            reopened = ledger.reopen_studies()
-            _LOG.log(
-                logging.WARNING if reopened else logging.INFO, "studies to index: %d", reopened
-            )
+        _take_over(ledger, index)
         examiner = Examiner(bundle, decoder, key)
         delivery = _delivery(settings)
         answerer = Answerer(
@@ -85,13 +80,31 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
             uploads=uploads_dir(state),
             defaults=Request(
                 k=retrieval.k,
-                mode=retrieval.mode,
+                mode=retrieval.mode or Mode(bundle.manifest.mode),
                 candidates=retrieval.candidates,
                 same_side=retrieval.same_side,
                 age_band_years=retrieval.age_band_years,
             ),
             lease_seconds=pipeline.lease_seconds,
         )
+
+
+@contextmanager
+def open_indexer(settings: Settings, bundle: Bundle, key: bytes) -> Iterator[Indexer]:
+    """Build what fills a bundle's index, for a bundle that another worker does not use.
+
+    Raises
+    ------
+    IndexUnavailableError
+        Where another process owns the bundle's index, or its server cannot be reached.
+    """
+    with (
+        Decoder(_limits(settings)) as decoder,
+        open_index(settings, bundle) as index,
+        closing(_records(settings)) as records,
+    ):
+        examiner = Examiner(bundle, decoder, key)
+        yield Indexer(examiner, decoder, index, records, RulesMiner(), KeyedUids(key))
 
 
 def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
@@ -108,6 +121,20 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
     key = None if wanted.api_key is None else wanted.api_key.get_secret_value()
     client = QdrantClient(url=wanted.url, api_key=key, check_compatibility=False)
     return ServerIndex(client, bundle.id, wanted.alias, size)
+
+
+def _take_over(ledger: Ledger, index: ExamIndex) -> None:
+    """Make an index the one that serves, and have what it lacks indexed."""
+    behind = ledger.serve_index(index.bundle_id)
+    if not index.count():
+        # an index that was lost, or one that nobody has filled: what is kept is indexed anew
+        behind += ledger.reopen_studies()
+    index.activate()
+    _LOG.log(logging.WARNING if behind else logging.INFO, "studies to index: %d", behind)
+
+
+def _records(settings: Settings) -> Records:
+    return Records(f"sqlite:///{settings.state_dir / 'records.sqlite3'}")
 
 
 def _limits(settings: Settings) -> DecoderLimits:

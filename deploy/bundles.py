@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
+from deploy.settings import Settings
+from deploy.state import check_owner
 from pipeline.bundle import Bundle, Manifest
+from pipeline.errors import BundleError
 
-__all__ = ["Comparison", "compare_bundles", "verify_bundle"]
+__all__ = [
+    "Comparison",
+    "Installed",
+    "compare_bundles",
+    "install_bundle",
+    "installed_bundles",
+    "verify_bundle",
+]
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,47 @@ class Comparison:
             best = max(known) if len(set(known)) > 1 else None
             table.add_row(name, *(_cell(value, best) for value in values))
         return table
+
+
+@dataclass(frozen=True)
+class Installed:
+    """One bundle on the shelf. ``fault`` says why the service would refuse it; else empty."""
+
+    id: str
+    in_use: bool
+    intended_use: str = ""
+    fault: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the bundle as one JSON object."""
+        return asdict(self)
+
+    def as_sentence(self) -> str:
+        """Return the bundle in words, the one in use marked."""
+        return f"{'*' if self.in_use else ' '} {self.id}: {self.fault or self.intended_use}"
+
+
+def install_bundle(settings: Settings, folder: Path) -> Manifest:
+    """Check a bundle and copy it to the shelf in ``state_dir``; see `Shelf.install`."""
+    if settings.state_dir.exists():
+        check_owner(settings.state_dir)
+    return settings.shelf.install(folder)
+
+
+def installed_bundles(settings: Settings) -> tuple[Installed, ...]:
+    """Return every installed bundle, whole or not, and the configured one."""
+    shelf, in_use = settings.shelf, settings.bundle
+    places = {shelf.path(bundle_id): bundle_id for bundle_id in shelf.ids()}
+    places.setdefault(in_use, in_use.name)
+    found = []
+    for place, name in places.items():
+        try:
+            manifest = verify_bundle(place)
+        except BundleError as error:
+            found.append(Installed(name, place == in_use, fault=str(error)))
+        else:
+            found.append(Installed(manifest.id, place == in_use, manifest.intended_use))
+    return tuple(found)
 
 
 def verify_bundle(folder: Path) -> Manifest:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +19,9 @@ from listener.errors import ListenerError
 from pipeline.errors import BundleError, DecodeError, PipelineError
 from pipeline.region import Region
 from pipeline.request import Mode
+
+if TYPE_CHECKING:
+    from deploy.changeover import Changeover
 
 __all__ = ["app", "main"]
 
@@ -32,7 +36,9 @@ jobs_app = typer.Typer(
     help="List, inspect and retry the work in the ledger.", no_args_is_help=False
 )
 app.add_typer(jobs_app, name="jobs")
-bundle_app = typer.Typer(help="Verify and compare folders of models.", no_args_is_help=True)
+bundle_app = typer.Typer(
+    help="Install, compare and change bundles of models.", no_args_is_help=True
+)
 app.add_typer(bundle_app, name="bundle")
 
 Config = Annotated[
@@ -244,6 +250,72 @@ def bundle_compare(
         Console().print(comparison.as_table())
 
 
+@bundle_app.command("list")
+def bundle_list(as_json: Json = False, config: Config = CONFIG) -> None:
+    """Show which bundles are installed, and which of them is in use."""
+    from deploy.bundles import installed_bundles
+
+    rows = installed_bundles(_settings(config))
+    if as_json:
+        for row in rows:
+            _print_json(row.as_json())
+        return
+    for row in rows:
+        Console(soft_wrap=True).print(row.as_sentence(), highlight=False)
+
+
+@bundle_app.command("install")
+def bundle_install(
+    folder: Annotated[Path, typer.Argument(help="The bundle's folder; it is copied.")],
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """Check a bundle and copy it into state_dir; nothing changes until it is activated."""
+    from deploy.bundles import install_bundle
+
+    manifest = install_bundle(_settings(config), folder)
+    if as_json:
+        _print_json(manifest.model_dump(mode="json"))
+    else:
+        Console(soft_wrap=True).print(
+            f"{manifest.id} is installed; `wristmir bundle activate {manifest.id}` takes it into "
+            "use.",
+            highlight=False,
+        )
+
+
+_BESIDE_THE_SERVICE = 10  # nicer than the service, which answers meanwhile
+AtOnce = Annotated[
+    bool,
+    typer.Option("--at-once", help="Change first; the worker then indexes everything anew."),
+]
+
+
+@bundle_app.command("activate")
+def bundle_activate(
+    bundle: Annotated[str, typer.Argument(help="The id of an installed bundle.")],
+    at_once: AtOnce = False,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """Index everything for a bundle while the old one serves, then change to it."""
+    from deploy.changeover import change_bundle
+
+    os.nice(_BESIDE_THE_SERVICE)
+    _print_changeover(change_bundle(_settings(config), bundle, at_once=at_once), as_json)
+
+
+@bundle_app.command("rollback")
+def bundle_rollback(
+    at_once: AtOnce = False, as_json: Json = False, config: Config = CONFIG
+) -> None:
+    """Change back to the bundle that was in use before."""
+    from deploy.changeover import roll_back
+
+    os.nice(_BESIDE_THE_SERVICE)
+    _print_changeover(roll_back(_settings(config), at_once=at_once), as_json)
+
+
 @app.command()
 def doctor(as_json: Json = False, config: Config = CONFIG) -> None:
     """Check the installation: configuration, state, bundle, index, port, destinations."""
@@ -276,6 +348,13 @@ def demo(
 
 def _settings(config: Path) -> Settings:
     return load(config)
+
+
+def _print_changeover(changeover: Changeover, as_json: bool) -> None:
+    if as_json:
+        _print_json(changeover.as_json())
+    else:
+        Console(soft_wrap=True).print(changeover.as_text(), highlight=False)
 
 
 def _print_json(row: dict[str, Any]) -> None:

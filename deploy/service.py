@@ -7,7 +7,9 @@ import os
 import signal
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.errors import ServiceUnavailableError
@@ -50,8 +52,9 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
             # the receiver alone needs no models: it stays small and starts at once
             from deploy.assembly import open_worker  # noqa: PLC0415
 
-            worker = stack.enter_context(open_worker(settings, ledger, key))
-            thread = _WorkerThread(worker, stop)
+            thread = _WorkerThread(
+                lambda: open_worker(settings, ledger, key), lambda: settings.bundle, stop
+            )
             stack.callback(thread.ended)
             thread.start()
         if receive:
@@ -72,14 +75,30 @@ def receiver(settings: Settings, ledger: Ledger, key: bytes) -> Listener:
 
 
 class _WorkerThread(threading.Thread):
-    """Runs the worker; if it ends by itself, everything ends, so that systemd starts it anew."""
+    """Runs the worker; if it ends by itself, everything ends, so that systemd starts it anew.
 
-    def __init__(self, worker: Worker, stop: threading.Event) -> None:
+    When another bundle is taken into use, the worker makes way for one with that bundle; what is
+    received meanwhile waits in the ledger.
+    """
+
+    def __init__(
+        self,
+        opened: Callable[[], AbstractContextManager[Worker]],
+        bundle: Callable[[], Path],
+        stop: threading.Event,
+    ) -> None:
         super().__init__(name="worker")
-        self._worker = worker
+        self._opened = opened
+        self._bundle = bundle
         self._told_to_stop = stop
         self._finished = False
         self._seen_alive = time.monotonic()
+        self._parts = ExitStack()
+
+    def start(self) -> None:
+        """Build the first worker here, so that what it lacks stops the caller, then run it."""
+        self._begin()
+        super().start()
 
     @property
     def silent_seconds(self) -> float:
@@ -89,23 +108,38 @@ class _WorkerThread(threading.Thread):
     def run(self) -> None:
         """Work until told to stop."""
         try:
-            self._worker.run(self._told_to_stop, alive=self._note_alive)
+            self._work()
+            while not self._told_to_stop.is_set():
+                self._parts.close()
+                self._begin()
+                self._work()
             self._finished = True
         finally:
             self._told_to_stop.set()
 
-    def _note_alive(self) -> None:
-        self._seen_alive = time.monotonic()
-
     def ended(self) -> None:
         """Wait for the job in hand; refuse to call an accident a clean stop."""
         self._told_to_stop.set()
-        if self.ident is None:
-            return
-        self.join()
-        if not self._finished:
+        if self.ident is not None:
+            self.join()
+        self._parts.close()
+        if self.ident is not None and not self._finished:
             message = "the worker ended by itself; the log says why"
             raise ServiceUnavailableError(message)
+
+    def _begin(self) -> None:
+        self._in_use = self._bundle()
+        self._worker = self._parts.enter_context(self._opened())
+
+    def _work(self) -> None:
+        make_way = threading.Event()
+
+        def between_jobs() -> None:
+            self._seen_alive = time.monotonic()
+            if self._told_to_stop.is_set() or self._bundle() != self._in_use:
+                make_way.set()
+
+        self._worker.run(make_way, alive=between_jobs)
 
 
 def _log_to_stderr(level: str) -> None:

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,6 +17,9 @@ from deploy.errors import ConfigurationError
 from listener.settings import ListenerSettings
 from pipeline.disk import sync_folder
 from pipeline.settings import PipelineSettings
+
+if TYPE_CHECKING:
+    from deploy.shelf import Shelf
 
 __all__ = ["SHIPPED_BUNDLE", "Settings", "load", "site_key"]
 
@@ -52,8 +55,15 @@ class Settings(BaseModel):
 
     @property
     def bundle(self) -> Path:
-        """Folder of the models in use."""
-        return self.pipeline.bundle or SHIPPED_BUNDLE
+        """Folder of the models in use: the configured one, else the shelf's active one."""
+        return self.pipeline.bundle or self.shelf.active
+
+    @property
+    def shelf(self) -> Shelf:
+        """The installed bundles."""
+        from deploy.shelf import Shelf  # noqa: PLC0415  the receiver alone needs no models
+
+        return Shelf(self.state_dir / "bundles")
 
     @property
     def ledger_url(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from listener import completion, receipt, retention, study
+from listener import completion, coverage, receipt, retention, study
 from listener.database import Database
 from listener.errors import LedgerError
 from listener.instance import Instance
@@ -167,10 +167,45 @@ class Ledger:
         with self._database.reading() as connection:
             return study.of(connection, study_uid)
 
-    def mark_indexed(self, study_uid: str, generation: int) -> None:
-        """Note that the study is indexed as it stood at ``generation``."""
+    def mark_indexed(self, study_uid: str, generation: int, index: str | None = None) -> None:
+        """Note that the study is indexed as it stood at ``generation``.
+
+        Where another index than ``index`` serves by now, the study is indexed anew, for that one.
+        """
         with self._database.writing() as connection:
-            study.mark_indexed(connection, study_uid, generation)
+            if index is None or coverage.serving(connection) in (None, index):
+                study.mark_indexed(connection, study_uid, generation)
+                return
+            coverage.note(connection, index, study_uid, generation)
+            self._queue.enqueue(connection, NewJob(INDEX, study_uid))
+
+    # -- indices --------------------------------------------------------------------------
+
+    def serving_index(self) -> str | None:
+        """Return the name of the index that serves, or None before the first."""
+        with self._database.reading() as connection:
+            return coverage.serving(connection)
+
+    def serve_index(self, index: str) -> int:
+        """Make an index the one that serves; return how many studies it has yet to take in.
+
+        What it lacks, of what the index before it held, is enqueued for indexing. What that one
+        holds is remembered, so that it can serve again.
+        """
+        with self._database.writing() as connection:
+            return coverage.serve(connection, self._queue, index, self._clock())
+
+    def lacking(self, index: str) -> list[tuple[str, int]]:
+        """Return the studies, with their generation, that an index lacks and could take in now."""
+        with self._database.reading() as connection:
+            return coverage.lacking(connection, index)
+
+    def note_covered(self, index: str, study_uid: str, generation: int) -> None:
+        """Note that an index which does not serve yet holds a study."""
+        with self._database.writing() as connection:
+            coverage.note(connection, index, study_uid, generation)
+
+    # -- files ----------------------------------------------------------------------------
 
     def files(self) -> dict[Path, InstanceState]:
         """Return every file the ledger knows, with its current state (for reconciliation)."""

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from listener.database import UtcDateTime
 
-__all__ = ["ARRIVAL", "INSTANCE", "JOB", "STUDY", "TABLES"]
+__all__ = ["ARRIVAL", "COVERAGE", "INSTANCE", "JOB", "SERVING", "STUDY", "TABLES"]
 
 TABLES = sa.MetaData()
 
@@ -58,6 +58,19 @@ ARRIVAL = sa.Table(
     sa.Column("first_at", UtcDateTime, nullable=False),
     sa.Column("last_at", UtcDateTime, nullable=False),
     sa.Column("due_at", UtcDateTime, nullable=False, index=True),
+)
+COVERAGE = sa.Table(
+    "coverage",
+    TABLES,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("study_uid", sa.String(64), primary_key=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+)
+SERVING = sa.Table(
+    "serving",
+    TABLES,
+    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("since", UtcDateTime, nullable=False),
 )
 JOB = sa.Table(
     "job",

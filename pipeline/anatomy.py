@@ -15,7 +15,16 @@ from pipeline.constellation import Candidate
 from pipeline.enhancement import Grey, Placement, enhance, grey, resize, square
 from pipeline.region import GLOBAL, Laterality, Region
 
-__all__ = ["WRIST", "Anatomy", "AnatomyDetector", "Box", "WristCrop", "crops", "wrist_crop"]
+__all__ = [
+    "WRIST",
+    "Anatomy",
+    "AnatomyDetector",
+    "Box",
+    "WristCrop",
+    "as_left",
+    "crops",
+    "wrist_crop",
+]
 
 WRIST = "wrist"
 """Name of the box around the wrist region of interest."""
@@ -191,6 +200,17 @@ def crops(
         name: square(cut, preprocessing.size)[0]
         for name, cut in {GLOBAL: wrist.image, **cuts}.items()
     }
+
+
+def as_left(cuts: Mapping[str, Grey], side: Laterality) -> dict[str, Grey]:
+    """Return crops as of a left wrist: those of a right one are mirrored.
+
+    An encoder that sees one side only need not learn the other (`Preprocessing.mirror_right`). A
+    wrist of unknown side is taken as it is.
+    """
+    if side is not Laterality.RIGHT:
+        return dict(cuts)
+    return {name: np.ascontiguousarray(cut[:, ::-1]) for name, cut in cuts.items()}
 
 
 _CANDIDATES = 8

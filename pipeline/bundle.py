@@ -33,6 +33,7 @@ from pipeline.region import GLOBAL, Region
 
 __all__ = [
     "BONES_FILE",
+    "CARD_FILE",
     "IMAGE_FILE",
     "MANIFEST_FILE",
     "ROI_FILE",
@@ -59,6 +60,8 @@ VIEW_FILE = "view.onnx"
 IMAGE_FILE = "image.onnx"
 TEXT_FILE = "text.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+CARD_FILE = "MODEL_CARD.md"
+"""What the bundle is and is not, for people; a bundle may come without it."""
 VECTOR_NAMES: tuple[str, ...] = (GLOBAL, *(region.value for region in Region))
 
 _FILES = frozenset({ROI_FILE, BONES_FILE, VIEW_FILE, IMAGE_FILE, TEXT_FILE, TOKENIZER_FILE})
@@ -152,6 +155,9 @@ class Preprocessing(_Part):
     bone_margin: float = Field(ge=0, description="Added at each side, share of the box's side.")
     size: int = Field(gt=0, description="Side of the image encoder's input, pixels.")
     view_size: int = Field(gt=0, description="Side of the view model's input, pixels.")
+    mirror_right: bool = Field(
+        default=False, description="Whether the image encoder sees right wrists mirrored."
+    )
 
 
 class Vectors(_Part):
@@ -238,6 +244,9 @@ class Manifest(_Part):
         default=None, description="How bones lie to each other; without it the best box of each."
     )
     calibration: Mapping[str, Calibration]
+    mode: Literal["two_stage", "fused"] = Field(
+        default="two_stage", description="How candidates are ranked where nothing else is asked."
+    )
     licences: Mapping[str, str]
     training: Training
     quality: Quality | None = Field(default=None, description="Missing while being measured.")
@@ -263,8 +272,8 @@ class Manifest(_Part):
     @field_validator("files")
     @classmethod
     def _lists_the_known_files(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        if set(value) != _FILES:
-            msg = f"needs exactly {', '.join(sorted(_FILES))}"
+        if set(value) - {CARD_FILE} != _FILES:
+            msg = f"needs {', '.join(sorted(_FILES))}, and may name {CARD_FILE}"
             raise ValueError(msg)
         return value
 

@@ -29,6 +29,9 @@ class Calibration(BaseModel):
         0..100 never falling.
     nothing_similar_below
         Cosine in -1..1 under which a match is not similar enough to be worth showing as such.
+    abstention_error
+        Share of exams like those it was measured on whose nearest neighbour lies under that
+        cosine all the same: they are told wrongly that nothing is similar. None: not stated.
 
     Raises
     ------
@@ -40,6 +43,7 @@ class Calibration(BaseModel):
 
     knots: tuple[tuple[Cosine, Index], ...] = Field(min_length=2)
     nothing_similar_below: Cosine
+    abstention_error: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
 
     @model_validator(mode="after")
     def _rises(self) -> Self:

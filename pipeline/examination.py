@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from pipeline.anatomy import Anatomy, AnatomyDetector, crops
+from pipeline.anatomy import Anatomy, AnatomyDetector, as_left, crops
 from pipeline.bundle import Bundle
 from pipeline.decoder import Decoder
 from pipeline.encoder import ImageEncoder
@@ -133,7 +133,10 @@ class Examiner:
         if not seen.accepted:
             raise RequestError(seen.reason)
         clock = _Clock()
-        cuts = crops(seen.radiograph.pixels, seen.anatomy, self._bundle.manifest.preprocessing)
+        preprocessing = self._bundle.manifest.preprocessing
+        cuts = crops(seen.radiograph.pixels, seen.anatomy, preprocessing)
+        if preprocessing.mirror_right:
+            cuts = as_left(cuts, seen.laterality)
         clock.lap("crops")
         vectors = self._encoder.encode(list(cuts.values()))
         clock.lap("encode")

@@ -48,9 +48,10 @@ class RetrievalSettings(_Frozen):
         le=1000,
         description="candidates of the first, global stage (the paper's 100)",
     )
-    mode: Mode = Field(
-        default=Mode.TWO_STAGE,
-        description="`two_stage` (the paper's), `global`, `region` or `fused`",
+    mode: Mode | None = Field(
+        default=None,
+        description="`two_stage` (the paper's), `global`, `region` or `fused`; unset for the one "
+        "that the bundle was measured to do best",
     )
     same_side: bool = Field(
         default=True,

@@ -128,13 +128,16 @@ class Worker:
     ) -> None:
         """Work until told to stop; a job in hand is finished first.
 
-        `alive` is called between jobs: a worker that hangs in one does not call it.
+        `alive` is called between jobs: a worker that hangs in one does not call it. It may set
+        `stop`, and no further job is begun.
 
         A ledger that cannot be used for a while (a full disk, a long lock) is waited for: the
         job in hand comes again when its lease has run out.
         """
         while not stop.is_set():
             alive()
+            if stop.is_set():
+                return
             try:
                 worked = self.work_once()
             except SQLAlchemyError as error:
@@ -215,7 +218,7 @@ class Worker:
         if indexed.unread:
             message = f"{indexed.unread} of the study's files; the others are indexed."
             raise UnreadError(message)
-        self.ledger.mark_indexed(study_uid, study.generation)
+        self.ledger.mark_indexed(study_uid, study.generation, self.indexer.bundle_id)
         return replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
 
     def _mine(self, job: Job) -> _Done:

@@ -13,7 +13,10 @@ from pipeline.calibration import Calibration
 from pipeline.region import GLOBAL, Region
 from training.dataset import Pair
 
-__all__ = ["agreement"]
+__all__ = ["ABSTENTION_ERROR", "agreement"]
+
+ABSTENTION_ERROR = 0.02
+"""Share of exams that may be told wrongly that nothing is similar."""
 
 # finer towards the top, where matches come from
 _EDGES = (0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1)
@@ -25,8 +28,8 @@ def agreement(pairs: Sequence[Pair], vectors: NDArray[np.float32], name: str) ->
     The index at a cosine is the percentage of pairs of exams around that cosine with the same
     finding: for a bone the same fracture type or none, for the wrist as a whole the same set of
     broken bones. It is made to rise by isotonic regression, from 0 at the lowest cosine to 100
-    for an image and itself. ``nothing_similar_below`` is the cosine that the nearest neighbour
-    of 98 in 100 of these exams exceeds.
+    for an image and itself. ``nothing_similar_below`` is the cosine under which the nearest
+    neighbour of `ABSTENTION_ERROR` of these exams lies.
 
     Parameters
     ----------
@@ -54,7 +57,8 @@ def agreement(pairs: Sequence[Pair], vectors: NDArray[np.float32], name: str) ->
             knots.append((round(float(cosine), 4), round(100 * float(share), 1)))
     return Calibration(
         knots=(*knots, (1.0, 100.0)),
-        nothing_similar_below=round(float(np.quantile(nearest, 0.02)), 4),
+        nothing_similar_below=round(float(np.quantile(nearest, ABSTENTION_ERROR)), 4),
+        abstention_error=ABSTENTION_ERROR,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,30 +14,18 @@ from pipeline.bundle import IMAGE_FILE, TEXT_FILE, Bundle
 from pipeline.region import GLOBAL
 from training.dataset import Pair
 
-__all__ = ["WholeWrists", "untrained"]
+__all__ = ["untrained", "whole_wrist"]
 
 
-class WholeWrists(Sequence[Pair]):
-    """Exams with their whole wrists and global captions alone.
+def whole_wrist(pair: Pair) -> Pair:
+    """Return an exam with its whole wrist and global caption alone.
 
-    An encoder fitted on them is the paper's global-only baseline (section 4.1): the same
+    An encoder fitted on such exams is the paper's global-only baseline (section 4.1): the same
     configuration, "omitting all bone-level crops".
     """
-
-    def __init__(self, pairs: Sequence[Pair]) -> None:
-        self._pairs = pairs
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def __getitem__(self, number: int) -> Pair:  # type: ignore[override]  # no slices
-        pair = self._pairs[number]
-        crops = {name: crop for name, crop in pair.crops.items() if name == GLOBAL}
-        captions = {name: words for name, words in pair.captions.items() if name == GLOBAL}
-        return Pair(crops, captions, pair.findings)
-
-    def __iter__(self) -> Iterator[Pair]:
-        return (self[number] for number in range(len(self)))
+    crops = {name: crop for name, crop in pair.crops.items() if name == GLOBAL}
+    captions = {name: words for name, words in pair.captions.items() if name == GLOBAL}
+    return Pair(crops, captions, pair.findings)
 
 
 def untrained(bundle: Bundle, folder: Path, seed: int = 0) -> Bundle:

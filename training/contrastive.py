@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor, distributed, nn
 
+from pipeline.bundle import VECTOR_NAMES
 from pipeline.region import GLOBAL
 from training.curriculum import Curriculum
 from training.dataset import Pair
@@ -115,9 +116,10 @@ class Course:
         self._seed = seed
         self._device = device
         towers.model.to(device)
-        self._exams = max(1, min(settings.batch // 4, len(self._usable)))
+        crops = len(VECTOR_NAMES) if settings.regions else 1
+        self._exams = max(1, min(settings.batch // crops, len(self._usable)))
         self._per_epoch = max(1, len(self._usable) // self._exams)
-        self.steps = settings.epochs * self._per_epoch
+        self.steps = settings.steps or settings.epochs * self._per_epoch
         self.step = 0
         self.losses: list[float] = []
         self._optimiser = torch.optim.AdamW(

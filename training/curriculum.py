@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from training.baseline import whole_wrist
 from training.curation import most_informative
 from training.dataset import Pair
 from training.exam_table import ExamRow, ExamTable
@@ -24,13 +25,17 @@ class Curriculum(Sequence[Pair]):
         Exams of the training split.
     settings
         ``informative_share`` says how many are taken, ``demographics`` whether captions tell age
-        and sex.
+        and sex, ``mirror_right`` whether right wrists are taught as left ones, ``regions``
+        whether bones are taught at all.
     seed
         Of the draw among exams that are worth the same.
     """
 
     def __init__(self, table: ExamTable, settings: EncoderSettings, seed: int) -> None:
         self._demographics = settings.demographics
+        self._regions = settings.regions
+        if settings.mirror_right:
+            table = table.one_sided()
         if settings.informative_share < 1:
             said = [Pair({}, row.captions, row.findings) for row in table.rows]
             chosen = most_informative(said, settings.informative_share, seed)
@@ -42,7 +47,8 @@ class Curriculum(Sequence[Pair]):
         return len(self._table)
 
     def __getitem__(self, number: int) -> Pair:  # type: ignore[override]  # no slices
-        return replace(self._table[number], captions=self._said(self._table.rows[number]))
+        pair = replace(self._table[number], captions=self._said(self._table.rows[number]))
+        return pair if self._regions else whole_wrist(pair)
 
     def __iter__(self) -> Iterator[Pair]:
         return (self[number] for number in range(len(self)))

@@ -118,7 +118,8 @@ class Evaluator:
         encoder = Encoder(ImageEncoder(bundle).encode, TextEncoder(bundle).encode)
         towers = [bundle.manifest.files[file] for file in (IMAGE_FILE, TEXT_FILE)]
         vectors = {}
-        for split, part in self.parts.items():
+        for split, shown in self.parts.items():
+            part = _as_seen(shown, bundle)
             ids = [name, *towers, *(row.exam for row in part.rows)]
             key = hashlib.sha256("\n".join(ids).encode()).hexdigest()
             path = cache / f"{name}-{split.value}.npz"
@@ -206,7 +207,8 @@ class Evaluator:
             Encoder(ImageEncoder(b).encode, TextEncoder(b).encode) for b in (bundle, forgetful)
         ]
         with self._task("mapping attention", maps * len(VECTOR_NAMES)) as advance:
-            seen = attention_maps(self.parts[Split.TEST], towers[0], towers[1], maps, advance)
+            test = _as_seen(self.parts[Split.TEST], bundle)
+            seen = attention_maps(test, towers[0], towers[1], maps, advance)
         return Exhibits(found, seen)
 
     def _boxed(self) -> list[ExamRow]:
@@ -316,6 +318,10 @@ def main(
         if sheet.main:
             console.print(terminal_table(sheet, console.width))
     console.print(f"{page} holds these tables, the other readings, curves and pictures.")
+
+
+def _as_seen(part: ExamTable, bundle: Bundle) -> ExamTable:
+    return part.one_sided() if bundle.manifest.preprocessing.mirror_right else part
 
 
 def _contenders(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -22,9 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from pipeline.anatomy import as_left
 from pipeline.bundle import VECTOR_NAMES
+from pipeline.captions import global_caption
 from pipeline.exam import RegionFindings
-from pipeline.region import Laterality, Region, View
+from pipeline.region import GLOBAL, Laterality, Region, View
 from training.dataset import BOX_NAMES, Corners, Pair
 from training.errors import DataError
 from training.private_file import make_private_folder, open_private
@@ -109,11 +111,14 @@ class ExamTable(Sequence[Pair]):
         crops: Mapping[str, NDArray[np.uint8]],
         present: Mapping[str, NDArray[np.bool_]],
         places: NDArray[np.int64],
+        *,
+        one_sided: bool = False,
     ) -> None:
         self.rows = tuple(rows)
         self._crops = crops
         self._present = present
         self._places = places
+        self._one_sided = one_sided
 
     @classmethod
     def open(cls, folder: Path) -> ExamTable:
@@ -151,6 +156,8 @@ class ExamTable(Sequence[Pair]):
             for name in VECTOR_NAMES
             if self._present[name][place]
         }
+        if self._one_sided:
+            crops = as_left(crops, row.laterality)
         return Pair(crops, row.captions, row.findings)
 
     def __iter__(self) -> Iterator[Pair]:
@@ -164,7 +171,16 @@ class ExamTable(Sequence[Pair]):
             self._crops,
             self._present,
             self._places[np.array(chosen, np.int64)],
+            one_sided=self._one_sided,
         )
+
+    def one_sided(self) -> ExamTable:
+        """Return the table as a bundle sees it that mirrors right wrists.
+
+        Crops of right wrists are mirrored, and no caption says which side it was.
+        """
+        rows = [replace(row, captions=_sideless(row)) for row in self.rows]
+        return ExamTable(rows, self._crops, self._present, self._places, one_sided=True)
 
     def part(self, split: Split) -> ExamTable:
         """Return the exams of one split."""
@@ -268,6 +284,13 @@ _SCHEMA = pa.schema(
     ]
 )
 _FULL_SCHEMA = pa.schema([*_SCHEMA, *((_HAS + name, pa.bool_()) for name in VECTOR_NAMES)])
+
+
+def _sideless(row: ExamRow) -> Mapping[str, str]:
+    if GLOBAL not in row.captions:
+        return row.captions
+    words = global_caption(Laterality.UNKNOWN, row.view, row.findings, row.other)
+    return {**row.captions, GLOBAL: words}
 
 
 def _refuse_another_folder(folder: Path) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.region import GLOBAL, Region
-from training.vectors import ImageVectors
+from training.dataset import Pair
+from training.vectors import Encoder, ImageVectors, exam_vectors
 
-__all__ = ["PseudoCaption", "pseudo_captions"]
+__all__ = ["PseudoCaption", "lend", "pseudo_captions"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,34 @@ class PseudoCaption:
 
     words: str
     agreement: float
+
+
+def lend(silent: Sequence[Pair], told: Sequence[Pair], encoder: Encoder) -> list[Pair]:
+    """Return exams without report, each with the captions that its likes lend it.
+
+    An exam whose neighbours do not agree on any of its crops is left out. Findings are not lent:
+    nobody has read these exams.
+
+    Parameters
+    ----------
+    silent
+        Exams without captions.
+    told
+        Exams with captions: the memory bank.
+    encoder
+        Already trained, on the bank for example; it stays as it is.
+    """
+    bank, asking = exam_vectors(told, encoder), exam_vectors(silent, encoder)
+    lent = pseudo_captions(asking.images, bank.images, [pair.captions for pair in told])
+    return [
+        Pair(
+            {name: crop for name, crop in pair.crops.items() if name in words},
+            {name: caption.words for name, caption in words.items()},
+            {},
+        )
+        for pair, words in zip(silent, lent, strict=True)
+        if words
+    ]
 
 
 def pseudo_captions(

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import (
+    CARD_FILE,
     IMAGE_FILE,
     MANIFEST_FILE,
     TEXT_FILE,
@@ -47,12 +48,15 @@ from training.dataset import (
 )
 from training.exam_table import Split
 from training.manifest import write_manifest
+from training.matching import Matching, Measure
+from training.model_card import model_card
+from training.nearest import Way
 from training.quality import box_quality, retrieval_quality, view_quality
 from training.settings import Device, EncoderSettings, TrainingSettings
 from training.stages import VIEWS, Stages
 from training.towers import Towers, new_towers
 
-__all__ = ["main", "publish"]
+__all__ = ["best_mode", "main", "publish"]
 
 
 def publish(
@@ -91,7 +95,11 @@ def publish(
     draft = _draft(out, name, stages)
     write_manifest(draft, out / MANIFEST_FILE)
     bundle = Bundle.load(out, settings.threads)
-    write_manifest(_measured(bundle, stages), out / MANIFEST_FILE)
+    manifest = _measured(bundle, stages)
+    card = model_card(manifest).encode()
+    (out / CARD_FILE).write_bytes(card)
+    digests = {**manifest.files, CARD_FILE: hashlib.sha256(card).hexdigest()}
+    write_manifest(manifest.model_copy(update={"files": digests}), out / MANIFEST_FILE)
     return Bundle.load(out, settings.threads)
 
 
@@ -106,7 +114,9 @@ def _draft(out: Path, name: str, stages: Stages) -> Manifest:
         "synthetic wrists alone.",
         demonstration_only=True,
         created_at=datetime.now(UTC).replace(microsecond=0),
-        preprocessing=stages.settings.preprocessing,
+        preprocessing=stages.settings.preprocessing.model_copy(
+            update={"mirror_right": stages.settings.encoder.mirror_right}
+        ),
         vectors=Vectors(size=512, precision="fp32"),
         thresholds=Thresholds(
             wrist=0.35, distal_radius=0.005, distal_ulna=0.005, ulnar_styloid=0.005, view=0.5
@@ -153,10 +163,17 @@ def _training(stages: Stages) -> Training:
 
 
 def _measured(bundle: Bundle, stages: Stages) -> Manifest:
-    """Return the manifest with calibration and quality."""
+    """Return the manifest with calibration, quality and the mode that is best by them.
+
+    Calibrated is on the validation split, so that the test split measures it too.
+    """
     s = stages.settings
-    pairs = stages.exams.part(Split.TEST)
-    trained = _vectors(pairs, ImageEncoder(bundle).encode)
+    encode = ImageEncoder(bundle).encode
+    exams = stages.exams.one_sided() if s.encoder.mirror_right else stages.exams
+    validation, pairs = exams.part(Split.VALIDATION), exams.part(Split.TEST)
+    known = _vectors(validation, encode)
+    calibration = {name: agreement(validation, known[name], name) for name in known}
+    trained = _vectors(pairs, encode)
     taught = Curriculum(stages.exams.part(Split.TRAIN), s.encoder, s.seed).captions
     first = new_towers(s.encoder, taught, s.seed, s.preprocessing.size)
     first.model.eval()
@@ -174,8 +191,21 @@ def _measured(bundle: Bundle, stages: Stages) -> Manifest:
             for file in (VIEW_FILE, IMAGE_FILE, TEXT_FILE)
         },
     )
-    calibration = {name: agreement(pairs, trained[name], name) for name in trained}
-    return bundle.manifest.model_copy(update={"quality": quality, "calibration": calibration})
+    matching = Matching.of((pairs.rows, trained), (pairs.rows, trained), calibration=calibration)
+    return bundle.manifest.model_copy(
+        update={"quality": quality, "calibration": calibration, "mode": best_mode(matching)}
+    )
+
+
+def best_mode(matching: Matching) -> Literal["two_stage", "fused"]:
+    """Return ``fused`` where it is better than two stages for every bone, beyond chance.
+
+    Better means more of the ten sharing a fractured query's fracture (`Measure`), with an interval
+    of the difference, by patient, that lies above zero.
+    """
+    gains = matching.differences[Measure.BINARY_OF_FRACTURED][f"{Way.FUSED} - {Way.TWO_STAGE}"]
+    won = all(gain.low is not None and gain.low > 0 for gain in gains.values())
+    return "fused" if won else "two_stage"
 
 
 def _vectors(

@@ -86,6 +86,7 @@ class EncoderSettings(_Frozen):
         default=876 / 7540, gt=0, lt=1, description="share of patients kept for evaluation"
     )
     epochs: int = Field(default=16, ge=1)
+    steps: int | None = Field(default=None, ge=1, description="how many, instead of epochs")
     batch: int = Field(default=256, ge=2, description="pairs of image and caption")
     chunk: int = Field(default=256, ge=1, description="crops that are encoded at once")
     learning_rate: float = Field(default=1.5e-3, gt=0)
@@ -102,6 +103,12 @@ class EncoderSettings(_Frozen):
     )
     gap_weight: float = Field(default=0.0, ge=0, description="weight of the modality gap")
     demographics: bool = Field(default=False, description="captions tell age band and sex")
+    regions: bool = Field(
+        default=True, description="bones are taught too; false for the paper's global-only baseline"
+    )
+    mirror_right: bool = Field(
+        default=True, description="right wrists are mirrored, and captions tell no side"
+    )
     informative_share: float = Field(
         default=1.0, gt=0, le=1, description="share of the exams, those whose captions say most"
     )

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.anatomy import WRIST, Anatomy, AnatomyDetector, Box, crops, wrist_crop
+from pipeline.anatomy import WRIST, Anatomy, AnatomyDetector, Box, as_left, crops, wrist_crop
 from pipeline.bundle import Bundle
 from pipeline.decoder import Decoder
 from pipeline.radiograph import radiograph
@@ -178,3 +178,10 @@ def test_exposure_hardly_changes_the_crops(bundle, wrists):
     darker = crops(pixels * 0.5 + 0.1, anatomy, bundle.manifest.preprocessing)
     for name, crop in plain.items():
         assert np.abs(crop.astype(int) - darker[name]).mean() < 2, name
+
+
+def test_crops_of_a_right_wrist_are_mirrored_into_a_left_one():
+    cut = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert as_left({"global": cut}, Laterality.RIGHT)["global"].tolist() == [[2, 1, 0], [5, 4, 3]]
+    for side in (Laterality.LEFT, Laterality.UNKNOWN):
+        assert as_left({"global": cut}, side)["global"] is cut

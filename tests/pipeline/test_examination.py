@@ -163,3 +163,17 @@ def test_a_file_that_cannot_be_read_says_why(decoder: Decoder, tmp_path: Path) -
     path.write_bytes(b"\x93" * 400)
     with pytest.raises(DecodeError, match="no DICOM"):
         Examiner(simple_bundle(), decoder, KEY).examine(path)
+
+
+@pytest.mark.parametrize(("side", "mirrored"), [("R", True), ("L", False)])
+def test_a_bundle_may_see_right_wrists_mirrored(
+    decoder: Decoder, tmp_path: Path, side: str, mirrored: bool
+) -> None:
+    source, bundle = wrist(ImageLaterality=side), simple_bundle()
+    preprocessing = bundle.manifest.preprocessing.model_copy(update={"mirror_right": True})
+    manifest = bundle.manifest.model_copy(update={"preprocessing": preprocessing})
+    examiner = Examiner(replace(bundle, manifest=manifest), decoder, KEY)
+    seen = examiner.examine(store(source, tmp_path / "image.dcm"))
+    exam = examiner.exam(seen, "1.2", NOW, NOW)[0]
+    plain = exam_of(decoder, tmp_path, source)
+    assert np.allclose(exam.vectors[GLOBAL], plain.vectors[GLOBAL]) is not mirrored

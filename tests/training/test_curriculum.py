@@ -29,19 +29,19 @@ def table(tmp_path):
 
 
 def test_by_default_everything_is_taught_as_it_stands(table):
-    taught = Curriculum(table, EncoderSettings(), 1)
+    taught = Curriculum(table, EncoderSettings(mirror_right=False), 1)
     assert [pair.captions["global"] for pair in taught] == list(WORDS)
     assert taught.captions == list(WORDS)
 
 
 def test_a_share_takes_the_exams_that_say_most_with_their_own_crops(table):
-    taught = Curriculum(table, EncoderSettings(informative_share=0.25), 1)
+    taught = Curriculum(table, EncoderSettings(informative_share=0.25, mirror_right=False), 1)
     assert taught.captions == ["odd"]
     assert taught[0].crops["global"][0, 0] == 3
 
 
 def test_captions_can_tell_what_is_known_of_age_and_sex(table):
-    taught = Curriculum(table, EncoderSettings(demographics=True), 1)
+    taught = Curriculum(table, EncoderSettings(demographics=True, mirror_right=False), 1)
     assert taught.captions == [
         "Girl of 6 to 8 years. normal",
         "Boy. normal",
@@ -49,3 +49,13 @@ def test_captions_can_tell_what_is_known_of_age_and_sex(table):
         "Child of 0 to 2 years. odd",
     ]
     assert [pair.captions["global"] for pair in taught] == taught.captions
+
+
+def test_mirrored_wrists_are_taught_without_their_side(table):
+    taught = Curriculum(table, EncoderSettings(mirror_right=True), 1)
+    assert set(taught.captions) == {"Wrist X-ray (PA view) showing no described fracture."}
+
+
+def test_the_global_only_baseline_is_taught_no_bones(table):
+    taught = Curriculum(table, EncoderSettings(regions=False), 1)
+    assert all(set(pair.crops) == set(pair.captions) == {"global"} for pair in taught)

@@ -135,3 +135,21 @@ def test_a_table_whose_crops_were_cut_off_is_refused(tmp_path):
 
 def test_an_empty_table_is_a_table(tmp_path):
     assert len(write(tmp_path)) == 0
+
+
+def test_seen_one_sided_right_wrists_are_mirrored_and_captions_tell_no_side(tmp_path):
+    slope = np.tile(np.arange(SIDE, dtype=np.uint8), (SIDE, 1))
+    said = {"global": "a side", "distal_radius": "Distal radius region."}
+    items = [
+        (exam(f"e{n}", patient=f"p{n}", laterality=side, captions=said), {"global": slope})
+        for n, side in enumerate((Laterality.LEFT, Laterality.RIGHT, Laterality.UNKNOWN))
+    ]
+    table = write(tmp_path / "table", *items).one_sided()
+    left, right, unknown = (pair.crops["global"] for pair in table)
+    assert (left == slope).all()
+    assert (right == slope[:, ::-1]).all()
+    assert (unknown == slope).all()
+    captions = {pair.captions["global"] for pair in table.part(Split.TRAIN)}
+    assert captions == {"Wrist X-ray (PA view) showing no described fracture."}
+    assert table[1].captions["distal_radius"] == said["distal_radius"]
+    assert (table.where(lambda row: row.exam == "e1")[0].crops["global"] == right).all()

@@ -5,7 +5,9 @@ import pytest
 
 pytestmark = pytest.mark.training
 
-from training.pseudo_caption import pseudo_captions  # noqa: E402
+from training.dataset import Pair  # noqa: E402
+from training.pseudo_caption import lend, pseudo_captions  # noqa: E402
+from training.vectors import Encoder  # noqa: E402
 
 NAMES = ("global", "distal_radius", "distal_ulna", "ulnar_styloid")
 EAST, NORTH, NOTHING = (1.0, 0.0), (0.0, 1.0), (np.nan, np.nan)
@@ -45,3 +47,26 @@ def test_a_missing_crop_is_lent_nothing_and_a_missing_caption_lends_none():
 def test_bones_lend_to_bones_of_their_own_name_only():
     asking = vectors(distal_ulna=[EAST])
     assert pseudo_captions(asking, BANK, SAID) == ({},)
+
+
+def test_exams_without_report_are_lent_captions_and_no_findings():
+    def grey(level):
+        return np.full((4, 4), level, np.uint8)
+
+    def images(crops):
+        found = np.zeros((len(crops), 512), np.float32)
+        for row, crop in zip(found, crops, strict=True):
+            row[int(crop[0, 0] > 100)] = 1
+        return found
+
+    encoder = Encoder(images, lambda words: np.ones((len(words), 512), np.float32))
+    told = [Pair({"global": grey(n)}, {"global": "dark" if n < 100 else "light"}, {})
+            for n in (*range(8), *range(200, 208))]  # fmt: skip
+    silent = [Pair({"global": grey(n), "distal_ulna": grey(9)}, {}, {}) for n in (50, 250)]
+    lent = lend(silent, told, encoder)
+    assert [pair.captions for pair in lent] == [{"global": "dark"}, {"global": "light"}]
+    # nobody has read the ulna: it is not taught
+    assert [set(pair.crops) for pair in lent] == [{"global"}, {"global"}]
+    assert not any(pair.findings for pair in lent)
+    undecided = [Pair({"global": grey(n)}, {"global": f"caption {n}"}, {}) for n in range(8)]
+    assert lend(silent[:1], undecided, encoder) == []

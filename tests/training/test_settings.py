@@ -19,6 +19,7 @@ def test_the_papers_recipe_is_appendix_c():
     assert (paper.epochs, paper.batch, paper.warmup_steps) == (30, 512 * 4, 50)
     assert (paper.learning_rate, paper.weight_decay, paper.gradient_norm) == (1e-5, 0.01, 1.0)
     assert (paper.soft_positives, paper.hard_negatives, paper.gap_weight) == (0, 0, 0)
+    assert (paper.mirror_right, paper.demographics, paper.regions) == (False, False, True)
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from made_up_exams import NAMES, row
+
+pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
+
+pytest.importorskip("open_clip", reason="needs the training extra")
+
+from training.ablation import CAPTION_RANK, ROWS, Ablation, ablate, as_table  # noqa: E402
+from training.exam_table import ExamTable, ExamTableWriter, Split  # noqa: E402
+from training.nearest import Way  # noqa: E402
+from training.settings import Device, EncoderSettings  # noqa: E402
+
+RECIPE = EncoderSettings(steps=1, batch=16)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    folder, generator = tmp_path_factory.mktemp("table"), np.random.default_rng(1)
+    with ExamTableWriter(folder / "table", 32) as writer:
+        for number in range(40):
+            split = Split.VALIDATION if number % 2 else Split.TRAIN
+            kind = "buckle" if number % 3 else None
+            said = {name: f"{name} {kind}" for name in NAMES}
+            crops = {name: generator.integers(0, 255, (32, 32), np.uint8) for name in NAMES}
+            writer.add(row(number, kind, split=split, captions=said), crops)
+    return ExamTable.open(folder / "table")
+
+
+def test_every_row_is_trained_measured_and_compared_with_the_first(table, tmp_path):
+    ablation = Ablation(table, RECIPE, tmp_path, 1, Device.CPU)
+    rows = ablate(ablation, list(ROWS), tmp_path)
+    assert [one.name for one in rows] == list(ROWS)
+    assert not rows[0].gains
+    assert all(set(one.gains) == set(rows[1].gains) for one in rows[1:])
+    for one in rows:
+        assert 0 <= one.figures[Way.TWO_STAGE].value <= 1
+        assert one.figures[CAPTION_RANK].value >= 1
+    kept = json.loads((tmp_path / "ablation.json").read_text())
+    assert [one["name"] for one in kept] == list(ROWS)
+    assert as_table(rows).row_count == len(ROWS)
+
+
+def test_a_row_that_is_trained_already_is_only_measured_again(table, tmp_path):
+    name = next(iter(ROWS))
+    first = Ablation(table, RECIPE, tmp_path, 1, Device.CPU).row(name)
+    (state,) = tmp_path.glob("*.pt")
+    before = state.stat().st_size
+    again = Ablation(table, RECIPE, tmp_path, 1, Device.CPU).row(name)
+    assert again.figures == first.figures
+    assert state.stat().st_size == before
