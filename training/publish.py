@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
+from rich.console import Console
 
 from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import (
@@ -52,6 +54,7 @@ from training.matching import Matching, Measure
 from training.model_card import model_card
 from training.nearest import Way
 from training.quality import box_quality, retrieval_quality, view_quality
+from training.quantization import quantise, unharmed
 from training.settings import Device, EncoderSettings, TrainingSettings
 from training.stages import VIEWS, Stages
 from training.towers import Towers, new_towers
@@ -88,22 +91,62 @@ def publish(
     work.mkdir(parents=True, exist_ok=True)
     stages = Stages(data, work, settings, table)
     stages.run()
+    bundle = _written(out, name, stages, _Tower(work / IMAGE_FILE, "fp32", _parity(stages)))
+    return _smaller(bundle, out, stages) if settings.int8 else bundle
+
+
+@dataclass(frozen=True)
+class _Tower:
+    """The image tower that goes into a bundle: file, precision, cosine to the trained one."""
+
+    file: Path
+    precision: Literal["fp32", "int8"]
+    parity: float
+
+
+def _written(out: Path, name: str, stages: Stages, tower: _Tower) -> Bundle:
+    """Write a bundle, measure it, and write down what was measured."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     for file in (*stages.files, TOKENIZER_FILE):
-        shutil.copyfile(work / file, out / file)
-    draft = _draft(out, name, stages)
-    write_manifest(draft, out / MANIFEST_FILE)
-    bundle = Bundle.load(out, settings.threads)
-    manifest = _measured(bundle, stages)
+        shutil.copyfile(tower.file if file == IMAGE_FILE else stages.work / file, out / file)
+    write_manifest(_draft(out, name, stages, tower.precision), out / MANIFEST_FILE)
+    bundle = Bundle.load(out, stages.settings.threads)
+    manifest = _measured(bundle, stages, tower)
     card = model_card(manifest).encode()
     (out / CARD_FILE).write_bytes(card)
     digests = {**manifest.files, CARD_FILE: hashlib.sha256(card).hexdigest()}
     write_manifest(manifest.model_copy(update={"files": digests}), out / MANIFEST_FILE)
-    return Bundle.load(out, settings.threads)
+    return Bundle.load(out, stages.settings.threads)
 
 
-def _draft(out: Path, name: str, stages: Stages) -> Manifest:
+def _smaller(bundle: Bundle, out: Path, stages: Stages) -> Bundle:
+    """Return the bundle with an 8-bit image tower where that changes nothing, else as it is."""
+    console, made = Console(stderr=True), stages.work / "image-int8.onnx"
+    exams = stages.exams.part(Split.TEST)
+    some = [exams[number] for number in range(min(64, len(exams)))]
+    crops = [crop for pair in some for crop in pair.crops.values()]
+    found = quantise(stages.work / IMAGE_FILE, made, crops)
+    if not found.faithful:
+        console.print(f"8-bit encoder left out: its least cosine is {found.cosine:.5f}.")
+        return bundle
+    beside = out.with_name(f"{out.name}.int8")
+    small = _written(beside, bundle.id, stages, _Tower(made, "int8", found.cosine))
+    before, after = bundle.manifest.quality, small.manifest.quality
+    if before and after and not unharmed(before.retrieval, after.retrieval):
+        console.print("8-bit encoder left out: it retrieves worse.")
+        shutil.rmtree(beside)
+        return bundle
+    shutil.rmtree(out)
+    beside.replace(out)
+    return Bundle.load(out, stages.settings.threads)
+
+
+def _parity(stages: Stages, file: str = IMAGE_FILE) -> float:
+    return float((stages.work / file).with_suffix(".parity").read_text(encoding="ascii"))
+
+
+def _draft(out: Path, name: str, stages: Stages, precision: Literal["fp32", "int8"]) -> Manifest:
     """Return the manifest before anything was calibrated or measured."""
     files = (*stages.files, TOKENIZER_FILE)
     unfitted = Calibration(knots=((-1.0, 0.0), (1.0, 100.0)), nothing_similar_below=-1.0)
@@ -117,7 +160,7 @@ def _draft(out: Path, name: str, stages: Stages) -> Manifest:
         preprocessing=stages.settings.preprocessing.model_copy(
             update={"mirror_right": stages.settings.encoder.mirror_right}
         ),
-        vectors=Vectors(size=512, precision="fp32"),
+        vectors=Vectors(size=512, precision=precision),
         thresholds=Thresholds(
             wrist=0.35, distal_radius=0.005, distal_ulna=0.005, ulnar_styloid=0.005, view=0.5
         ),
@@ -162,7 +205,7 @@ def _training(stages: Stages) -> Training:
     )
 
 
-def _measured(bundle: Bundle, stages: Stages) -> Manifest:
+def _measured(bundle: Bundle, stages: Stages, tower: _Tower) -> Manifest:
     """Return the manifest with calibration, quality and the mode that is best by them.
 
     Calibrated is on the validation split, so that the test split measures it too.
@@ -170,7 +213,8 @@ def _measured(bundle: Bundle, stages: Stages) -> Manifest:
     s = stages.settings
     encode = ImageEncoder(bundle).encode
     exams = stages.exams.one_sided() if s.encoder.mirror_right else stages.exams
-    validation, pairs = exams.part(Split.VALIDATION), exams.part(Split.TEST)
+    pairs = exams.part(Split.TEST)
+    validation = exams.part(Split.VALIDATION) or pairs
     known = _vectors(validation, encode)
     calibration = {name: agreement(validation, known[name], name) for name in known}
     trained = _vectors(pairs, encode)
@@ -187,8 +231,9 @@ def _measured(bundle: Bundle, stages: Stages) -> Manifest:
         view=view_quality(ViewModel(bundle), (*stages.held_out, *others)),
         retrieval=retrieval_quality(pairs, trained, untrained, len(pairs) // 4, 100),
         parity={
-            file: float((stages.work / file).with_suffix(".parity").read_text(encoding="ascii"))
-            for file in (VIEW_FILE, IMAGE_FILE, TEXT_FILE)
+            VIEW_FILE: _parity(stages, VIEW_FILE),
+            IMAGE_FILE: tower.parity,
+            TEXT_FILE: _parity(stages, TEXT_FILE),
         },
     )
     matching = Matching.of((pairs.rows, trained), (pairs.rows, trained), calibration=calibration)
@@ -240,10 +285,11 @@ def main(
     device: Annotated[Device, typer.Option(help="where to train")] = Device.CPU,
     recipe: Annotated[Path | None, typer.Option(help="the encoder's, training/recipes")] = None,
     table: Annotated[Path | None, typer.Option(help="the encoder's exam table")] = None,
+    int8: Annotated[bool, typer.Option(help="an 8-bit encoder, where that harms nothing")] = False,
 ) -> None:
     """Train, export, calibrate and measure a bundle."""
     encoder = EncoderSettings.read(recipe) if recipe else EncoderSettings()
-    settings = TrainingSettings(threads=threads, device=device, encoder=encoder)
+    settings = TrainingSettings(threads=threads, device=device, encoder=encoder, int8=int8)
     bundle = publish(data, work, out, name, settings, table)
     quality = bundle.manifest.quality
     print(quality.model_dump_json(indent=2) if quality else "")  # noqa: T201

@@ -85,7 +85,7 @@ class EncoderSettings(_Frozen):
     test_share: float = Field(
         default=876 / 7540, gt=0, lt=1, description="share of patients kept for evaluation"
     )
-    epochs: int = Field(default=16, ge=1)
+    epochs: int = Field(default=20, ge=1)
     steps: int | None = Field(default=None, ge=1, description="how many, instead of epochs")
     batch: int = Field(default=256, ge=2, description="pairs of image and caption")
     chunk: int = Field(default=256, ge=1, description="crops that are encoded at once")
@@ -99,7 +99,7 @@ class EncoderSettings(_Frozen):
         default=0.0, ge=0, le=1, description="weight of pairs whose findings overlap"
     )
     hard_negatives: float = Field(
-        default=0.0, ge=0, description="extra weight of negatives of the same bone"
+        default=1.0, ge=0, description="extra weight of negatives of the same bone"
     )
     gap_weight: float = Field(default=0.0, ge=0, description="weight of the modality gap")
     demographics: bool = Field(default=False, description="captions tell age band and sex")
@@ -140,6 +140,7 @@ class TrainingSettings(_Frozen):
     seed: int = 20260207
     threads: int = Field(default=2, ge=1)
     device: Device = Device.CPU
+    int8: bool = Field(default=False, description="an 8-bit image tower, where it harms nothing")
     preprocessing: Preprocessing = Preprocessing(
         black_percentile=0.5,
         white_percentile=99.5,

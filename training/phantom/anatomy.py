@@ -22,14 +22,17 @@ from training.phantom.growth import Growth
 from training.phantom.proportions import (
     CARPALS,
     METACARPALS,
+    METACARPALS_LATERAL,
     RADIUS,
     RADIUS_EPIPHYSIS_LATERAL,
     RADIUS_EPIPHYSIS_PA,
     SKIN,
+    THENAR,
     ULNA,
     ULNA_EPIPHYSIS_LATERAL,
     ULNA_EPIPHYSIS_PA,
     ULNA_STYLOID_POINTS,
+    MetacarpalRow,
 )
 
 __all__ = ["Build", "Skeleton", "skeleton"]
@@ -143,6 +146,11 @@ class _View:
         angle = np.deg2rad(turn)
         return cls(float(np.cos(angle)), float(np.sin(angle)))
 
+    @property
+    def from_the_side(self) -> bool:
+        """Whether it is a lateral view, for which the hand is held otherwise."""
+        return self.along > _FROM_THE_SIDE
+
     def place(self, x: float, z: float) -> float:
         """Column of a point at x (radial) and z (volar)."""
         return x * self.across + z * self.along
@@ -155,6 +163,13 @@ class _View:
         """Outline between its PA and its lateral shape."""
         mixed: Points = pa * self.across**2 + lateral * self.along**2
         return mixed
+
+
+_FROM_THE_SIDE = 0.85  # sine of about 58 degrees
+
+
+def _metacarpal_rows(view: _View) -> tuple[MetacarpalRow, ...]:
+    return METACARPALS_LATERAL if view.from_the_side else METACARPALS
 
 
 def _in_mm(bone: Bone, unit: float) -> Bone:
@@ -329,7 +344,7 @@ def _carpals(growth: Growth, build: Build, view: _View) -> list[Bone]:
 def _metacarpals(growth: Growth, view: _View) -> list[Bone]:
     bones = []
     heads = growth.ossified("metacarpal_heads")
-    for name, x, y, z, lean, lateral_lean, length, base, shaft, head in METACARPALS:
+    for name, x, y, z, lean, lateral_lean, length, base, shaft, head in _metacarpal_rows(view):
         along = np.array([0.0, 0.03, 0.09, 0.15, 0.26, 0.5, 0.72, 0.86, 0.95, 1.0]) * length
         half = np.array([0.86, 1.0, 0.97, 0.84, 0, 0, 0, 0, 0.95, 0.6])
         half = half * np.where(along < 0.2 * length, base, head)
@@ -376,7 +391,7 @@ def _skin(growth: Growth, build: Build, view: _View, lean: Points) -> list[Point
     )
     share = np.clip((-0.2 - arm[:, 1]) / 0.9, 0, 1)[:, None]
     arm = arm * (1 - share) + transformed(arm, lean) * share
-    _, x, y, z, angle, lateral_angle, length, *_ = METACARPALS[0]
+    _, x, y, z, angle, lateral_angle, length, *_ = _metacarpal_rows(view)[0]
     thumb = smooth(
         np.array([(-0.36, 0.5), (-0.46, -0.2), (-0.4, -length * 0.8), (-0.34, -length * 1.9),
                   (0.34, -length * 1.9), (0.38, -length * 0.8), (0.42, -0.2), (0.30, 0.5)]), 2
@@ -384,4 +399,9 @@ def _skin(growth: Growth, build: Build, view: _View, lean: Points) -> list[Point
     place = rigid(
         angle * view.across**2 + lateral_angle * view.along**2, (0.0, 0.0), (view.place(x, z), y)
     )
-    return [arm, transformed(transformed(thumb, place), lean)]
+    outlines = [arm, transformed(transformed(thumb, place), lean)]
+    if view.from_the_side:
+        column_z, row, wide, tall = THENAR
+        ball = shifted(ellipse(wide * plump, tall, 24), view.place(0.0, column_z), row)
+        outlines.append(transformed(ball, lean))
+    return outlines

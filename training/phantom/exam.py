@@ -158,7 +158,7 @@ def _view(rng: np.random.Generator) -> View:
     return views[int(rng.choice(4, p=[0.55, 0.25, 0.12, 0.08]))]
 
 
-_TURN = {View.PA: (0.0, 4.0), View.OBLIQUE: (47.0, 7.0), View.LATERAL: (89.0, 5.0)}
+_TURN = {View.PA: (0.0, 4.0), View.OBLIQUE: (47.0, 7.0), View.LATERAL: (87.0, 8.0)}
 
 
 def _wrist(case: Case, view: View, size: int, rng: np.random.Generator) -> _Shot:

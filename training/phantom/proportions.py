@@ -11,14 +11,17 @@ import numpy as np
 __all__ = [
     "CARPALS",
     "METACARPALS",
+    "METACARPALS_LATERAL",
     "RADIUS",
     "RADIUS_EPIPHYSIS_LATERAL",
     "RADIUS_EPIPHYSIS_PA",
     "SKIN",
+    "THENAR",
     "ULNA",
     "ULNA_EPIPHYSIS_LATERAL",
     "ULNA_EPIPHYSIS_PA",
     "ULNA_STYLOID_POINTS",
+    "MetacarpalRow",
 ]
 
 # Profiles of the forearm bones: y, centre and half width PA, centre and half depth lateral.
@@ -111,14 +114,28 @@ CARPALS: dict[str, tuple[tuple[float, float, float, float], list[tuple[float, fl
         (-0.18, 0.22)]),
 }  # fmt: skip
 
+MetacarpalRow = tuple[str, float, float, float, float, float, float, float, float, float]
 # base x, y, depth z; lean PA and lateral (degrees); length; half width of base, shaft, head
-METACARPALS = (
+METACARPALS: tuple[MetacarpalRow, ...] = (
     ("metacarpal_1", 0.84, -1.38, 0.52, 36.0, 30.0, 1.60, 0.230, 0.145, 0.20),
     ("metacarpal_2", 0.28, -1.45, 0.04, 8.0, -3.0, 2.35, 0.245, 0.125, 0.21),
     ("metacarpal_3", -0.11, -1.46, -0.05, 0.0, 0.0, 2.25, 0.220, 0.125, 0.21),
     ("metacarpal_4", -0.45, -1.41, 0.00, -8.0, 3.0, 2.00, 0.185, 0.108, 0.19),
     ("metacarpal_5", -0.77, -1.33, 0.06, -18.0, 6.0, 1.82, 0.205, 0.115, 0.19),
 )
+
+# in a lateral view the hand stands on its edge, relaxed: the thumb lies against the palm and the
+# others fan out a little, so that their shafts are seen side by side
+METACARPALS_LATERAL: tuple[MetacarpalRow, ...] = (
+    ("metacarpal_1", 0.84, -1.38, 0.46, 36.0, 17.0, 1.60, 0.230, 0.145, 0.20),
+    ("metacarpal_2", 0.28, -1.45, -0.08, 8.0, -6.0, 2.35, 0.245, 0.125, 0.21),
+    ("metacarpal_3", -0.11, -1.46, -0.12, 0.0, -2.0, 2.25, 0.220, 0.125, 0.21),
+    ("metacarpal_4", -0.45, -1.41, 0.06, -8.0, 5.0, 2.00, 0.185, 0.108, 0.19),
+    ("metacarpal_5", -0.77, -1.33, 0.20, -18.0, 11.0, 1.82, 0.205, 0.115, 0.19),
+)
+
+# centre and half axes of the ball of the thumb, seen from the side: column, y, half width, height
+THENAR = (0.42, -2.25, 0.86, 1.45)
 
 # y, centre and half width PA, centre and half width lateral
 SKIN = np.array(
