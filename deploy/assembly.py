@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 from deploy.settings import Settings
 from listener.ledger import Ledger
@@ -13,8 +14,9 @@ from pipeline.bundle import Bundle
 from pipeline.crosswalk import Crosswalk
 from pipeline.decoder import Decoder, DecoderLimits, FileLimits
 from pipeline.edge_index import EdgeIndex
+from pipeline.errors import BundleError
 from pipeline.examination import Examiner
-from pipeline.index import ExamIndex
+from pipeline.index import ExamIndex, checked_bundle
 from pipeline.indexing import Indexer
 from pipeline.mining import RulesMiner
 from pipeline.outbox import Outbox
@@ -108,7 +110,16 @@ def open_indexer(settings: Settings, bundle: Bundle, key: bytes) -> Iterator[Ind
 
 
 def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
-    """Open the index that the configuration names, for this bundle's vectors."""
+    """Open the index that the configuration names, for this bundle's vectors.
+
+    Raises
+    ------
+    BundleError
+        Where another bundle of the same id has filled it.
+    IndexUnavailableError
+        Where another process owns it, or its server cannot be reached.
+    """
+    _refuse_namesake(settings.state_dir / "fingerprints", bundle)
     wanted = settings.pipeline.index
     size = bundle.manifest.vectors.size
     if wanted.engine == "embedded":
@@ -121,6 +132,21 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
     key = None if wanted.api_key is None else wanted.api_key.get_secret_value()
     client = QdrantClient(url=wanted.url, api_key=key, check_compatibility=False)
     return ServerIndex(client, bundle.id, wanted.alias, size)
+
+
+def _refuse_namesake(folder: Path, bundle: Bundle) -> None:
+    """Refuse a bundle whose id has stood for other models: vectors of both would meet."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    known = folder / checked_bundle(bundle.id)
+    earlier = known.read_text(encoding="ascii") if known.exists() else ""
+    if not earlier:
+        known.write_text(bundle.fingerprint, encoding="ascii")
+    elif earlier != bundle.fingerprint:
+        message = (
+            f"{bundle.id}: other models of this id have filled the index; publish these under an "
+            "id of their own."
+        )
+        raise BundleError(message)
 
 
 def _take_over(ledger: Ledger, index: ExamIndex) -> None:

@@ -7,6 +7,7 @@ Nothing in it is a pickle, so nothing in it can run code when it is loaded.
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -123,6 +124,18 @@ class Bundle:
     def id(self) -> str:
         """The bundle's id: vectors of different ids never meet in one index."""
         return self.manifest.id
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that decides what the vectors are: models, preprocessing, precision."""
+        manifest = self.manifest
+        decides = {
+            "files": {name: manifest.files[name] for name in (ROI_FILE, BONES_FILE, IMAGE_FILE)},
+            **manifest.model_dump(
+                mode="json", include={"preprocessing", "vectors", "thresholds", "constellation"}
+            ),
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     @property
     def demonstration(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import socket
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from other_bundle import renamed_bundle
 from plugin import STUDIES, free_port
 
 from deploy.assembly import open_index
@@ -18,6 +20,7 @@ from deploy.cli import main
 from deploy.settings import SHIPPED_BUNDLE, load
 from listener.ledger import Ledger
 from pipeline.bundle import Bundle
+from pipeline.errors import BundleError
 
 REPORT = (
     "INDICATION: Fall, pain in the left wrist.\n"
@@ -260,6 +263,23 @@ def test_optimize_says_what_it_built_and_refuses_an_index_in_use(
     with open_index(settings, Bundle.load(SHIPPED_BUNDLE)):
         status, out, err = wristmir(monkeypatch, capsys, "optimize", "--config", config)
     assert (status, out, err.count("\n")) == (69, "", 1)
+
+
+def test_other_models_under_an_id_that_has_filled_the_index_are_refused(
+    config: Path, tmp_path: Path
+) -> None:
+    settings, other = load(config), renamed_bundle(tmp_path / "other", SHIPPED_BUNDLE.name)
+    manifest = other / "manifest.toml"
+    text = manifest.read_text()
+    assert "bone_margin = " in text
+    manifest.write_text(re.sub(r"(?m)^bone_margin = .*$", "bone_margin = 0.31", text))
+    with open_index(settings, Bundle.load(SHIPPED_BUNDLE)):
+        pass
+    with (
+        pytest.raises(BundleError, match="other models of this id"),
+        open_index(settings, Bundle.load(other)),
+    ):
+        pass
 
 
 def test_bundle_verify_tells_a_whole_bundle_from_a_damaged_one(

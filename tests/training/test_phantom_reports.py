@@ -10,7 +10,9 @@ from pipeline.exam import RegionFindings
 from pipeline.region import Region
 from training.phantom.case import Case
 from training.phantom.reports import STYLES, Dictation, dictate
+from training.phantom.slips import SLIPS
 
+SPELT = [style for style in STYLES if style != "misspelt"]
 _TYPE_WORDS = {
     "salter_harris_1": r"(Salter-Harris type|SH) I\b",
     "salter_harris_2": r"(Salter-Harris type|SH) II\b",
@@ -31,11 +33,24 @@ def _cases(style: str) -> list[tuple[Case, Dictation]]:
     return [(c, dictate(c, np.random.default_rng([n, 1]), style)) for n, c in enumerate(cases)]
 
 
-def test_there_are_at_least_four_styles() -> None:
-    assert len(STYLES) >= 4
+def test_there_are_at_least_eight_styles() -> None:
+    assert len(set(STYLES)) >= 8
 
 
-@pytest.mark.parametrize("style", STYLES)
+def test_some_reports_have_an_addendum_or_a_slip_and_say_the_same() -> None:
+    drawn = [dictate(_case(n), np.random.default_rng([n, 2])) for n in range(200)]
+    assert {d.style for d in drawn} == set(STYLES)
+    assert sum(d.style in SLIPS for d in drawn) < 80
+    for number, dictation in enumerate(drawn):
+        if dictation.style in SLIPS:
+            continue
+        slip = dictate(_case(number), np.random.default_rng([number, 2]), "misspelt")
+        assert slip.findings == dictation.findings
+        assert slip.text != dictation.text
+        assert abs(len(slip.text) - len(dictation.text)) <= 3
+
+
+@pytest.mark.parametrize("style", SPELT)
 def test_every_fracture_is_reported_with_its_bone_and_type(style: str) -> None:
     for case, dictation in _cases(style):
         for region, finding in case.findings.items():
@@ -50,7 +65,7 @@ def test_every_fracture_is_reported_with_its_bone_and_type(style: str) -> None:
                 assert re.search(_TYPE_WORDS.get(kind, kind), dictation.text, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", SPELT)
 def test_no_report_speaks_of_a_fracture_type_that_is_not_there(style: str) -> None:
     kinds = ("buckle", "greenstick", "transverse", "comminuted", "avulsion", "Salter", "oblique")
     for case, dictation in _cases(style):
@@ -60,7 +75,7 @@ def test_no_report_speaks_of_a_fracture_type_that_is_not_there(style: str) -> No
                 assert kind not in dictation.text
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", SPELT)
 def test_an_unbroken_bone_is_denied_or_left_out(style: str) -> None:
     for case, dictation in _cases(style):
         for region, finding in case.findings.items():
@@ -68,7 +83,7 @@ def test_an_unbroken_bone_is_denied_or_left_out(style: str) -> None:
                 assert dictation.findings[region].fracture in ("absent", "not_mentioned")
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", SPELT)
 def test_a_normal_wrist_is_said_to_have_no_fracture(style: str) -> None:
     normal = [
         d for c, d in _cases(style) if all(f.fracture == "absent" for f in c.findings.values())
@@ -79,7 +94,7 @@ def test_a_normal_wrist_is_said_to_have_no_fracture(style: str) -> None:
         assert all(f == RegionFindings("absent") for f in dictation.findings.values())
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", SPELT)
 def test_healing_displacement_and_angulation_are_in_the_words(style: str) -> None:
     words = {
         "none": r"(nondisplaced|undisplaced)",
@@ -97,7 +112,7 @@ def test_healing_displacement_and_angulation_are_in_the_words(style: str) -> Non
                 assert re.search(rf"\b{finding.angulation_deg:.0f}(°| degrees)", dictation.text)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", SPELT)
 def test_casts_and_metal_are_mentioned_where_they_are_drawn(style: str) -> None:
     for case, dictation in _cases(style):
         text = dictation.text.lower()
@@ -110,7 +125,7 @@ def test_casts_and_metal_are_mentioned_where_they_are_drawn(style: str) -> None:
 def test_doubt_is_worded_as_doubt() -> None:
     cases = [_case(seed) for seed in range(400)]
     doubtful = [c for c in cases if any(f.fracture == "possible" for f in c.findings.values())]
-    doubted = [dictate(c, np.random.default_rng(1), style) for style in STYLES for c in doubtful]
+    doubted = [dictate(c, np.random.default_rng(1), style) for style in SPELT for c in doubtful]
     assert doubted
     for dictation in doubted:
         assert re.search(r"\b(possible|questionable)\b", dictation.text, re.IGNORECASE)

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.exam import RegionFindings
 from pipeline.region import Region
 from training.phantom.case import Case
+from training.phantom.slips import SLIPS, slipped
 
 __all__ = ["STYLES", "Dictation", "dictate"]
 
@@ -29,10 +30,13 @@ class Dictation:
 
 def dictate(case: Case, rng: np.random.Generator, style: str | None = None) -> Dictation:
     """Dictate a report about a case, in one of `STYLES` (drawn where None)."""
-    chosen = str(rng.choice(list(_STYLES))) if style is None else style
+    slip = style if style in SLIPS else None
+    spoken = str(rng.choice(list(_STYLES))) if style is None or slip else style
     pen = _Pen(case, rng)
-    text = _STYLES[chosen](pen)
-    return Dictation(text, dict(pen.said), chosen)
+    text = _STYLES[spoken](pen)
+    if style is None or slip:
+        text, slip = slipped(text, slip)
+    return Dictation(text, dict(pen.said), slip or spoken)
 
 
 class _Pen:
@@ -287,8 +291,8 @@ _STYLES: Mapping[str, Callable[[_Pen], str]] = {
     "hurried": _hurried,
 }
 
-STYLES: Sequence[str] = tuple(_STYLES)
-"""Names of the dictation styles."""
+STYLES: Sequence[str] = (*_STYLES, *SLIPS)
+"""Names of the dictation styles; those of `SLIPS` change the text of another."""
 
 _DISPLACED: Mapping[str | None, tuple[str, str]] = {
     None: ("", ""),
