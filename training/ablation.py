@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -33,8 +31,8 @@ from training.pseudo_caption import lend
 from training.ranking import CaptionRanking, Positives
 from training.settings import Device, EncoderSettings, TrainingSettings
 from training.statistic import Statistic, mean_of
-from training.towers import Towers, new_towers
-from training.vectors import Encoder, ExamVectors, exam_vectors
+from training.towers import Towers, encoder_of, new_towers
+from training.vectors import ExamVectors, exam_vectors
 
 __all__ = ["ROWS", "Ablation", "Row", "ablate"]
 
@@ -140,7 +138,7 @@ class Ablation:
             told, silent = _halves(pairs)
             pairs = told
             if name == LENT:
-                pairs = [*told, *lend(silent, told, _encoder(self._fitted(HALF, settings)))]
+                pairs = [*told, *lend(silent, told, encoder_of(self._fitted(HALF, settings)))]
         captions = [words for pair in pairs for words in pair.captions.values()]
         side = next(iter(pairs[0].crops.values())).shape[0]
         towers = new_towers(settings, captions, self._seed, side)
@@ -153,7 +151,7 @@ class Ablation:
         part = self._table.part(Split.VALIDATION)
         # captions as they are taught, but of every exam and with its bones
         asked = settings.model_copy(update={"informative_share": 1.0, "regions": True})
-        vectors = exam_vectors(Curriculum(part, asked, self._seed), _encoder(towers))
+        vectors = exam_vectors(Curriculum(part, asked, self._seed), encoder_of(towers))
         statistics: dict[str, Statistic] = {}
         for way in (Way.GLOBAL_ONLY, Way.TWO_STAGE, Way.REGION_ONLY):
             bones = {region: _matched(part.rows, vectors, region, way) for region in Region}
@@ -205,27 +203,6 @@ def _halves(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     told = [pairs[number] for number in range(0, len(pairs), 2)]
     silent = [Pair(pairs[number].crops, {}, {}) for number in range(1, len(pairs), 2)]
     return told, silent
-
-
-def _encoder(towers: Towers) -> Encoder:
-    def images(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        parts = torch.from_numpy(np.stack(crops)).split(_AT_ONCE)
-        with torch.inference_mode():
-            found: NDArray[np.float32] = torch.cat([towers.images(part) for part in parts]).numpy()
-        return found
-
-    def texts(captions: Sequence[str]) -> NDArray[np.float32]:
-        if not captions:  # exams without reports
-            return np.zeros((0, 512), np.float32)
-        with torch.inference_mode():
-            parts = [towers.texts(tokens) for tokens in towers.tokens(captions).split(_AT_ONCE)]
-        found: NDArray[np.float32] = torch.cat(parts).numpy()
-        return found
-
-    return Encoder(images, texts)
-
-
-_AT_ONCE = 64
 
 
 def as_table(rows: Sequence[Row]) -> Table:

@@ -28,8 +28,9 @@ from training.disturbance import disturbed
 from training.errors import DataError
 from training.exam_table import ExamTable, Split
 from training.objective import Sample, contrastive_loss, equal_captions, modality_gap, overlap
+from training.pseudo_caption import with_lent
 from training.settings import Device, EncoderSettings, TrainingSettings
-from training.towers import Towers, new_towers
+from training.towers import Towers, encoder_of, new_towers
 
 __all__ = ["Course", "fit_encoder"]
 
@@ -98,7 +99,7 @@ class Course:
     Parameters
     ----------
     pairs, towers, settings, seed, device
-        As in `fit_encoder`.
+        As in `fit_encoder`; ``towers`` are trained in place.
     """
 
     def __init__(
@@ -111,7 +112,7 @@ class Course:
     ) -> None:
         self._pairs = pairs
         self._usable = _with_captions(pairs)
-        self._towers = towers
+        self.towers = towers
         self._settings = settings
         self._seed = seed
         self._device = device
@@ -133,15 +134,15 @@ class Course:
             group["lr"] = self._settings.learning_rate * _cosine_with_warmup(
                 self.step, self._settings.warmup_steps, self.steps
             )
-        self._towers.train()
+        self.towers.train()
         batch = self._batch(self.step)
         self._optimiser.zero_grad()
         loss = self._backward(batch)
-        free = [p for _, p in self._towers.trainable()]
+        free = [p for _, p in self.towers.trainable()]
         nn.utils.clip_grad_norm_(free, self._settings.gradient_norm)
         self._optimiser.step()
         with torch.no_grad():  # τ no lower than 0.01, as CLIP does
-            self._towers.model.logit_scale.clamp_(0, float(np.log(100)))
+            self.towers.model.logit_scale.clamp_(0, float(np.log(100)))
         self.step += 1
         self.losses.append(loss)
         return loss
@@ -153,7 +154,7 @@ class Course:
         draft = path.with_suffix(".part")
         torch.save(
             {
-                "model": self._towers.model.state_dict(),
+                "model": self.towers.model.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "step": self.step,
                 "losses": self.losses,
@@ -175,7 +176,7 @@ class Course:
         if state["recipe"] != self._recipe:
             detail = f"{path} belongs to a training with another recipe, seed or table."
             raise DataError(detail)
-        self._towers.model.load_state_dict(state["model"])
+        self.towers.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
         self.losses = list(state["losses"])
@@ -211,18 +212,18 @@ class Course:
         """
         mine = _share(len(batch.samples))
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
-        seen = self._towers.resampled(batch.crops.to(self._device))
+        seen = self.towers.resampled(batch.crops.to(self._device))
         crops = disturbed(seen, generator)[mine]
         chunks = crops.split(self._settings.chunk)
         texts = self._texts(batch.samples)
         if len(chunks) == 1 and _processes() == 1:
             with self._precision():
-                vectors = self._towers.images(crops)
+                vectors = self.towers.images(crops)
             loss = self._loss(vectors, texts, batch.samples)
             loss.backward()
             return float(loss.detach())
-        with torch.no_grad(), self._precision(), _statistics_kept(self._towers.model):
-            own = torch.cat([self._towers.images(chunk) for chunk in chunks])
+        with torch.no_grad(), self._precision(), _statistics_kept(self.towers.model):
+            own = torch.cat([self.towers.images(chunk) for chunk in chunks])
         vectors = _gathered(own, len(batch.samples)).requires_grad_()
         loss = self._loss(vectors, texts, batch.samples)
         loss.backward()
@@ -231,7 +232,7 @@ class Course:
             chunks, vectors.grad[mine].split(self._settings.chunk), strict=True
         ):
             with self._precision():
-                again = self._towers.images(chunk)
+                again = self.towers.images(chunk)
             (again * gradient).sum().backward()
         self._add_up()
         return float(loss.detach())
@@ -246,7 +247,7 @@ class Course:
         if settings.hard_negatives:
             names = equal_captions([replace(sample, caption=sample.name) for sample in samples])
             emphasis = (1 + settings.hard_negatives * names * (1 - same)).to(images.device)
-        scale = self._towers.model.logit_scale.exp()
+        scale = self.towers.model.logit_scale.exp()
         loss = contrastive_loss(images, texts, positives.to(images.device), scale, emphasis)
         if settings.gap_weight:
             loss = loss + settings.gap_weight * modality_gap(images, texts)
@@ -256,9 +257,9 @@ class Course:
         """Return the captions' vectors, each caption encoded once."""
         captions = [sample.caption for sample in samples]
         unique = list(dict.fromkeys(captions))
-        if not self._towers.frozen_text:
+        if not self.towers.frozen_text:
             with self._precision():
-                vectors = self._towers.texts(self._towers.tokens(unique).to(self._device))
+                vectors = self.towers.texts(self.towers.tokens(unique).to(self._device))
         else:
             self._remember([c for c in unique if c not in self._caption_vectors])
             vectors = torch.stack([self._caption_vectors[caption] for caption in unique])
@@ -269,7 +270,7 @@ class Course:
         for start in range(0, len(captions), self._settings.chunk):
             part = captions[start : start + self._settings.chunk]
             with torch.no_grad(), self._precision():
-                vectors = self._towers.texts(self._towers.tokens(part).to(self._device))
+                vectors = self.towers.texts(self.towers.tokens(part).to(self._device))
             self._caption_vectors.update(zip(part, vectors, strict=True))
 
     def _precision(self) -> torch.autocast:
@@ -283,7 +284,7 @@ class Course:
         """
         if _processes() == 1:
             return
-        for name, parameter in self._towers.trainable():
+        for name, parameter in self.towers.trainable():
             if name.startswith("visual.") and parameter.grad is not None:
                 distributed.all_reduce(parameter.grad)
 
@@ -360,7 +361,12 @@ def main(
     state: Annotated[Path, typer.Option(help="file of the training's state; gone on from")],
     recipe: Annotated[Path | None, typer.Option(help="a TOML file of training/recipes")] = None,
     device: Annotated[Device, typer.Option(help="where to train")] = Device.CPU,
-) -> None:
+    bank: Annotated[
+        Path | None,
+        typer.Option(help="state of a training by the same recipe: it lends captions to exams "
+                     "without report, and this training begins anew with them"),
+    ] = None,
+) -> None:  # fmt: skip
     """Train an encoder on the training split of an exam table."""
     place = device.value
     if "LOCAL_RANK" in os.environ:  # torchrun started this process
@@ -369,8 +375,13 @@ def main(
             place = f"cuda:{os.environ['LOCAL_RANK']}"
     settings = EncoderSettings.read(recipe) if recipe else EncoderSettings()
     plan = TrainingSettings()
-    pairs = Curriculum(ExamTable.open(table).part(Split.TRAIN), settings, plan.seed)
-    towers = new_towers(settings, pairs.captions, plan.seed, plan.preprocessing.size)
+    taught = Curriculum(ExamTable.open(table).part(Split.TRAIN), settings, plan.seed)
+    towers = new_towers(settings, taught.captions, plan.seed, plan.preprocessing.size)
+    pairs: Sequence[Pair] = taught
+    if bank is not None:
+        lender = fit_encoder(taught, towers, settings, plan.seed, checkpoint=bank, device=place)
+        pairs = with_lent(taught, encoder_of(lender.towers))
+        towers = new_towers(settings, taught.captions, plan.seed, plan.preprocessing.size)
     fit_encoder(pairs, towers, settings, plan.seed, checkpoint=state, device=place)
     if distributed.is_initialized():
         distributed.destroy_process_group()

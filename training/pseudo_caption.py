@@ -13,7 +13,7 @@ from pipeline.region import GLOBAL, Region
 from training.dataset import Pair
 from training.vectors import Encoder, ImageVectors, exam_vectors
 
-__all__ = ["PseudoCaption", "lend", "pseudo_captions"]
+__all__ = ["PseudoCaption", "lend", "pseudo_captions", "with_lent"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ def lend(silent: Sequence[Pair], told: Sequence[Pair], encoder: Encoder) -> list
         for pair, words in zip(silent, lent, strict=True)
         if words
     ]
+
+
+def with_lent(pairs: Sequence[Pair], encoder: Encoder) -> list[Pair]:
+    """Return all exams with captions, and those without that could be lent some; see `lend`."""
+    told = [pair for pair in pairs if pair.captions]
+    return [*told, *lend([pair for pair in pairs if not pair.captions], told, encoder)]
 
 
 def pseudo_captions(

@@ -57,7 +57,7 @@ from training.quality import box_quality, retrieval_quality, view_quality
 from training.quantization import quantise, unharmed
 from training.settings import Device, EncoderSettings, TrainingSettings
 from training.stages import VIEWS, Stages
-from training.towers import Towers, new_towers
+from training.towers import encoder_of, new_towers
 
 __all__ = ["best_mode", "main", "publish"]
 
@@ -220,8 +220,7 @@ def _measured(bundle: Bundle, stages: Stages, tower: _Tower) -> Manifest:
     trained = _vectors(pairs, encode)
     taught = Curriculum(stages.exams.part(Split.TRAIN), s.encoder, s.seed).captions
     first = new_towers(s.encoder, taught, s.seed, s.preprocessing.size)
-    first.model.eval()
-    untrained = _vectors(pairs, lambda crops: _encode(first, crops))
+    untrained = _vectors(pairs, encoder_of(first).images)
     others = other_pictures(stages.data, held_out=True)
     quality = Quality(
         measured_on="Boxes and views: real images of the held-out patients of GRAZPEDWRI-DX, "
@@ -264,16 +263,6 @@ def _vectors(
         rows[has] = encode([pairs[n].crops[name] for n in has])
         vectors[name] = rows
     return vectors
-
-
-def _encode(towers: Towers, crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    with torch.no_grad():
-        parts = [
-            towers.images(torch.from_numpy(np.stack(crops[i : i + 16])))
-            for i in range(0, len(crops), 16)
-        ]
-    found: NDArray[np.float32] = torch.cat(parts).numpy()
-    return found
 
 
 def main(

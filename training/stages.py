@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import torch
 
-from pipeline.bundle import BONES_FILE, IMAGE_FILE, ROI_FILE, TEXT_FILE, TOKENIZER_FILE, VIEW_FILE
+from pipeline.bundle import (
+    BONES_FILE,
+    IMAGE_FILE,
+    ROI_FILE,
+    TEXT_FILE,
+    TOKENIZER_FILE,
+    VIEW_FILE,
+    Preprocessing,
+)
 from pipeline.region import View
 from training.contrastive import fit_encoder
 from training.curriculum import Curriculum
@@ -26,7 +35,7 @@ from training.export import ImageTower, Probabilities, TextTower, export, keep
 from training.foreign import drawn_other
 from training.phantom_exams import PhantomExams
 from training.processes import each
-from training.settings import TrainingSettings
+from training.settings import Device, TrainingSettings
 from training.split import PatientSplit
 from training.towers import new_towers
 from training.view_model import fit_view_model
@@ -35,6 +44,16 @@ __all__ = ["VIEWS", "Stages"]
 
 VIEWS = (View.PA, View.LATERAL, View.OBLIQUE)
 """Views of a wrist."""
+
+
+class _Fitting(TypedDict):
+    """What the fits of both detectors have in common."""
+
+    preprocessing: Preprocessing
+    folder: Path
+    seed: int
+    threads: int
+    device: Device
 
 
 class Stages:
@@ -83,37 +102,28 @@ class Stages:
                 stage(self.work)
 
     def _roi(self, work: Path) -> None:
-        s = self.settings
-        phantoms = phantom_pictures(range(s.roi.phantoms), View.PA)
+        roi = self.settings.roi
+        phantoms = phantom_pictures(range(roi.phantoms), View.PA)
         # many of them are one image in several encodings
         others = other_pictures(self.data, held_out=False)[::3]
-        made = fit_roi(
-            self.boxed,
-            phantoms,
-            others,
-            s.roi,
-            preprocessing=s.preprocessing,
-            folder=work / "roi",
-            seed=s.seed,
-            threads=s.threads,
-            device=s.device,
-        )
+        made = fit_roi(self.boxed, phantoms, others, roi, **self._fitting(work / "roi"))
         keep(made, work / ROI_FILE)
 
     def _bones(self, work: Path) -> None:
+        bones = self.settings.bones
+        phantoms = phantom_pictures(range(bones.phantoms), View.PA)
+        made = fit_bones(self.boxed, phantoms, bones, **self._fitting(work / "bones"))
+        keep(made, work / BONES_FILE)
+
+    def _fitting(self, folder: Path) -> _Fitting:
         s = self.settings
-        phantoms = phantom_pictures(range(s.bones.phantoms), View.PA)
-        made = fit_bones(
-            self.boxed,
-            phantoms,
-            s.bones,
+        return _Fitting(
             preprocessing=s.preprocessing,
-            folder=work / "bones",
+            folder=folder,
             seed=s.seed,
             threads=s.threads,
             device=s.device,
         )
-        keep(made, work / BONES_FILE)
 
     def _view(self, work: Path) -> None:
         s = self.settings

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
+from numpy.typing import NDArray
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -18,9 +20,10 @@ from torch.nn import functional
 
 from training.errors import DataError
 from training.settings import BIOMEDCLIP, EncoderSettings
+from training.vectors import VECTOR_LENGTH, Encoder
 from training.vocabulary import CONTEXT, fit_tokenizer
 
-__all__ = ["Towers", "biomedclip", "new_towers", "small_clip"]
+__all__ = ["Towers", "biomedclip", "encoder_of", "new_towers", "small_clip"]
 
 _TOWER = "test_resnet"  # of timm, 0.4 million weights: in the time of a larger one it learns more
 
@@ -109,6 +112,30 @@ def new_towers(settings: EncoderSettings, captions: Sequence[str], seed: int, si
     if settings.tower == "biomedclip":
         return biomedclip(settings.weights, unlocked_blocks=settings.unlocked_blocks)
     return small_clip(fit_tokenizer(captions), seed, size=size)
+
+
+def encoder_of(towers: Towers) -> Encoder:
+    """Return towers as a pair of functions; they are switched to evaluation and stay on the CPU."""
+    towers.model.cpu().eval()
+
+    def images(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        parts = torch.from_numpy(np.stack(crops)).split(_AT_ONCE)
+        with torch.inference_mode():
+            found: NDArray[np.float32] = torch.cat([towers.images(part) for part in parts]).numpy()
+        return found
+
+    def texts(captions: Sequence[str]) -> NDArray[np.float32]:
+        if not captions:  # exams without reports
+            return np.zeros((0, VECTOR_LENGTH), np.float32)
+        with torch.inference_mode():
+            parts = [towers.texts(part) for part in towers.tokens(captions).split(_AT_ONCE)]
+        found: NDArray[np.float32] = torch.cat(parts).numpy()
+        return found
+
+    return Encoder(images, texts)
+
+
+_AT_ONCE = 64
 
 
 def small_clip(tokenizer: Tokenizer, seed: int, *, size: int = 224, pool: int = 2) -> Towers:

@@ -13,10 +13,20 @@ from numpy.typing import NDArray
 from pipeline.bundle import VECTOR_NAMES
 from training.dataset import Pair
 
-__all__ = ["Advance", "Encoder", "ExamVectors", "ImageVectors", "chance_vectors", "exam_vectors"]
+__all__ = [
+    "VECTOR_LENGTH",
+    "Advance",
+    "Encoder",
+    "ExamVectors",
+    "ImageVectors",
+    "chance_vectors",
+    "exam_vectors",
+]
 
 _BATCH = 64
-_LENGTH = 512
+
+VECTOR_LENGTH = 512
+"""Numbers in a vector."""
 
 ImageVectors = Mapping[str, NDArray[np.float32]]
 """By crop name, float32 (n, 512), unit rows; a row of NaN where the exam lacks the crop."""
@@ -107,7 +117,9 @@ def exam_vectors(
     advance
         Told of every batch that is done.
     """
-    images = {name: np.full((len(exams), _LENGTH), np.nan, np.float32) for name in VECTOR_NAMES}
+    images = {
+        name: np.full((len(exams), VECTOR_LENGTH), np.nan, np.float32) for name in VECTOR_NAMES
+    }
     said: dict[str, list[str | None]] = {name: [] for name in VECTOR_NAMES}
     for start in range(0, len(exams), _BATCH):
         batch = [exams[n] for n in range(start, min(start + _BATCH, len(exams)))]
