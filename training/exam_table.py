@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from pipeline.anatomy import as_left
 from pipeline.bundle import VECTOR_NAMES
-from pipeline.captions import global_caption
 from pipeline.exam import RegionFindings
 from pipeline.region import GLOBAL, Laterality, Region, View
 from training.dataset import BOX_NAMES, Corners, Pair
@@ -287,10 +286,12 @@ _FULL_SCHEMA = pa.schema([*_SCHEMA, *((_HAS + name, pa.bool_()) for name in VECT
 
 
 def _sideless(row: ExamRow) -> Mapping[str, str]:
-    if GLOBAL not in row.captions:
+    """Return a row's captions without the side, with which the global one begins (Appendix H.1)."""
+    said = row.captions.get(GLOBAL, "")
+    first, _, rest = said.partition(" ")
+    if not rest or first.lower() != row.laterality.value:
         return row.captions
-    words = global_caption(Laterality.UNKNOWN, row.view, row.findings, row.other)
-    return {**row.captions, GLOBAL: words}
+    return {**row.captions, GLOBAL: rest[0].upper() + rest[1:]}
 
 
 def _refuse_another_folder(folder: Path) -> None:

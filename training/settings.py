@@ -85,7 +85,7 @@ class EncoderSettings(_Frozen):
     test_share: float = Field(
         default=876 / 7540, gt=0, lt=1, description="share of patients kept for evaluation"
     )
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=16, ge=1)
     steps: int | None = Field(default=None, ge=1, description="how many, instead of epochs")
     batch: int = Field(default=256, ge=2, description="pairs of image and caption")
     chunk: int = Field(default=256, ge=1, description="crops that are encoded at once")

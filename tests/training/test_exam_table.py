@@ -139,17 +139,24 @@ def test_an_empty_table_is_a_table(tmp_path):
 
 def test_seen_one_sided_right_wrists_are_mirrored_and_captions_tell_no_side(tmp_path):
     slope = np.tile(np.arange(SIDE, dtype=np.uint8), (SIDE, 1))
-    said = {"global": "a side", "distal_radius": "Distal radius region."}
+    words = "wrist X-ray (PA view) showing no fracture."
     items = [
-        (exam(f"e{n}", patient=f"p{n}", laterality=side, captions=said), {"global": slope})
-        for n, side in enumerate((Laterality.LEFT, Laterality.RIGHT, Laterality.UNKNOWN))
-    ]
+        (
+            exam(f"e{n}", patient=f"p{n}", laterality=side, captions={
+                "global": f"{said} {words}".strip(), "distal_radius": "Right as it is."
+            }),
+            {"global": slope},
+        )
+        for n, (side, said) in enumerate(
+            [(Laterality.LEFT, "Left"), (Laterality.RIGHT, "Right"), (Laterality.UNKNOWN, "")]
+        )
+    ]  # fmt: skip
     table = write(tmp_path / "table", *items).one_sided()
     left, right, unknown = (pair.crops["global"] for pair in table)
     assert (left == slope).all()
     assert (right == slope[:, ::-1]).all()
     assert (unknown == slope).all()
-    captions = {pair.captions["global"] for pair in table.part(Split.TRAIN)}
-    assert captions == {"Wrist X-ray (PA view) showing no described fracture."}
-    assert table[1].captions["distal_radius"] == said["distal_radius"]
+    said = [pair.captions["global"] for pair in table.part(Split.TRAIN)]
+    assert said == ["Wrist X-ray (PA view) showing no fracture."] * 2 + [words]
+    assert table[1].captions["distal_radius"] == "Right as it is."
     assert (table.where(lambda row: row.exam == "e1")[0].crops["global"] == right).all()
