@@ -13,6 +13,7 @@ from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
 from pipeline.crosswalk import Crosswalk
 from pipeline.decoder import Decoder, DecoderLimits, FileLimits
+from pipeline.disk import write_whole
 from pipeline.edge_index import EdgeIndex
 from pipeline.errors import BundleError
 from pipeline.examination import Examiner
@@ -27,7 +28,7 @@ from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 from pipeline.worker import KINDS, Delivery, Worker, uploads_dir
 
-__all__ = ["open_index", "open_indexer", "open_worker"]
+__all__ = ["open_index", "open_indexer", "open_worker", "refuse_namesake"]
 
 _LOG = logging.getLogger("wristmir.service")
 
@@ -57,7 +58,6 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
         stack.callback(outbox.close)
         if pipeline.index.engine == "embedded":
             ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker
-        _take_over(ledger, index)
         examiner = Examiner(bundle, decoder, key)
         delivery = _delivery(settings)
         answerer = Answerer(
@@ -73,6 +73,7 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
             library=delivery.library.name if delivery.library else "",
         )
         retrieval = pipeline.retrieval
+        _take_over(settings, ledger, bundle, index)
         yield Worker(
             ledger=ledger,
             indexer=Indexer(examiner, decoder, index, records, RulesMiner(), uids),
@@ -92,7 +93,9 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
 
 
 @contextmanager
-def open_indexer(settings: Settings, bundle: Bundle, key: bytes) -> Iterator[Indexer]:
+def open_indexer(
+    settings: Settings, ledger: Ledger, bundle: Bundle, key: bytes
+) -> Iterator[Indexer]:
     """Build what fills a bundle's index, for a bundle that another worker does not use.
 
     Raises
@@ -105,6 +108,9 @@ def open_indexer(settings: Settings, bundle: Bundle, key: bytes) -> Iterator[Ind
         open_index(settings, bundle) as index,
         closing(_records(settings)) as records,
     ):
+        _claim(settings, bundle)
+        if not index.count():
+            ledger.forget_coverage(bundle.id)
         examiner = Examiner(bundle, decoder, key)
         yield Indexer(examiner, decoder, index, records, RulesMiner(), KeyedUids(key))
 
@@ -119,7 +125,7 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
     IndexUnavailableError
         Where another process owns it, or its server cannot be reached.
     """
-    _refuse_namesake(settings.state_dir / "fingerprints", bundle)
+    refuse_namesake(settings, bundle)
     wanted = settings.pipeline.index
     size = bundle.manifest.vectors.size
     if wanted.engine == "embedded":
@@ -134,14 +140,29 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
     return ServerIndex(client, bundle.id, wanted.alias, size)
 
 
-def _refuse_namesake(folder: Path, bundle: Bundle) -> None:
-    """Refuse a bundle whose id has stood for other models: vectors of both would meet."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known = folder / checked_bundle(bundle.id)
-    earlier = known.read_text(encoding="ascii") if known.exists() else ""
-    if not earlier:
-        known.write_text(bundle.fingerprint, encoding="ascii")
-    elif earlier != bundle.fingerprint:
+def _take_over(settings: Settings, ledger: Ledger, bundle: Bundle, index: ExamIndex) -> None:
+    """Make an index the one that serves, and have what it lacks indexed."""
+    _claim(settings, bundle)
+    if not index.count():
+        ledger.forget_coverage(bundle.id)
+    behind = ledger.serve_index(bundle.id)
+    if not index.count():
+        # an index that was lost, or one that nobody has filled: what is kept is indexed anew
+        behind += ledger.reopen_studies()
+    index.activate()
+    _LOG.log(logging.WARNING if behind else logging.INFO, "studies to index: %d", behind)
+
+
+def refuse_namesake(settings: Settings, bundle: Bundle) -> None:
+    """Refuse a bundle whose id has stood for other models: vectors of both would meet.
+
+    Raises
+    ------
+    BundleError
+        Where it has.
+    """
+    known = _fingerprint(settings, bundle)
+    if known.exists() and known.read_text(encoding="ascii") != bundle.fingerprint:
         message = (
             f"{bundle.id}: other models of this id have filled the index; publish these under an "
             "id of their own."
@@ -149,14 +170,15 @@ def _refuse_namesake(folder: Path, bundle: Bundle) -> None:
         raise BundleError(message)
 
 
-def _take_over(ledger: Ledger, index: ExamIndex) -> None:
-    """Make an index the one that serves, and have what it lacks indexed."""
-    behind = ledger.serve_index(index.bundle_id)
-    if not index.count():
-        # an index that was lost, or one that nobody has filled: what is kept is indexed anew
-        behind += ledger.reopen_studies()
-    index.activate()
-    _LOG.log(logging.WARNING if behind else logging.INFO, "studies to index: %d", behind)
+def _claim(settings: Settings, bundle: Bundle) -> None:
+    """Note for good which models stand behind the bundle's id."""
+    known = _fingerprint(settings, bundle)
+    if not known.exists():
+        write_whole(known, bundle.fingerprint)
+
+
+def _fingerprint(settings: Settings, bundle: Bundle) -> Path:
+    return settings.state_dir / "fingerprints" / checked_bundle(bundle.id)
 
 
 def _records(settings: Settings) -> Records:

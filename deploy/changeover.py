@@ -9,15 +9,21 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import SQLAlchemyError
 
-from deploy.assembly import open_indexer
+from deploy.assembly import open_indexer, refuse_namesake
 from deploy.errors import ConfigurationError, InputError
 from deploy.settings import Settings, site_key
 from deploy.state import check_owner, open_ledger
 from listener.ledger import Ledger
 from listener.receipt import InstanceState
 from pipeline.bundle import Bundle
-from pipeline.errors import DecodeError, UnreadError
+from pipeline.errors import (
+    DecoderUnavailableError,
+    IndexUnavailableError,
+    PipelineError,
+    UnreadError,
+)
 from pipeline.indexing import Indexer, StoredImage
 
 __all__ = ["Changeover", "change_bundle", "roll_back"]
@@ -30,7 +36,7 @@ class Changeover:
     """What a change of bundles came to.
 
     ``exams`` were taken into the new index now; ``lost`` studies are in the old one alone, because
-    retention has deleted their images; ``failed`` counts studies by the reason for which they
+    retention has deleted their files; ``failed`` counts studies by the reason for which they
     could not be taken in now: the worker tries them again.
     """
 
@@ -61,7 +67,7 @@ class Changeover:
             f"by itself. {self.studies} studies were indexed for it, {self.exams} exams."
         ]
         if self.lost:
-            lines.append(f"{self.lost} studies are not in it: their images are no longer kept.")
+            lines.append(f"{self.lost} studies are not in it: their files are no longer kept.")
         lines += [f"{number} studies wait for the worker: {why}" for why, number in _sorted(self)]
         return "\n".join(lines)
 
@@ -82,28 +88,33 @@ def change_bundle(settings: Settings, bundle_id: str, *, at_once: bool = False) 
     Raises
     ------
     ConfigurationError
-        Where the configuration names a bundle, which would overrule the change.
+        Where the configuration names another bundle, which would overrule the change.
+    ServiceUnavailableError
+        Where another change is under way.
     InputError
         Where no such bundle is installed.
     BundleError, IndexUnavailableError
         Where the bundle cannot be trusted, or its index not opened.
     """
-    _refuse_named_bundle(settings)
     shelf = settings.shelf
     if bundle_id not in shelf.ids():
         text = f"{bundle_id}: not installed; there are {', '.join(shelf.ids())}"
         raise InputError(text)
-    before = shelf.active.name
-    if bundle_id == before:
-        return Changeover(bundle_id, before)
     if settings.state_dir.exists():
         check_owner(settings.state_dir)
     bundle = Bundle.load(shelf.path(bundle_id), settings.pipeline.threads)
-    filled = Changeover(bundle_id, before)
-    if not at_once and (settings.state_dir / "ledger.sqlite3").exists():
-        filled = _fill(settings, bundle, before)
-    shelf.activate(bundle_id)
-    return filled
+    refuse_namesake(settings, bundle)
+    with shelf.changing():
+        if settings.pipeline.bundle is not None:
+            return _adopted(settings, bundle)
+        before = shelf.active.name
+        if bundle_id == before:
+            return Changeover(bundle_id, before)
+        filled = Changeover(bundle_id, before)
+        if not at_once and (settings.state_dir / "ledger.sqlite3").exists():
+            filled = _fill(settings, bundle, before)
+        shelf.activate(bundle_id)
+        return filled
 
 
 def roll_back(settings: Settings, *, at_once: bool = False) -> Changeover:
@@ -114,7 +125,6 @@ def roll_back(settings: Settings, *, at_once: bool = False) -> Changeover:
     InputError
         Where there was none before.
     """
-    _refuse_named_bundle(settings)
     previous = settings.shelf.previous
     if previous is None:
         text = f"{settings.shelf.folder}: no other bundle has been in use"
@@ -122,10 +132,17 @@ def roll_back(settings: Settings, *, at_once: bool = False) -> Changeover:
     return change_bundle(settings, previous, at_once=at_once)
 
 
-def _refuse_named_bundle(settings: Settings) -> None:
-    if settings.pipeline.bundle is not None:
-        text = "pipeline.bundle names the bundle; take that key out, then activate one"
+def _adopted(settings: Settings, bundle: Bundle) -> Changeover:
+    """Take the configured bundle onto the shelf, so that its key can go; refuse any other."""
+    configured = Bundle.load(settings.bundle)
+    if configured.id != bundle.id or configured.fingerprint != bundle.fingerprint:
+        text = (
+            f"pipeline.bundle names {configured.id}, which overrules a change: install and "
+            "activate that one, take the key out of the configuration, restart, then change"
+        )
         raise ConfigurationError(text)
+    settings.shelf.activate(bundle.id, before=bundle.id)
+    return Changeover(bundle.id, bundle.id)
 
 
 def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
@@ -133,12 +150,13 @@ def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
     key = site_key(settings.state_dir)
     studies = exams = 0
     failed: dict[str, str] = {}
-    lost: set[str] = set()
     with (
         open_ledger(settings) as ledger,
-        open_indexer(settings, bundle, key) as indexer,
+        open_indexer(settings, ledger, bundle, key) as indexer,
         _progress() as progress,
     ):
+        if ledger.serving_index() is None:
+            ledger.serve_index(before)  # a ledger from before bundles could change
         task = progress.add_task(f"indexing for {bundle.id}", total=0)
         for _ in range(_PASSES):
             lacking = [item for item in ledger.lacking(bundle.id) if item[0] not in failed]
@@ -147,18 +165,25 @@ def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
             progress.update(task, total=studies + len(failed) + len(lacking))
             for study_uid, generation in lacking:
                 try:
-                    found = _take_in(ledger, indexer, study_uid, lost)
-                except (DecodeError, UnreadError) as error:
+                    exams += _take_in(ledger, indexer, study_uid)
+                except _OUTAGES:
+                    raise
+                except PipelineError as error:
                     failed[study_uid] = str(error)
+                except Exception as error:  # noqa: BLE001 - a study ends here, as a job does; it is counted
+                    failed[study_uid] = f"unexpected {type(error).__name__}"
                 else:
                     ledger.note_covered(bundle.id, study_uid, generation)
-                    studies, exams = studies + 1, exams + found
+                    studies += 1
                 progress.advance(task)
-    reasons = Counter(failed.values())
-    return Changeover(bundle.id, before, studies, exams, len(lost), reasons)
+        lost = ledger.out_of_reach(bundle.id)
+    return Changeover(bundle.id, before, studies, exams, lost, Counter(failed.values()))
 
 
-def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str, lost: set[str]) -> int:
+_OUTAGES = (IndexUnavailableError, DecoderUnavailableError, SQLAlchemyError, OSError)
+
+
+def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str) -> int:
     """Index one study as it stands; return how many exams it has."""
     gone = ledger.instances(study_uid, (InstanceState.EXPIRED, InstanceState.LOST))
     files = tuple(
@@ -166,13 +191,10 @@ def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str, lost: set[str]) -
         for row in ledger.instances(study_uid)
         if row.path is not None
     )
-    file_gone = frozenset(row.sop_instance_uid for row in gone)
-    indexed = indexer.index(study_uid, files, file_gone)
+    indexed = indexer.index(study_uid, files, frozenset(row.sop_instance_uid for row in gone))
     if indexed.unread:
         message = f"{indexed.unread} of the study's files; the others are indexed."
         raise UnreadError(message)
-    if gone and not indexer.holds(study_uid):
-        lost.add(study_uid)
     return indexed.exams
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.errors import DeployError, InputError
 from deploy.settings import SHIPPED_BUNDLE, Settings, load
@@ -62,6 +63,8 @@ def main() -> None:
         _stop(str(error), 66)
     except (PipelineError, ListenerError) as error:
         _stop(str(error), 69)
+    except SQLAlchemyError as error:
+        _stop(f"the ledger cannot be used: {type(error).__name__}", 69)
     except OSError as error:
         _stop(f"{error.filename or 'the system'}: {error.strerror}", 69)
 

@@ -17,6 +17,7 @@ from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
 from listener.service import Listener, notify
 from listener.service import serve as serve_listener
+from pipeline.errors import PipelineError
 from pipeline.uid import KeyedUids
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["receiver", "serve"]
 
 _LOG = logging.getLogger("wristmir.service")
 _WATCHDOG_SECONDS = 10.0
+_CHANGE_AGAIN_SECONDS = 60.0
 
 
 def serve(settings: Settings, *, receive: bool, work: bool) -> None:
@@ -93,6 +95,7 @@ class _WorkerThread(threading.Thread):
         self._told_to_stop = stop
         self._finished = False
         self._seen_alive = time.monotonic()
+        self._not_before = 0.0
         self._parts = ExitStack()
 
     def start(self) -> None:
@@ -110,8 +113,7 @@ class _WorkerThread(threading.Thread):
         try:
             self._work()
             while not self._told_to_stop.is_set():
-                self._parts.close()
-                self._begin()
+                self._change()
                 self._work()
             self._finished = True
         finally:
@@ -128,15 +130,31 @@ class _WorkerThread(threading.Thread):
             raise ServiceUnavailableError(message)
 
     def _begin(self) -> None:
-        self._in_use = self._bundle()
+        self._in_use = self._bundle().name
         self._worker = self._parts.enter_context(self._opened())
+
+    def _change(self) -> None:
+        """Put a worker with the new bundle in the old one's place, which goes on where it fails."""
+        parts, wanted = ExitStack(), self._bundle().name
+        try:
+            worker = parts.enter_context(self._opened())
+        except PipelineError as error:
+            parts.close()
+            self._not_before = time.monotonic() + _CHANGE_AGAIN_SECONDS
+            _LOG.error(
+                "bundle %s cannot be taken into use, %s stays: %s", wanted, self._in_use, error
+            )
+            return
+        self._parts.close()
+        self._parts, self._worker, self._in_use = parts, worker, wanted
 
     def _work(self) -> None:
         make_way = threading.Event()
 
         def between_jobs() -> None:
             self._seen_alive = time.monotonic()
-            if self._told_to_stop.is_set() or self._bundle() != self._in_use:
+            changed = self._seen_alive >= self._not_before and self._bundle().name != self._in_use
+            if changed or self._told_to_stop.is_set():
                 make_way.set()
 
         self._worker.run(make_way, alive=between_jobs)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from deploy.errors import InputError
+from deploy.errors import InputError, ServiceUnavailableError
 from deploy.settings import SHIPPED_BUNDLE
 from pipeline.bundle import MANIFEST_FILE, Bundle, Manifest
-from pipeline.disk import sync_folder
+from pipeline.disk import sync_folder, write_whole
 from pipeline.index import checked_bundle
 
 __all__ = ["Shelf"]
@@ -40,10 +43,7 @@ class Shelf:
     @property
     def previous(self) -> str | None:
         """Id of the bundle that was in use before, or None."""
-        ids = list(self._pointer())
-        if not ids:
-            return None
-        return ids[1] if len(ids) > 1 else SHIPPED_BUNDLE.name
+        return next(islice(self._pointer(), 1, None), None)
 
     def ids(self) -> tuple[str, ...]:
         """Return the ids of all installed bundles, in alphabetical order."""
@@ -67,15 +67,17 @@ class Shelf:
         BundleError
             Where the service would refuse the bundle.
         InputError
-            Where another bundle of this id is installed: an id is never given twice.
+            Where another bundle of this id is there, installed or shipped: none is given twice.
         """
         manifest = Bundle.load(source).manifest
         place = self.folder / checked_bundle(manifest.id)
-        if place.exists():
-            if Bundle.load(place).manifest != manifest:
-                text = f"{manifest.id}: another bundle of this id is installed; publish it anew"
-                raise InputError(text)
-            return manifest
+        for known in (place, SHIPPED_BUNDLE):
+            if known.name == manifest.id and known.exists():
+                if Bundle.load(known).manifest != manifest:
+                    text = f"{manifest.id}: another bundle of this id is there; publish it anew"
+                    raise InputError(text)
+                if known == place:
+                    return manifest
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self.folder / f".new-{manifest.id}-{os.getpid()}"
         shutil.rmtree(beside, ignore_errors=True)
@@ -91,22 +93,46 @@ class Shelf:
         sync_folder(self.folder)
         return manifest
 
-    def activate(self, bundle_id: str) -> None:
-        """Take an installed bundle into use, in one atomic step; a running worker changes to it."""
+    def activate(self, bundle_id: str, before: str | None = None) -> None:
+        """Take an installed bundle into use, in one atomic step; a running worker changes to it.
+
+        Parameters
+        ----------
+        bundle_id
+            The bundle.
+        before
+            What a rollback leads to; None for the bundle that has been in use so far.
+        """
         now = self.active.name
         if bundle_id == now:
             return
         for known in (bundle_id, now):
             if self.path(known) == SHIPPED_BUNDLE:
                 self.install(SHIPPED_BUNDLE)  # the plugin's next version may come with another
+        ids = (checked_bundle(bundle_id), checked_bundle(before or now))
+        write_whole(self.folder / _POINTER, "\n".join(dict.fromkeys(ids)) + "\n")
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep every other change of bundles out until the block ends.
+
+        Raises
+        ------
+        ServiceUnavailableError
+            Where another change is under way.
+        """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside = self.folder / f".{_POINTER}-{os.getpid()}"
-        with beside.open("w", encoding="ascii") as stream:
-            stream.write(f"{checked_bundle(bundle_id)}\n{now}\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(self.folder / _POINTER)
-        sync_folder(self.folder)
+        descriptor = os.open(
+            self.folder / ".changing", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            text = f"{self.folder}: another change of bundles is under way; let it end"
+            raise ServiceUnavailableError(text) from None
+        finally:
+            os.close(descriptor)  # lets go of the lock
 
     def _pointer(self) -> Iterator[str]:
         try:

@@ -75,6 +75,39 @@ class JobQueue:
         )
         return int(inserted.inserted_primary_key[0])  # type: ignore[index]  # one row, one key
 
+    def enqueue_each(
+        self, connection: Connection, kind: str, subjects: sa.Select[tuple[str]]
+    ) -> int:
+        """Enqueue a job without argument for every subject of a query; return how many there are.
+
+        A subject with an equal ready job gets no second one.
+        """
+        now = self.clock()
+        each = subjects.subquery()
+        subject = each.c[0]
+        ready = sa.exists().where(
+            JOB.c.kind == kind,
+            JOB.c.subject == subject,
+            JOB.c.argument == canonical({}),
+            JOB.c.state == JobState.READY,
+        )
+        given: dict[str, Any] = {
+            "kind": kind,
+            "argument": canonical({}),
+            "state": JobState.READY.value,
+        }
+        given |= {"attempts": 0, "token": 0}
+        times = {"created_at": now, "not_before": now}
+        values = [sa.literal(value) for value in given.values()]
+        values += [sa.literal(value, JOB.c.created_at.type) for value in times.values()]
+        connection.execute(
+            sa.insert(JOB).from_select(
+                ["subject", *given, *times], sa.select(subject, *values).where(~ready)
+            )
+        )
+        count = sa.select(sa.func.count()).select_from(each)
+        return int(connection.execute(count).scalar_one())
+
     def has_since(self, connection: Connection, new: NewJob, moment: datetime) -> bool:
         """Tell whether an equal job was enqueued at or after a moment and has not died."""
         equal = sa.exists().where(

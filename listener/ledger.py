@@ -200,6 +200,16 @@ class Ledger:
         with self._database.reading() as connection:
             return coverage.lacking(connection, index)
 
+    def out_of_reach(self, index: str) -> int:
+        """Count the studies that an index lacks for good: no file of them is kept."""
+        with self._database.reading() as connection:
+            return coverage.out_of_reach(connection, index)
+
+    def forget_coverage(self, index: str) -> None:
+        """Forget what an index held, for one that turned out to be empty."""
+        with self._database.writing() as connection:
+            coverage.forget(connection, index)
+
     def note_covered(self, index: str, study_uid: str, generation: int) -> None:
         """Note that an index which does not serve yet holds a study."""
         with self._database.writing() as connection:
@@ -220,10 +230,10 @@ class Ledger:
     def reopen_studies(self) -> int:
         """Have every study that is kept indexed anew, for an index that lost them; how many."""
         with self._database.writing() as connection:
-            reopened = study.reopen(connection, among=receipt.kept_studies())
-            for study_uid in reopened:
-                self._queue.enqueue(connection, NewJob(INDEX, study_uid))
-        return len(reopened)
+            lost = study.indexed(among=receipt.kept_studies())
+            count = self._queue.enqueue_each(connection, INDEX, lost)
+            study.reopen(connection, among=receipt.kept_studies())
+        return count
 
     def mark_lost(self, path: Path) -> None:
         """Note that a file that should be in the inbox is not."""

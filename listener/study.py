@@ -13,7 +13,7 @@ from listener.errors import LedgerError
 from listener.instance import Instance
 from listener.tables import STUDY
 
-__all__ = ["StudyRow", "advance", "ensure", "find", "mark_indexed", "of", "reopen"]
+__all__ = ["StudyRow", "advance", "ensure", "find", "indexed", "mark_indexed", "of", "reopen"]
 
 
 @dataclass(frozen=True)
@@ -83,17 +83,18 @@ def mark_indexed(connection: Connection, study_uid: str, generation: int) -> Non
     )
 
 
-def reopen(connection: Connection, among: sa.Select[tuple[str]]) -> list[str]:
-    """Note of every study among these that it is not indexed; return those that were."""
-    indexed = sa.select(STUDY.c.study_uid).where(
+def indexed(among: sa.Select[tuple[str]]) -> sa.Select[tuple[str]]:
+    """Return the query for those of some studies that count as indexed."""
+    return sa.select(STUDY.c.study_uid).where(
         STUDY.c.indexed_generation > 0, STUDY.c.study_uid.in_(among)
     )
-    reopened = list(connection.execute(indexed).scalars())
-    for study_uid in reopened:
-        connection.execute(
-            sa.update(STUDY).where(STUDY.c.study_uid == study_uid).values(indexed_generation=0)
-        )
-    return reopened
+
+
+def reopen(connection: Connection, among: sa.Select[tuple[str]]) -> None:
+    """Note of every study among these that it is not indexed."""
+    connection.execute(
+        sa.update(STUDY).where(STUDY.c.study_uid.in_(among)).values(indexed_generation=0)
+    )
 
 
 def _insert(connection: Connection, study_uid: str, now: datetime, **values: str | int) -> None:

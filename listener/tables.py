@@ -69,7 +69,8 @@ COVERAGE = sa.Table(
 SERVING = sa.Table(
     "serving",
     TABLES,
-    sa.Column("name", sa.String(100), primary_key=True),
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),  # one row only
+    sa.Column("name", sa.String(100), nullable=False),
     sa.Column("since", UtcDateTime, nullable=False),
 )
 JOB = sa.Table(

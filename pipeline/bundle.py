@@ -132,7 +132,9 @@ class Bundle:
         decides = {
             "files": {name: manifest.files[name] for name in (ROI_FILE, BONES_FILE, IMAGE_FILE)},
             **manifest.model_dump(
-                mode="json", include={"preprocessing", "vectors", "thresholds", "constellation"}
+                mode="json",
+                include={"preprocessing", "vectors", "thresholds", "constellation"},
+                exclude_defaults=True,  # a key that a later release adds changes nothing
             ),
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

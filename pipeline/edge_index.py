@@ -14,7 +14,7 @@ from uuid import UUID
 
 import qdrant_edge as qe
 
-from pipeline.disk import sync_folder
+from pipeline.disk import sync_folder, write_whole
 from pipeline.errors import IndexUnavailableError
 from pipeline.exam import Exam, exam_id
 from pipeline.index import (
@@ -164,14 +164,8 @@ class EdgeIndex(ExamIndex):
             return int(self._shard.count(qe.CountRequest(exact=True, filter=_filter(where))))
 
     def activate(self) -> None:
-        """Make this bundle the folder's live one: write beside, fsync, rename, fsync the folder."""
-        beside = self._folder / f".{_POINTER}-{os.getpid()}"
-        with beside.open("w", encoding="ascii") as file:
-            file.write(f"{self._bundle_id}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._folder / _POINTER)
-        sync_folder(self._folder)
+        """Make this bundle the folder's live one, in one atomic step."""
+        write_whole(self._folder / _POINTER, f"{self._bundle_id}\n")
 
     def optimize(self) -> bool:
         """Build the HNSW graph of ``global`` and merge segments; True where something was built.

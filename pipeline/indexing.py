@@ -135,10 +135,6 @@ class Indexer:
         """The bundle whose index this puts studies into."""
         return self._index.bundle_id
 
-    def holds(self, study_uid: str) -> bool:
-        """Tell whether the index holds an exam of a study."""
-        return bool(self._index.exams(study_uid))
-
     def index(
         self,
         study_uid: str,

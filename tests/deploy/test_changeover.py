@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,14 +9,17 @@ from other_bundle import renamed_bundle
 from plugin import STUDIES, free_port
 from station import eventually
 
+from deploy.assembly import open_index
 from deploy.changeover import change_bundle, roll_back
-from deploy.errors import ConfigurationError, InputError
+from deploy.errors import ConfigurationError, InputError, ServiceUnavailableError
 from deploy.folder import index_folder
 from deploy.query import query
 from deploy.service_process import service_process
 from deploy.settings import SHIPPED_BUNDLE, Settings, load
 from listener.job import INDEX, JobState
 from listener.ledger import Ledger
+from pipeline.bundle import Bundle
+from pipeline.errors import IndexUnavailableError
 
 NEW = "hospital-1"
 PRIORS = ("TEST-0001-1", "TEST-0002-1", "TEST-0005-1")
@@ -64,6 +68,15 @@ def serves(settings: Settings, bundle: str) -> None:
     with Ledger(settings.ledger_url) as ledger:
         eventually(lambda: ledger.serving_index() == bundle, 60)
         assert ledger.serving_index() == bundle
+
+
+def is_free(settings: Settings, bundle: Path) -> bool:
+    """Tell whether no process has a bundle's index open."""
+    try:
+        with open_index(settings, Bundle.load(bundle)):
+            return True
+    except IndexUnavailableError:
+        return False
 
 
 def matches(settings: Settings) -> int:
@@ -119,6 +132,59 @@ def test_what_cannot_be_changed_says_why(config: Path) -> None:
         change_bundle(settings, "unheard-of")
     with pytest.raises(InputError, match="no other bundle has been in use"):
         roll_back(settings)
-    named = load(config, {"pipeline": {"bundle": str(SHIPPED_BUNDLE)}})
-    with pytest.raises(ConfigurationError, match=r"pipeline\.bundle"):
-        roll_back(named)
+    with settings.shelf.changing(), pytest.raises(ServiceUnavailableError, match="under way"):
+        change_bundle(settings, SHIPPED_BUNDLE.name)
+
+
+def test_a_configured_bundle_overrules_a_change_until_it_is_on_the_shelf(
+    config: Path, tmp_path: Path
+) -> None:
+    own = renamed_bundle(tmp_path / "own", NEW)
+    named = load(config, {"pipeline": {"bundle": str(own)}})
+    with pytest.raises(ConfigurationError, match=f"pipeline.bundle names {NEW}"):
+        change_bundle(named, SHIPPED_BUNDLE.name)
+    named.shelf.install(own)
+    change_bundle(named, NEW)
+    assert load(config).bundle.name == NEW  # the key can go
+    with pytest.raises(InputError, match="no other bundle"):
+        roll_back(load(config))
+
+
+@pytest.mark.slow
+def test_studies_whose_files_are_gone_are_counted_and_unreadable_ones_are_left_to_the_worker(
+    serving: Settings,
+) -> None:
+    with Ledger(serving.ledger_url) as ledger:
+        first, second, _ = (study for study, _ in ledger.lacking(NEW))
+        for row in ledger.instances(first):
+            ledger.mark_lost(row.path)
+        for row in ledger.instances(second):
+            row.path.chmod(0)
+            row.path.unlink()
+    change = change_bundle(serving, NEW)
+    assert change.lost == 1
+    assert (change.studies, sum(change.failed.values())) == (1, 1)
+    assert "their files are no longer kept" in change.as_text()
+
+
+@pytest.mark.slow
+def test_a_bundle_that_cannot_be_taken_into_use_leaves_the_old_one_serving(
+    serving: Settings, tmp_path: Path
+) -> None:
+    with open_index(serving, Bundle.load(serving.shelf.path(NEW))):  # somebody else owns its index
+        serving.shelf.activate(NEW)
+        log = tmp_path / "serve.log"
+        eventually(lambda: "cannot be taken into use" in log.read_text(), 30)
+        assert matches(serving) > 0
+    assert "cannot be taken into use" in log.read_text()
+
+
+@pytest.mark.slow
+def test_an_index_that_was_lost_is_not_taken_for_a_filled_one(
+    serving: Settings, tmp_path: Path
+) -> None:
+    change_bundle(serving, NEW)
+    serves(serving, NEW)
+    eventually(lambda: is_free(serving, SHIPPED_BUNDLE), 30)
+    shutil.rmtree(serving.state_dir / "index" / "bundles" / SHIPPED_BUNDLE.name)
+    assert roll_back(serving).studies == len(PRIORS)

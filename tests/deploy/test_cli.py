@@ -15,7 +15,7 @@ import pytest
 from other_bundle import renamed_bundle
 from plugin import STUDIES, free_port
 
-from deploy.assembly import open_index
+from deploy.assembly import open_index, open_worker
 from deploy.cli import main
 from deploy.settings import SHIPPED_BUNDLE, load
 from listener.ledger import Ledger
@@ -273,7 +273,7 @@ def test_other_models_under_an_id_that_has_filled_the_index_are_refused(
     text = manifest.read_text()
     assert "bone_margin = " in text
     manifest.write_text(re.sub(r"(?m)^bone_margin = .*$", "bone_margin = 0.31", text))
-    with open_index(settings, Bundle.load(SHIPPED_BUNDLE)):
+    with Ledger(settings.ledger_url) as ledger, open_worker(settings, ledger, b"k" * 32):
         pass
     with (
         pytest.raises(BundleError, match="other models of this id"),

@@ -46,8 +46,14 @@ def test_the_same_bundle_again_changes_nothing(shelf: Shelf, tmp_path: Path) -> 
 def test_another_bundle_of_an_id_that_is_taken_is_refused(shelf: Shelf, tmp_path: Path) -> None:
     shelf.install(renamed_bundle(tmp_path / "new", "hospital-1"))
     other = renamed_bundle(tmp_path / "newer", "hospital-1", version="9.9.9")
-    with pytest.raises(InputError, match="hospital-1: another bundle of this id"):
+    with pytest.raises(InputError, match="hospital-1: another bundle of this id is there"):
         shelf.install(other)
+
+
+def test_other_models_under_the_shipped_id_are_refused(shelf: Shelf, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"{SHIPPED}: another bundle of this id is there"):
+        shelf.install(renamed_bundle(tmp_path / "new", SHIPPED, version="9.9.9"))
+    assert shelf.active == SHIPPED_BUNDLE
 
 
 def test_a_damaged_bundle_leaves_nothing_behind(shelf: Shelf, tmp_path: Path) -> None:

@@ -101,3 +101,27 @@ def test_a_worker_that_ends_after_the_change_leaves_its_study_to_the_new_index(
     served.finish(job)
     assert served.study(STUDY).indexed_generation == 1
     assert leased(served).subject == STUDY
+
+
+def test_what_an_index_held_can_be_forgotten(served: Ledger) -> None:
+    for study, generation in served.lacking(NEW):
+        served.note_covered(NEW, study, generation)
+    served.forget_coverage(NEW)
+    assert len(served.lacking(NEW)) == 2
+
+
+def test_studies_without_files_are_out_of_reach(served: Ledger) -> None:
+    assert served.out_of_reach(NEW) == 0
+    for row in served.instances(STUDY):
+        served.mark_lost(row.path)
+    assert served.out_of_reach(NEW) == 1
+    assert [study for study, _ in served.lacking(NEW)] == [OTHER]
+    assert served.serve_index(NEW) == 1
+
+
+def test_a_study_that_waits_for_indexing_already_gets_no_second_job(
+    served: Ledger, clock: Clock
+) -> None:
+    late(served, clock, "1.2.3.5")
+    assert served.serve_index(NEW) == 2
+    assert sorted(job.subject for job in served.jobs() if job.state == "ready") == [STUDY, OTHER]
