@@ -230,6 +230,7 @@ class RetrievalQuality(_Part):
     two_stage: Mapping[str, Share]
     region_only: Mapping[str, Share]
     global_only: Mapping[str, Share]
+    fused: Mapping[str, Share] | None = None
     untrained: Mapping[str, Share]
     chance: Mapping[str, Share]
 

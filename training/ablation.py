@@ -27,7 +27,7 @@ from training.dataset import Pair
 from training.exam_table import ExamRow, ExamTable, Split
 from training.matching import NO_FRACTURE, allowed, fracture_class
 from training.nearest import Way, nearest
-from training.pseudo_caption import lend
+from training.pseudo_caption import WithLent
 from training.ranking import CaptionRanking, Positives
 from training.settings import Device, EncoderSettings, TrainingSettings
 from training.statistic import Statistic, mean_of
@@ -38,20 +38,24 @@ __all__ = ["ROWS", "Ablation", "Row", "ablate"]
 
 PAPER = "the paper's loss"
 HALF, LENT = "half of the reports", "half of the reports, captions lent to the rest"
+MIRRORED, WHO = "right wrists mirrored", "age and sex in captions"
 
 ROWS: Mapping[str, Mapping[str, object]] = {
     PAPER: {},
     "whole wrists alone": {"regions": False},
-    "right wrists mirrored": {"mirror_right": True},
+    MIRRORED: {"mirror_right": True},
     "soft positives": {"soft_positives": 0.5},
     "hard negatives": {"hard_negatives": 1.0},
-    "age and sex in captions": {"demographics": True},
+    WHO: {"demographics": True},
     "modality gap": {"gap_weight": 1.0},
     "most informative quarter": {"informative_share": 0.25},
     HALF: {},
     LENT: {},
 }
-"""What each row adds to the recipe; the rows of half the reports hide every other exam's."""
+"""What each row adds to the recipe; the rows of half the reports hide those of other patients."""
+
+_COMPARED_WITH = {LENT: HALF}  # every other row with the paper's loss
+_OTHER_CAPTIONS = (MIRRORED, WHO)  # whose captions are told otherwise: their ranks do not compare
 
 _NOTHING_ADDED: Mapping[str, object] = {
     "regions": True,
@@ -74,12 +78,15 @@ class Row:
         Of `ROWS`.
     figures
         Measure (see `Ablation.measures`) to its value with interval.
+    against
+        The row that it is compared with; empty for the first.
     gains
-        The same less the first row's, over the same queries and draws; empty for the first.
+        The figures less those of that row, over the same queries and draws.
     """
 
     name: str
     figures: Mapping[str, Estimate]
+    against: str
     gains: Mapping[str, Estimate]
 
 
@@ -88,7 +95,7 @@ class _Measured:
     """What the vectors of one encoder give, before it is resampled."""
 
     statistics: Mapping[str, Statistic]
-    caption_rank: Estimate
+    caption_rank: Estimate | None
 
 
 class Ablation:
@@ -114,52 +121,61 @@ class Ablation:
         self._work = work
         self._seed = seed
         self._device = device
-        rows = table.part(Split.VALIDATION).rows
-        self._resamples = Resamples([(row.source, row.patient) for row in rows])
-        self._first: _Measured | None = None
+        self._asked = table.where(lambda row: row.split is Split.VALIDATION and bool(row.findings))
+        self._patients = [f"{row.source}/{row.patient}" for row in self._asked.rows]
+        self._resamples = Resamples(self._patients)
+        self._measured_rows: dict[str, _Measured] = {}
 
     def row(self, name: str) -> Row:
-        """Train and measure one row."""
-        settings = _settings(self._recipe, name)
-        towers = self._fitted(name, settings)
-        measured = self._measured(towers, settings)
-        first = self._first = self._first or measured
+        """Train and measure one row, and what it is compared with."""
+        measured = self._measured(name)
+        against = "" if name == PAPER else _COMPARED_WITH.get(name, PAPER)
+        other = self._measured(against) if against else None
         estimates = {m: self._resamples.estimate(s) for m, s in measured.statistics.items()}
         gains = {
-            m: self._resamples.difference(s, first.statistics[m])
+            m: self._resamples.difference(s, other.statistics[m])
             for m, s in measured.statistics.items()
-            if first is not measured
+            if other is not None
         }
-        return Row(name, {**estimates, CAPTION_RANK: measured.caption_rank}, gains)
+        if measured.caption_rank is not None:
+            estimates[CAPTION_RANK] = measured.caption_rank
+        return Row(name, estimates, against, gains)
 
-    def _fitted(self, name: str, settings: EncoderSettings) -> Towers:
-        pairs: Sequence[Pair] = Curriculum(self._table.part(Split.TRAIN), settings, self._seed)
+    def _fitted(self, name: str) -> Towers:
+        settings = _settings(self._recipe, name)
+        table = self._table.part(Split.TRAIN)
+        taught = Curriculum(table, settings, self._seed)
+        pairs: Sequence[Pair] = taught
         if name in (HALF, LENT):
-            told, silent = _halves(pairs)
-            pairs = told
-            if name == LENT:
-                pairs = [*told, *lend(silent, told, encoder_of(self._fitted(HALF, settings)))]
-        captions = [words for pair in pairs for words in pair.captions.values()]
-        side = next(iter(pairs[0].crops.values())).shape[0]
-        towers = new_towers(settings, captions, self._seed, side)
+            pairs = _half_told(taught, table.rows)
+        if name == LENT:
+            pairs = WithLent(pairs, encoder_of(self._fitted(HALF)))
+        side = next(iter(taught[0].crops.values())).shape[0]
+        towers = new_towers(settings, taught.captions, self._seed, side)
         state = self._work / f"{name.replace(' ', '-').replace(',', '')}.pt"
         fit_encoder(pairs, towers, settings, self._seed, checkpoint=state, device=self._device)
         towers.model.cpu()
         return towers
 
-    def _measured(self, towers: Towers, settings: EncoderSettings) -> _Measured:
-        part = self._table.part(Split.VALIDATION)
+    def _measured(self, name: str) -> _Measured:
+        if name in self._measured_rows:
+            return self._measured_rows[name]
         # captions as they are taught, but of every exam and with its bones
-        asked = settings.model_copy(update={"informative_share": 1.0, "regions": True})
-        vectors = exam_vectors(Curriculum(part, asked, self._seed), encoder_of(towers))
+        every = {"informative_share": 1.0, "regions": True}
+        asked = _settings(self._recipe, name).model_copy(update=every)
+        shown = Curriculum(self._asked, asked, self._seed)
+        vectors = exam_vectors(shown, encoder_of(self._fitted(name)))
         statistics: dict[str, Statistic] = {}
         for way in (Way.GLOBAL_ONLY, Way.TWO_STAGE, Way.REGION_ONLY):
-            bones = {region: _matched(part.rows, vectors, region, way) for region in Region}
+            bones = {r: _matched(self._asked.rows, vectors, r, way) for r in Region}
             statistics |= {f"{way}, {region}": bone for region, bone in bones.items()}
             statistics[way] = _mean(tuple(bones.values()))
-        patients = [f"{row.source}/{row.patient}" for row in part.rows]
-        ranking = CaptionRanking.of(vectors, "pairs", Positives.SHARED, patients, 200)
-        return _Measured(statistics, ranking.median_rank)
+        rank = None
+        if name not in _OTHER_CAPTIONS:
+            ranking = CaptionRanking.of(vectors, "pairs", Positives.SHARED, self._patients, 200)
+            rank = ranking.median_rank
+        measured = self._measured_rows[name] = _Measured(statistics, rank)
+        return measured
 
 
 CAPTION_RANK = "median rank of the caption"
@@ -198,15 +214,17 @@ def _settings(recipe: EncoderSettings, name: str) -> EncoderSettings:
     return recipe.model_copy(update={**_NOTHING_ADDED, **ROWS[name]})
 
 
-def _halves(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """Return every other exam as it is, and the rest without captions or findings."""
-    told = [pairs[number] for number in range(0, len(pairs), 2)]
-    silent = [Pair(pairs[number].crops, {}, {}) for number in range(1, len(pairs), 2)]
-    return told, silent
+def _half_told(pairs: Sequence[Pair], rows: Sequence[ExamRow]) -> Sequence[Pair]:
+    """Return exams of which every other patient's have neither captions nor findings."""
+    whose = {who: n for n, who in enumerate(dict.fromkeys((r.source, r.patient) for r in rows))}
+    silent = {n for n, row in enumerate(rows) if whose[row.source, row.patient] % 2}
+    return [
+        Pair(pair.crops, {}, {}) if number in silent else pair for number, pair in enumerate(pairs)
+    ]
 
 
 def as_table(rows: Sequence[Row]) -> Table:
-    """Return the rows for a terminal: means over the bones, and what each row gains on the first.
+    """Return the rows for a terminal: means over the bones, and what each row gains on its like.
 
     A gain whose interval leaves out zero is in bold.
     """
@@ -225,9 +243,9 @@ _SHOWN = {
 
 
 def _cell(row: Row, measure: str) -> str:
-    value, gain = row.figures[measure].value, row.gains.get(measure)
-    if value is None:
+    if measure not in row.figures or row.figures[measure].value is None:
         return "–"
+    value, gain = row.figures[measure].value, row.gains.get(measure)
     digits = 0 if measure == CAPTION_RANK else 3
     if gain is None or gain.value is None:
         return f"{value:.{digits}f}"

@@ -28,11 +28,11 @@ from training.disturbance import disturbed
 from training.errors import DataError
 from training.exam_table import ExamTable, Split
 from training.objective import Sample, contrastive_loss, equal_captions, modality_gap, overlap
-from training.pseudo_caption import with_lent
+from training.pseudo_caption import WithLent
 from training.settings import Device, EncoderSettings, TrainingSettings
 from training.towers import Towers, encoder_of, new_towers
 
-__all__ = ["Course", "fit_encoder"]
+__all__ = ["Course", "fit_encoder", "with_lent"]
 
 
 def fit_encoder(
@@ -85,6 +85,25 @@ def fit_encoder(
     return course
 
 
+def with_lent(
+    taught: Curriculum, settings: EncoderSettings, plan: TrainingSettings, bank: Path, device: str
+) -> WithLent:
+    """Return a curriculum in which exams without report have captions, lent by a first encoder.
+
+    Parameters
+    ----------
+    taught, settings, plan
+        Of both trainings.
+    bank
+        The first training's state; it is finished where it is not.
+    device
+        Where to compute.
+    """
+    towers = new_towers(settings, taught.captions, plan.seed, plan.preprocessing.size)
+    fit_encoder(taught, towers, settings, plan.seed, checkpoint=bank, device=device)
+    return WithLent(taught, encoder_of(towers))
+
+
 @dataclass(frozen=True, eq=False)
 class _Batch:
     """All crops of some exams: uint8 (n, size, size), and what is known of each."""
@@ -99,7 +118,7 @@ class Course:
     Parameters
     ----------
     pairs, towers, settings, seed, device
-        As in `fit_encoder`; ``towers`` are trained in place.
+        As in `fit_encoder`.
     """
 
     def __init__(
@@ -112,7 +131,7 @@ class Course:
     ) -> None:
         self._pairs = pairs
         self._usable = _with_captions(pairs)
-        self.towers = towers
+        self._towers = towers
         self._settings = settings
         self._seed = seed
         self._device = device
@@ -134,15 +153,15 @@ class Course:
             group["lr"] = self._settings.learning_rate * _cosine_with_warmup(
                 self.step, self._settings.warmup_steps, self.steps
             )
-        self.towers.train()
+        self._towers.train()
         batch = self._batch(self.step)
         self._optimiser.zero_grad()
         loss = self._backward(batch)
-        free = [p for _, p in self.towers.trainable()]
+        free = [p for _, p in self._towers.trainable()]
         nn.utils.clip_grad_norm_(free, self._settings.gradient_norm)
         self._optimiser.step()
         with torch.no_grad():  # τ no lower than 0.01, as CLIP does
-            self.towers.model.logit_scale.clamp_(0, float(np.log(100)))
+            self._towers.model.logit_scale.clamp_(0, float(np.log(100)))
         self.step += 1
         self.losses.append(loss)
         return loss
@@ -154,7 +173,7 @@ class Course:
         draft = path.with_suffix(".part")
         torch.save(
             {
-                "model": self.towers.model.state_dict(),
+                "model": self._towers.model.state_dict(),
                 "optimiser": self._optimiser.state_dict(),
                 "step": self.step,
                 "losses": self.losses,
@@ -176,7 +195,7 @@ class Course:
         if state["recipe"] != self._recipe:
             detail = f"{path} belongs to a training with another recipe, seed or table."
             raise DataError(detail)
-        self.towers.model.load_state_dict(state["model"])
+        self._towers.model.load_state_dict(state["model"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
         self.losses = list(state["losses"])
@@ -212,18 +231,18 @@ class Course:
         """
         mine = _share(len(batch.samples))
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
-        seen = self.towers.resampled(batch.crops.to(self._device))
+        seen = self._towers.resampled(batch.crops.to(self._device))
         crops = disturbed(seen, generator)[mine]
         chunks = crops.split(self._settings.chunk)
         texts = self._texts(batch.samples)
         if len(chunks) == 1 and _processes() == 1:
             with self._precision():
-                vectors = self.towers.images(crops)
+                vectors = self._towers.images(crops)
             loss = self._loss(vectors, texts, batch.samples)
             loss.backward()
             return float(loss.detach())
-        with torch.no_grad(), self._precision(), _statistics_kept(self.towers.model):
-            own = torch.cat([self.towers.images(chunk) for chunk in chunks])
+        with torch.no_grad(), self._precision(), _statistics_kept(self._towers.model):
+            own = torch.cat([self._towers.images(chunk) for chunk in chunks])
         vectors = _gathered(own, len(batch.samples)).requires_grad_()
         loss = self._loss(vectors, texts, batch.samples)
         loss.backward()
@@ -232,7 +251,7 @@ class Course:
             chunks, vectors.grad[mine].split(self._settings.chunk), strict=True
         ):
             with self._precision():
-                again = self.towers.images(chunk)
+                again = self._towers.images(chunk)
             (again * gradient).sum().backward()
         self._add_up()
         return float(loss.detach())
@@ -247,7 +266,7 @@ class Course:
         if settings.hard_negatives:
             names = equal_captions([replace(sample, caption=sample.name) for sample in samples])
             emphasis = (1 + settings.hard_negatives * names * (1 - same)).to(images.device)
-        scale = self.towers.model.logit_scale.exp()
+        scale = self._towers.model.logit_scale.exp()
         loss = contrastive_loss(images, texts, positives.to(images.device), scale, emphasis)
         if settings.gap_weight:
             loss = loss + settings.gap_weight * modality_gap(images, texts)
@@ -257,9 +276,9 @@ class Course:
         """Return the captions' vectors, each caption encoded once."""
         captions = [sample.caption for sample in samples]
         unique = list(dict.fromkeys(captions))
-        if not self.towers.frozen_text:
+        if not self._towers.frozen_text:
             with self._precision():
-                vectors = self.towers.texts(self.towers.tokens(unique).to(self._device))
+                vectors = self._towers.texts(self._towers.tokens(unique).to(self._device))
         else:
             self._remember([c for c in unique if c not in self._caption_vectors])
             vectors = torch.stack([self._caption_vectors[caption] for caption in unique])
@@ -270,7 +289,7 @@ class Course:
         for start in range(0, len(captions), self._settings.chunk):
             part = captions[start : start + self._settings.chunk]
             with torch.no_grad(), self._precision():
-                vectors = self.towers.texts(self.towers.tokens(part).to(self._device))
+                vectors = self._towers.texts(self._towers.tokens(part).to(self._device))
             self._caption_vectors.update(zip(part, vectors, strict=True))
 
     def _precision(self) -> torch.autocast:
@@ -284,7 +303,7 @@ class Course:
         """
         if _processes() == 1:
             return
-        for name, parameter in self.towers.trainable():
+        for name, parameter in self._towers.trainable():
             if name.startswith("visual.") and parameter.grad is not None:
                 distributed.all_reduce(parameter.grad)
 
@@ -376,12 +395,8 @@ def main(
     settings = EncoderSettings.read(recipe) if recipe else EncoderSettings()
     plan = TrainingSettings()
     taught = Curriculum(ExamTable.open(table).part(Split.TRAIN), settings, plan.seed)
+    pairs = taught if bank is None else with_lent(taught, settings, plan, bank, place)
     towers = new_towers(settings, taught.captions, plan.seed, plan.preprocessing.size)
-    pairs: Sequence[Pair] = taught
-    if bank is not None:
-        lender = fit_encoder(taught, towers, settings, plan.seed, checkpoint=bank, device=place)
-        pairs = with_lent(taught, encoder_of(lender.towers))
-        towers = new_towers(settings, taught.captions, plan.seed, plan.preprocessing.size)
     fit_encoder(pairs, towers, settings, plan.seed, checkpoint=state, device=place)
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -83,6 +83,7 @@ def _quality(quality: Quality) -> Iterator[str]:
         "two-stage": retrieval.two_stage,
         "region only": retrieval.region_only,
         "global only": retrieval.global_only,
+        **({} if retrieval.fused is None else {"fused": retrieval.fused}),
         "untrained": retrieval.untrained,
         "chance": retrieval.chance,
     }
@@ -106,7 +107,7 @@ def _use(manifest: Manifest) -> Iterator[str]:
     rows = []
     for name, calibration in manifest.calibration.items():
         error = calibration.abstention_error
-        stated = "not stated" if error is None else f"{100 * error:.0f} %"
+        stated = "not measured" if error is None else f"{100 * error:.1f} %"
         rows.append((_words(name), f"{calibration.nothing_similar_below:.3f}", stated))
     yield from _table(("vector", "cosine", "exams told so wrongly"), rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from pipeline.region import GLOBAL, Region
 from training.dataset import Pair
 from training.vectors import Encoder, ImageVectors, exam_vectors
 
-__all__ = ["PseudoCaption", "lend", "pseudo_captions", "with_lent"]
+__all__ = ["PseudoCaption", "WithLent", "pseudo_captions"]
 
 
 @dataclass(frozen=True)
@@ -24,38 +24,66 @@ class PseudoCaption:
     agreement: float
 
 
-def lend(silent: Sequence[Pair], told: Sequence[Pair], encoder: Encoder) -> list[Pair]:
-    """Return exams without report, each with the captions that its likes lend it.
+class WithLent(Sequence[Pair]):
+    """Exams with captions, and those without that could be lent some by their likes.
 
-    An exam whose neighbours do not agree on any of its crops is left out. Findings are not lent:
-    nobody has read these exams.
+    An exam whose neighbours do not agree on any of its crops is left out, as are the crops on
+    which they do not agree. Findings are not lent: nobody has read these exams.
 
     Parameters
     ----------
-    silent
-        Exams without captions.
-    told
-        Exams with captions: the memory bank.
+    pairs
+        Exams with and without captions; read one at a time.
     encoder
-        Already trained, on the bank for example; it stays as it is.
+        Already trained, on those with captions for example; it stays as it is.
     """
-    bank, asking = exam_vectors(told, encoder), exam_vectors(silent, encoder)
-    lent = pseudo_captions(asking.images, bank.images, [pair.captions for pair in told])
-    return [
-        Pair(
-            {name: crop for name, crop in pair.crops.items() if name in words},
-            {name: caption.words for name, caption in words.items()},
-            {},
-        )
-        for pair, words in zip(silent, lent, strict=True)
-        if words
-    ]
+
+    def __init__(self, pairs: Sequence[Pair], encoder: Encoder) -> None:
+        self._pairs = pairs
+        told: list[int] = []
+        silent: list[int] = []
+        for number, pair in enumerate(pairs):
+            (told if pair.captions else silent).append(number)
+        bank, asking = (exam_vectors(_Some(pairs, part), encoder) for part in (told, silent))
+        lent = pseudo_captions(asking.images, bank.images, [pairs[n].captions for n in told])
+        self._lent = {
+            number: {name: caption.words for name, caption in words.items()}
+            for number, words in zip(silent, lent, strict=True)
+            if words
+        }
+        self._numbers = (*told, *self._lent)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, number: int) -> Pair:  # type: ignore[override]  # no slices
+        place = self._numbers[number]
+        pair = self._pairs[place]
+        if place not in self._lent:
+            return pair
+        words = self._lent[place]
+        return Pair({n: crop for n, crop in pair.crops.items() if n in words}, words, {})
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[number] for number in range(len(self)))
+
+    @property
+    def lent(self) -> int:
+        """How many exams were lent captions."""
+        return len(self._lent)
 
 
-def with_lent(pairs: Sequence[Pair], encoder: Encoder) -> list[Pair]:
-    """Return all exams with captions, and those without that could be lent some; see `lend`."""
-    told = [pair for pair in pairs if pair.captions]
-    return [*told, *lend([pair for pair in pairs if not pair.captions], told, encoder)]
+@dataclass(frozen=True, eq=False)
+class _Some(Sequence[Pair]):
+    pairs: Sequence[Pair]
+    numbers: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, number: int) -> Pair:  # type: ignore[override]  # no slices
+        pair: Pair = self.pairs[self.numbers[number]]
+        return pair
 
 
 def pseudo_captions(

@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 
-from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import (
     CARD_FILE,
     IMAGE_FILE,
@@ -32,34 +28,26 @@ from pipeline.bundle import (
     VIEW_FILE,
     Bundle,
     Manifest,
-    Quality,
     Thresholds,
     Training,
     Vectors,
 )
 from pipeline.calibration import Calibration
-from pipeline.encoder import ImageEncoder
-from pipeline.view_model import ViewModel
-from training.agreement import agreement
+from training.appraisal import appraised, retrieval_of
 from training.constellation import CONSTELLATION_WEIGHT, fit_constellation
-from training.curriculum import Curriculum
 from training.dataset import (
-    Pair,
     held_out_patients,
     other_pictures,
 )
+from training.errors import DataError
 from training.exam_table import Split
 from training.manifest import write_manifest
-from training.matching import Matching, Measure
 from training.model_card import model_card
-from training.nearest import Way
-from training.quality import box_quality, retrieval_quality, view_quality
 from training.quantization import quantise, unharmed
 from training.settings import Device, EncoderSettings, TrainingSettings
 from training.stages import VIEWS, Stages
-from training.towers import encoder_of, new_towers
 
-__all__ = ["best_mode", "main", "publish"]
+__all__ = ["main", "publish"]
 
 
 def publish(
@@ -69,6 +57,7 @@ def publish(
     name: str,
     settings: TrainingSettings,
     table: Path | None = None,
+    bank: Path | None = None,
 ) -> Bundle:
     """Make a bundle from a data folder (its layout: `training.dataset`).
 
@@ -86,12 +75,23 @@ def publish(
         Everything else that decides the outcome.
     table
         Exam table for the encoder, a hospital's own for example; by default phantoms.
+    bank
+        State of a first training of the encoder, which lends captions to exams without report.
+
+    Raises
+    ------
+    DataError
+        Where the data folder or the table cannot be used.
     """
     torch.set_num_threads(settings.threads)
     work.mkdir(parents=True, exist_ok=True)
-    stages = Stages(data, work, settings, table)
+    stages = Stages(data, work, settings, table, bank)
+    if not stages.exams.part(Split.VALIDATION):
+        detail = "The exam table has no validation exams, on which a bundle is calibrated."
+        raise DataError(detail)
     stages.run()
-    bundle = _written(out, name, stages, _Tower(work / IMAGE_FILE, "fp32", _parity(stages)))
+    whole = _Tower(work / IMAGE_FILE, "fp32", _parity(stages, IMAGE_FILE))
+    bundle = _written(out, name, stages, whole)
     return _smaller(bundle, out, stages) if settings.int8 else bundle
 
 
@@ -112,7 +112,8 @@ def _written(out: Path, name: str, stages: Stages, tower: _Tower) -> Bundle:
         shutil.copyfile(tower.file if file == IMAGE_FILE else stages.work / file, out / file)
     write_manifest(_draft(out, name, stages, tower.precision), out / MANIFEST_FILE)
     bundle = Bundle.load(out, stages.settings.threads)
-    manifest = _measured(bundle, stages, tower)
+    parity = {file: _parity(stages, file) for file in (VIEW_FILE, TEXT_FILE)}
+    manifest = appraised(bundle, stages, {**parity, IMAGE_FILE: tower.parity})
     card = model_card(manifest).encode()
     (out / CARD_FILE).write_bytes(card)
     digests = {**manifest.files, CARD_FILE: hashlib.sha256(card).hexdigest()}
@@ -121,19 +122,22 @@ def _written(out: Path, name: str, stages: Stages, tower: _Tower) -> Bundle:
 
 
 def _smaller(bundle: Bundle, out: Path, stages: Stages) -> Bundle:
-    """Return the bundle with an 8-bit image tower where that changes nothing, else as it is."""
+    """Return the bundle with an 8-bit image tower where that gains and harms nothing."""
     console, made = Console(stderr=True), stages.work / "image-int8.onnx"
-    exams = stages.exams.part(Split.TEST)
+    exams = stages.seen.part(Split.VALIDATION)
     some = [exams[number] for number in range(min(64, len(exams)))]
     crops = [crop for pair in some for crop in pair.crops.values()]
     found = quantise(stages.work / IMAGE_FILE, made, crops)
-    if not found.faithful:
-        console.print(f"8-bit encoder left out: its least cosine is {found.cosine:.5f}.")
+    if not found.worthwhile:
+        console.print(
+            f"8-bit encoder left out: its least cosine is {found.cosine:.5f}, "
+            f"its size {found.bytes_after} of {found.bytes_before} bytes."
+        )
         return bundle
     beside = out.with_name(f"{out.name}.int8")
     small = _written(beside, bundle.id, stages, _Tower(made, "int8", found.cosine))
-    before, after = bundle.manifest.quality, small.manifest.quality
-    if before and after and not unharmed(before.retrieval, after.retrieval):
+    before, after = (retrieval_of(one, exams) for one in (bundle, small))
+    if not unharmed(before, after):
         console.print("8-bit encoder left out: it retrieves worse.")
         shutil.rmtree(beside)
         return bundle
@@ -142,7 +146,7 @@ def _smaller(bundle: Bundle, out: Path, stages: Stages) -> Bundle:
     return Bundle.load(out, stages.settings.threads)
 
 
-def _parity(stages: Stages, file: str = IMAGE_FILE) -> float:
+def _parity(stages: Stages, file: str) -> float:
     return float((stages.work / file).with_suffix(".parity").read_text(encoding="ascii"))
 
 
@@ -205,81 +209,24 @@ def _training(stages: Stages) -> Training:
     )
 
 
-def _measured(bundle: Bundle, stages: Stages, tower: _Tower) -> Manifest:
-    """Return the manifest with calibration, quality and the mode that is best by them.
-
-    Calibrated is on the validation split, so that the test split measures it too.
-    """
-    s = stages.settings
-    encode = ImageEncoder(bundle).encode
-    exams = stages.exams.one_sided() if s.encoder.mirror_right else stages.exams
-    pairs = exams.part(Split.TEST)
-    validation = exams.part(Split.VALIDATION) or pairs
-    known = _vectors(validation, encode)
-    calibration = {name: agreement(validation, known[name], name) for name in known}
-    trained = _vectors(pairs, encode)
-    taught = Curriculum(stages.exams.part(Split.TRAIN), s.encoder, s.seed).captions
-    first = new_towers(s.encoder, taught, s.seed, s.preprocessing.size)
-    untrained = _vectors(pairs, encoder_of(first).images)
-    others = other_pictures(stages.data, held_out=True)
-    quality = Quality(
-        measured_on="Boxes and views: real images of the held-out patients of GRAZPEDWRI-DX, "
-        "and public DICOM samples of other things, none of them trained on. Retrieval: phantoms "
-        "that were not trained on, which says nothing about real fractures.",
-        boxes=box_quality(AnatomyDetector(bundle), [p for p in stages.held_out if p.boxes]),
-        view=view_quality(ViewModel(bundle), (*stages.held_out, *others)),
-        retrieval=retrieval_quality(pairs, trained, untrained, len(pairs) // 4, 100),
-        parity={
-            VIEW_FILE: _parity(stages, VIEW_FILE),
-            IMAGE_FILE: tower.parity,
-            TEXT_FILE: _parity(stages, TEXT_FILE),
-        },
-    )
-    matching = Matching.of((pairs.rows, trained), (pairs.rows, trained), calibration=calibration)
-    return bundle.manifest.model_copy(
-        update={"quality": quality, "calibration": calibration, "mode": best_mode(matching)}
-    )
-
-
-def best_mode(matching: Matching) -> Literal["two_stage", "fused"]:
-    """Return ``fused`` where it is better than two stages for every bone, beyond chance.
-
-    Better means more of the ten sharing a fractured query's fracture (`Measure`), with an interval
-    of the difference, by patient, that lies above zero.
-    """
-    gains = matching.differences[Measure.BINARY_OF_FRACTURED][f"{Way.FUSED} - {Way.TWO_STAGE}"]
-    won = all(gain.low is not None and gain.low > 0 for gain in gains.values())
-    return "fused" if won else "two_stage"
-
-
-def _vectors(
-    pairs: Sequence[Pair], encode: Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
-) -> dict[str, NDArray[np.float32]]:
-    """Return vectors by name, NaN where a phantom lacks the bone."""
-    vectors = {}
-    for name in ("global", *_BONES):
-        has = [n for n, pair in enumerate(pairs) if name in pair.crops]
-        rows = np.full((len(pairs), 512), np.nan, np.float32)
-        rows[has] = encode([pairs[n].crops[name] for n in has])
-        vectors[name] = rows
-    return vectors
-
-
 def main(
     data: Annotated[Path, typer.Option(help="folder of real images, see training/dataset.py")],
     work: Annotated[Path, typer.Option(help="folder for what the stages leave")],
     out: Annotated[Path, typer.Option(help="folder of the bundle; replaced")],
-    name: Annotated[str, typer.Option(help="the bundle's id")] = "wristmir-demonstration-2",
+    name: Annotated[str, typer.Option(help="the bundle's id, given to no other before")],
     threads: Annotated[int, typer.Option(help="processor cores to use")] = 2,
     device: Annotated[Device, typer.Option(help="where to train")] = Device.CPU,
     recipe: Annotated[Path | None, typer.Option(help="the encoder's, training/recipes")] = None,
     table: Annotated[Path | None, typer.Option(help="the encoder's exam table")] = None,
+    bank: Annotated[
+        Path | None, typer.Option(help="a first encoder's state: lends captions, see CONTRIBUTING")
+    ] = None,
     int8: Annotated[bool, typer.Option(help="an 8-bit encoder, where that harms nothing")] = False,
 ) -> None:
     """Train, export, calibrate and measure a bundle."""
     encoder = EncoderSettings.read(recipe) if recipe else EncoderSettings()
     settings = TrainingSettings(threads=threads, device=device, encoder=encoder, int8=int8)
-    bundle = publish(data, work, out, name, settings, table)
+    bundle = publish(data, work, out, name, settings, table, bank)
     quality = bundle.manifest.quality
     print(quality.model_dump_json(indent=2) if quality else "")  # noqa: T201
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
 from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import BoxQuality, RetrievalQuality, ViewQuality
+from pipeline.calibration import Calibration
 from pipeline.region import Region, View
 from pipeline.view_model import ViewModel
 from training.dataset import BOX_NAMES, Corners, Pair, Picture
@@ -76,28 +77,46 @@ def view_quality(model: ViewModel, pictures: Sequence[Picture]) -> ViewQuality:
 
 def retrieval_quality(
     pairs: Sequence[Pair],
+    patients: Sequence[Hashable],
     vectors: ImageVectors,
     untrained: ImageVectors,
-    queries: int,
-    candidates: int,
+    *,
+    calibration: Mapping[str, Calibration] | None = None,
+    candidates: int = 100,
 ) -> RetrievalQuality:
     """Return how often the ten nearest share the query's fracture state, bone by bone.
 
-    The first ``queries`` exams ask, the others are the pool. Binary fracture matching of section
-    4.2: a match counts where its label, fracture or no fracture of that bone, is the query's.
-    Each figure is the balanced mean over queries with and without the fracture, so that always
-    finding the more frequent state scores one half. Untrained and chance are two-stage too.
+    The first quarter of the exams asks, the others are the pool; an exam of the query's patient is
+    never an answer. Binary fracture matching of section 4.2: a match counts where its label,
+    fracture or no fracture of that bone, is the query's. Each figure is the balanced mean over
+    queries with and without the fracture, so that always finding the more frequent state scores
+    one half. Untrained and chance are two-stage too.
+
+    Parameters
+    ----------
+    pairs, patients
+        The exams, and whose each is.
+    vectors, untrained
+        Of the encoder, and of itself before it learnt.
+    calibration
+        Of the vectors; without it the fused ranking is left out.
+    candidates
+        Pool of the first stage.
     """
+    queries = len(pairs) // 4
     generator = np.random.default_rng(0)
-    nothing = {name: generator.normal(size=rows.shape) for name, rows in vectors.items()}
+    nothing = {n: generator.normal(size=v.shape).astype(np.float32) for n, v in vectors.items()}
     ways = {
         "two_stage": (vectors, Way.TWO_STAGE),
         "region_only": (vectors, Way.REGION_ONLY),
         "global_only": (vectors, Way.GLOBAL_ONLY),
         "untrained": (untrained, Way.TWO_STAGE),
-        "chance": ({n: v.astype(np.float32) for n, v in nothing.items()}, Way.TWO_STAGE),
+        "chance": (nothing, Way.TWO_STAGE),
     }
+    if calibration is not None:
+        ways["fused"] = (vectors, Way.FUSED)
     figures: dict[str, dict[str, float]] = {name: {} for name in ways}
+    other = np.array([[one != two for two in patients[queries:]] for one in patients[:queries]])
     for region in Region:
         state = np.array([fracture_class(p.findings.get(region)) != NO_FRACTURE for p in pairs])
         asked = np.flatnonzero(np.isfinite(vectors[region.value][:queries, 0]))
@@ -105,12 +124,14 @@ def retrieval_quality(
             ten = nearest(
                 {part: rows[asked] for part, rows in source.items()},
                 {part: rows[queries:] for part, rows in source.items()},
-                np.ones((len(asked), len(pairs) - queries), bool),
+                other[asked],
                 region=region,
                 way=way,
                 candidates=candidates,
+                calibration=calibration,
             )
-            same = (state[queries:][ten] == state[asked][:, None]).mean(axis=1)
+            agreed = state[queries:][ten] == state[asked][:, None]
+            same = np.nanmean(np.where(ten >= 0, agreed, np.nan), axis=1)
             halves = [same[state[asked] == value] for value in (True, False)]
             filled = [float(half.mean()) for half in halves if len(half)]
             figures[name][region.value] = float(np.mean(filled))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -19,9 +19,10 @@ from pipeline.bundle import (
     Preprocessing,
 )
 from pipeline.region import View
-from training.contrastive import fit_encoder
+from training.contrastive import fit_encoder, with_lent
 from training.curriculum import Curriculum
 from training.dataset import (
+    Pair,
     Picture,
     held_out_patients,
     other_pictures,
@@ -69,12 +70,20 @@ class Stages:
         Everything else that decides the outcome.
     table
         Exam table for the encoder; by default one of invented patients is drawn.
+    bank
+        State of a first training, which lends captions to exams without report; None for none.
     """
 
     def __init__(
-        self, data: Path, work: Path, settings: TrainingSettings, table: Path | None = None
+        self,
+        data: Path,
+        work: Path,
+        settings: TrainingSettings,
+        table: Path | None = None,
+        bank: Path | None = None,
     ) -> None:
         self.data = data
+        self.bank = bank
         self.table = table
         self.work = work
         self.settings = settings
@@ -150,10 +159,18 @@ class Stages:
             import_exams(folder, s.preprocessing.size, drawn, s.encoder.exams)
         return ExamTable.open(folder)
 
+    @property
+    def seen(self) -> ExamTable:
+        """The same exams as the bundle's encoder sees them."""
+        return self.exams.one_sided() if self.settings.encoder.mirror_right else self.exams
+
     def _encoder(self, work: Path) -> None:
         s = self.settings
-        pairs = Curriculum(self.exams.part(Split.TRAIN), s.encoder, s.seed)
-        towers = new_towers(s.encoder, pairs.captions, s.seed, s.preprocessing.size)
+        taught = Curriculum(self.exams.part(Split.TRAIN), s.encoder, s.seed)
+        towers = new_towers(s.encoder, taught.captions, s.seed, s.preprocessing.size)
+        pairs: Sequence[Pair] = taught
+        if self.bank is not None:
+            pairs = with_lent(taught, s.encoder, s, self.bank, s.device)
         towers.tokenizer.save(str(work / TOKENIZER_FILE))
         state = work / "encoder.pt"
         fit_encoder(pairs, towers, s.encoder, s.seed, checkpoint=state, device=s.device)

@@ -10,7 +10,17 @@ pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
 
 pytest.importorskip("open_clip", reason="needs the training extra")
 
-from training.ablation import CAPTION_RANK, ROWS, Ablation, ablate, as_table  # noqa: E402
+from training.ablation import (  # noqa: E402
+    CAPTION_RANK,
+    HALF,
+    MIRRORED,
+    PAPER,
+    ROWS,
+    WHO,
+    Ablation,
+    ablate,
+    as_table,
+)
 from training.exam_table import ExamTable, ExamTableWriter, Split  # noqa: E402
 from training.nearest import Way  # noqa: E402
 from training.settings import Device, EncoderSettings  # noqa: E402
@@ -35,11 +45,14 @@ def test_every_row_is_trained_measured_and_compared_with_the_first(table, tmp_pa
     ablation = Ablation(table, RECIPE, tmp_path, 1, Device.CPU)
     rows = ablate(ablation, list(ROWS), tmp_path)
     assert [one.name for one in rows] == list(ROWS)
-    assert not rows[0].gains
-    assert all(set(one.gains) == set(rows[1].gains) for one in rows[1:])
+    first, *others = rows
+    assert (first.against, dict(first.gains)) == ("", {})
+    assert {one.against for one in others} == {PAPER, HALF}
+    assert all(set(one.gains) == set(others[0].gains) for one in others)
     for one in rows:
         assert 0 <= one.figures[Way.TWO_STAGE].value <= 1
-        assert one.figures[CAPTION_RANK].value >= 1
+    # captions that are told otherwise make another pool
+    assert [one.name for one in rows if CAPTION_RANK not in one.figures] == [MIRRORED, WHO]
     kept = json.loads((tmp_path / "ablation.json").read_text())
     assert [one["name"] for one in kept] == list(ROWS)
     assert as_table(rows).row_count == len(ROWS)

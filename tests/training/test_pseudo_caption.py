@@ -6,7 +6,7 @@ import pytest
 pytestmark = pytest.mark.training
 
 from training.dataset import Pair  # noqa: E402
-from training.pseudo_caption import lend, pseudo_captions  # noqa: E402
+from training.pseudo_caption import WithLent, pseudo_captions  # noqa: E402
 from training.vectors import Encoder  # noqa: E402
 
 NAMES = ("global", "distal_radius", "distal_ulna", "ulnar_styloid")
@@ -63,10 +63,12 @@ def test_exams_without_report_are_lent_captions_and_no_findings():
     told = [Pair({"global": grey(n)}, {"global": "dark" if n < 100 else "light"}, {})
             for n in (*range(8), *range(200, 208))]  # fmt: skip
     silent = [Pair({"global": grey(n), "distal_ulna": grey(9)}, {}, {}) for n in (50, 250)]
-    lent = lend(silent, told, encoder)
-    assert [pair.captions for pair in lent] == [{"global": "dark"}, {"global": "light"}]
+    found = WithLent([silent[0], *told, silent[1]], encoder)
+    assert (len(found), found.lent) == (18, 2)
+    assert [pair.captions for pair in found][:16] == [pair.captions for pair in told]
+    assert [pair.captions for pair in found][16:] == [{"global": "dark"}, {"global": "light"}]
     # nobody has read the ulna: it is not taught
-    assert [set(pair.crops) for pair in lent] == [{"global"}, {"global"}]
-    assert not any(pair.findings for pair in lent)
+    assert [set(pair.crops) for pair in found][16:] == [{"global"}, {"global"}]
+    assert not any(pair.findings for pair in found)
     undecided = [Pair({"global": grey(n)}, {"global": f"caption {n}"}, {}) for n in range(8)]
-    assert lend(silent[:1], undecided, encoder) == []
+    assert WithLent([*undecided, silent[0]], encoder).lent == 0

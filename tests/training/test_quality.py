@@ -12,9 +12,10 @@ pytestmark = pytest.mark.training
 pytest.importorskip("sklearn", reason="needs the training extra")
 
 from pipeline.anatomy import Anatomy, Box  # noqa: E402
+from pipeline.calibration import Calibration  # noqa: E402
 from pipeline.exam import RegionFindings  # noqa: E402
 from pipeline.region import Region, View  # noqa: E402
-from training.agreement import agreement  # noqa: E402
+from training.agreement import abstaining, agreement  # noqa: E402
 from training.dataset import Pair, Picture  # noqa: E402
 from training.quality import (  # noqa: E402
     box_quality,
@@ -96,8 +97,9 @@ def unit(rows):
 def test_matching_by_a_telling_bone_beats_matching_by_a_mute_whole(exams):
     pairs, vectors = exams
     mute = {name: unit(np.random.default_rng(9).normal(size=(60, 512))) for name in vectors}
-    quality = retrieval_quality(pairs, vectors, mute, queries=12, candidates=40)
-    assert (quality.queries, quality.pool) == (12, 48)
+    quality = retrieval_quality(pairs, range(60), vectors, mute, candidates=40)
+    assert (quality.queries, quality.pool) == (15, 45)
+    assert quality.fused is None
     for region in Region:
         assert quality.region_only[region] == 1
         assert quality.two_stage[region] > quality.global_only[region]
@@ -108,13 +110,13 @@ def test_matching_by_a_telling_bone_beats_matching_by_a_mute_whole(exams):
 def test_a_bone_that_was_not_found_is_never_the_nearest(exams):
     pairs, vectors = exams
     vectors["distal_radius"][20:30] = np.nan
-    quality = retrieval_quality(pairs, vectors, vectors, queries=12, candidates=48)
+    quality = retrieval_quality(pairs, range(60), vectors, vectors, candidates=48)
     assert quality.two_stage["distal_radius"] == 1
 
 
 def test_the_similarity_index_rises_with_agreement_from_0_to_100(exams):
     pairs, vectors = exams
-    calibration = agreement(pairs, vectors["distal_radius"], "distal_radius")
+    calibration = agreement(pairs, range(60), vectors["distal_radius"], "distal_radius")
     assert calibration.index(-1) == 0
     assert calibration.index(1) == 100
     assert calibration.index(0.97) > 80
@@ -126,5 +128,24 @@ def test_the_similarity_index_rises_with_agreement_from_0_to_100(exams):
 
 def test_the_wrist_as_a_whole_agrees_where_the_same_bones_are_broken(exams):
     pairs, vectors = exams
-    calibration = agreement(pairs, vectors["global"], "global")
+    calibration = agreement(pairs, range(60), vectors["global"], "global")
     assert 0 < calibration.index(0.0) < 100
+
+
+def test_an_exam_of_the_querys_patient_is_no_answer(exams):
+    pairs, vectors = exams
+    # of each query only exams in the other state belong to other patients
+    patients = ["even" if n % 3 == 0 else "odd" for n in range(60)]
+    quality = retrieval_quality(pairs, patients, vectors, vectors, candidates=60)
+    assert set(quality.region_only.values()) == {0.0}
+
+
+def test_the_abstention_error_is_measured_on_other_exams(exams):
+    _, vectors = exams
+    bone = vectors["distal_radius"]
+    strict = Calibration(knots=((-1, 0), (1, 100)), nothing_similar_below=1.0)
+    lax = strict.model_copy(update={"nothing_similar_below": 0.5})
+    assert abstaining(strict, range(60), bone).abstention_error == 1
+    assert abstaining(lax, range(60), bone).abstention_error == 0
+    # their own patient's exams are nobody's answer
+    assert abstaining(lax, ["one"] * 60, bone).abstention_error == 1

@@ -25,9 +25,10 @@ def test_a_transformer_becomes_smaller_and_says_nearly_the_same(tmp_path):
     assert 0.99 < found.cosine < 1
 
 
-def test_only_a_faithful_tower_is_taken():
-    assert Quantised(LEAST_COSINE, 2, 1).faithful
-    assert not Quantised(LEAST_COSINE - 1e-6, 2, 1).faithful
+def test_only_a_faithful_and_smaller_tower_is_taken():
+    assert Quantised(LEAST_COSINE, 4, 1).worthwhile
+    assert not Quantised(LEAST_COSINE - 1e-6, 4, 1).worthwhile
+    assert not Quantised(LEAST_COSINE, 4, 3).worthwhile
 
 
 def quality(two_stage, region_only=0.8):

@@ -1,0 +1,109 @@
+"""What a manifest says of its bundle: how it is calibrated, what it does, how it ranks best.
+
+Whatever is chosen is chosen on the validation split; the test split only measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.anatomy import AnatomyDetector
+from pipeline.bundle import VECTOR_NAMES, Bundle, Manifest, Quality, RetrievalQuality
+from pipeline.encoder import ImageEncoder
+from pipeline.view_model import ViewModel
+from training.agreement import abstaining, agreement
+from training.curriculum import Curriculum
+from training.dataset import other_pictures
+from training.exam_table import ExamTable, Split
+from training.matching import Matching, Measure
+from training.nearest import Way
+from training.quality import box_quality, retrieval_quality, view_quality
+from training.stages import Stages
+from training.towers import encoder_of, new_towers
+from training.vectors import VECTOR_LENGTH, ImageVectors
+
+__all__ = ["appraised", "best_mode", "retrieval_of"]
+
+_Images = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
+
+
+def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Manifest:
+    """Return a bundle's manifest with calibration, quality and ranking.
+
+    Parameters
+    ----------
+    bundle
+        Whole, with a manifest that claims nothing yet.
+    stages
+        What it was made of: its exams and held-out pictures measure it.
+    parity
+        Least cosine of each exported network to the trained one, by file.
+    """
+    validation, test = (stages.seen.part(split) for split in (Split.VALIDATION, Split.TEST))
+    encode = ImageEncoder(bundle).encode
+    known, vectors = (_vectors(part, encode) for part in (validation, test))
+    drawn = {n: agreement(validation, _patients(validation), known[n], n) for n in VECTOR_NAMES}
+    matching = Matching.of((validation.rows, known), (validation.rows, known), calibration=drawn)
+    calibration = {n: abstaining(drawn[n], _patients(test), vectors[n]) for n in VECTOR_NAMES}
+    others = other_pictures(stages.data, held_out=True)
+    quality = Quality(
+        measured_on="Boxes and views: real images of the held-out patients of GRAZPEDWRI-DX, "
+        "and public DICOM samples of other things, none of them trained on. Retrieval: phantoms "
+        "that were not trained on, which says nothing about real fractures.",
+        boxes=box_quality(AnatomyDetector(bundle), [p for p in stages.held_out if p.boxes]),
+        view=view_quality(ViewModel(bundle), (*stages.held_out, *others)),
+        retrieval=retrieval_quality(
+            test,
+            _patients(test),
+            vectors,
+            _vectors(test, _untrained(stages)),
+            calibration=calibration,
+        ),
+        parity=parity,
+    )
+    return bundle.manifest.model_copy(
+        update={"quality": quality, "calibration": calibration, "mode": best_mode(matching)}
+    )
+
+
+def best_mode(matching: Matching) -> Literal["two_stage", "fused"]:
+    """Return ``fused`` where it is better than two stages for every bone, beyond chance.
+
+    Better means more of the ten sharing a fractured query's fracture (`Measure`), with an interval
+    of the difference, by patient, that lies above zero.
+    """
+    gains = matching.differences[Measure.BINARY_OF_FRACTURED][f"{Way.FUSED} - {Way.TWO_STAGE}"]
+    won = all(gain.low is not None and gain.low > 0 for gain in gains.values())
+    return "fused" if won else "two_stage"
+
+
+def retrieval_of(bundle: Bundle, exams: ExamTable) -> RetrievalQuality:
+    """Return what a bundle retrieves among some exams, which it sees as they are."""
+    vectors = _vectors(exams, ImageEncoder(bundle).encode)
+    return retrieval_quality(exams, _patients(exams), vectors, vectors)
+
+
+def _untrained(stages: Stages) -> _Images:
+    s = stages.settings
+    taught = Curriculum(stages.exams.part(Split.TRAIN), s.encoder, s.seed).captions
+    return encoder_of(new_towers(s.encoder, taught, s.seed, s.preprocessing.size)).images
+
+
+def _patients(exams: ExamTable) -> Sequence[Hashable]:
+    return [(row.source, row.patient) for row in exams.rows]
+
+
+def _vectors(exams: ExamTable, encode: _Images) -> ImageVectors:
+    """Return vectors by name, NaN where an exam lacks the bone."""
+    vectors = {}
+    for name in VECTOR_NAMES:
+        crops = {n: pair.crops[name] for n, pair in enumerate(exams) if name in pair.crops}
+        rows = np.full((len(exams), VECTOR_LENGTH), np.nan, np.float32)
+        if crops:
+            rows[list(crops)] = encode(list(crops.values()))
+        vectors[name] = rows
+    return vectors
