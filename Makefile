@@ -34,8 +34,8 @@ check: .venv/development  ## lint, types and the quick tests, in under two minut
 bench: .venv/development  ## exams indexed per second, time to the stored result, query latency
 	.venv/bin/pytest -q -s -m benchmark --timeout=1800 tests/benchmarks
 
-train: .venv-training/ready  ## a bundle from nothing: make train DATA=folder OUT=folder (see CONTRIBUTING.md)
-	.venv-training/bin/python -m training.publish --data "$(DATA)" --work .training --out "$(OUT)"
+train: .venv-training/ready  ## a bundle from nothing: make train DATA=folder OUT=folder NAME=id (see CONTRIBUTING.md)
+	.venv-training/bin/python -m training.publish --data "$(DATA)" --work .training --out "$(OUT)" --name "$(NAME)"
 
 evaluate: .venv-training/ready  ## the paper's tables for a bundle: make evaluate BUNDLE=folder TABLE=folder OUT=folder
 	.venv-training/bin/python -m training.evaluation --bundle "$(BUNDLE)" --table "$(TABLE)" --out "$(OUT)"

@@ -13,6 +13,7 @@ pytest.importorskip("open_clip", reason="needs the training extra")
 from training.ablation import (  # noqa: E402
     CAPTION_RANK,
     HALF,
+    LENT,
     MIRRORED,
     PAPER,
     ROWS,
@@ -32,7 +33,7 @@ RECIPE = EncoderSettings(steps=1, batch=16)
 def table(tmp_path_factory):
     folder, generator = tmp_path_factory.mktemp("table"), np.random.default_rng(1)
     with ExamTableWriter(folder / "table", 32) as writer:
-        for number in range(40):
+        for number in range(24):
             split = Split.VALIDATION if number % 2 else Split.TRAIN
             kind = "buckle" if number % 3 else None
             said = {name: f"{name} {kind}" for name in NAMES}
@@ -41,10 +42,11 @@ def table(tmp_path_factory):
     return ExamTable.open(folder / "table")
 
 
-def test_every_row_is_trained_measured_and_compared_with_the_first(table, tmp_path):
+def test_every_row_is_trained_measured_and_compared_with_its_like(table, tmp_path):
+    names = [PAPER, MIRRORED, WHO, LENT]
     ablation = Ablation(table, RECIPE, tmp_path, 1, Device.CPU)
-    rows = ablate(ablation, list(ROWS), tmp_path)
-    assert [one.name for one in rows] == list(ROWS)
+    rows = ablate(ablation, names, tmp_path)
+    assert [one.name for one in rows] == names
     first, *others = rows
     assert (first.against, dict(first.gains)) == ("", {})
     assert {one.against for one in others} == {PAPER, HALF}
@@ -54,12 +56,13 @@ def test_every_row_is_trained_measured_and_compared_with_the_first(table, tmp_pa
     # captions that are told otherwise make another pool
     assert [one.name for one in rows if CAPTION_RANK not in one.figures] == [MIRRORED, WHO]
     kept = json.loads((tmp_path / "ablation.json").read_text())
-    assert [one["name"] for one in kept] == list(ROWS)
-    assert as_table(rows).row_count == len(ROWS)
+    assert [one["name"] for one in kept] == names
+    assert as_table(rows).row_count == len(names)
+    assert set(names) <= set(ROWS)
 
 
 def test_a_row_that_is_trained_already_is_only_measured_again(table, tmp_path):
-    name = next(iter(ROWS))
+    name = PAPER
     first = Ablation(table, RECIPE, tmp_path, 1, Device.CPU).row(name)
     (state,) = tmp_path.glob("*.pt")
     before = state.stat().st_size
