@@ -163,12 +163,27 @@ def inspect(
 
 @app.command()
 def mine(
-    files: Annotated[list[Path], typer.Argument(help="Text files or DICOM structured reports.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Text files or DICOM structured reports.")
+    ] = None,
+    evaluate: Annotated[
+        Path | None, typer.Option(help="A file of gold reports: measure the miner on it.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what the miner reads in a report: findings with their evidence."""
-    from deploy.mining import mine_files
+    from deploy.mining import evaluate_miner, mine_files
 
+    if evaluate is not None:
+        found = evaluate_miner(evaluate)
+        if as_json:
+            _print_json(found.as_json())
+        else:
+            Console().print(*found.as_tables(), sep="\n")
+        return
+    if not files:
+        message = "name files to mine, or a gold file by --evaluate"
+        raise typer.BadParameter(message)
     with _failing_last() as failed:
         for row in mine_files(files):
             failed.append(row.failed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from rich.table import Table
 
 from pipeline.decoder import Decoder
 from pipeline.errors import PipelineError
+from pipeline.gold import Counts, GoldScore, gold_reports, score
 from pipeline.mining import RulesMiner, mine_json
 from pipeline.report import report_text
 
-__all__ = ["Mined", "mine_files"]
+__all__ = ["Evaluated", "Mined", "evaluate_miner", "mine_files"]
 
 _MAX_TEXT_BYTES = 1 << 20
 
@@ -53,6 +54,75 @@ class Mined:
             said = "; ".join(evidence) if isinstance(evidence, list) else str(evidence)
             table.add_row(region.replace("_", " "), *words, said)
         return table
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """How a miner reads gold reports."""
+
+    miner: str
+    score: GoldScore
+
+    def as_json(self) -> dict[str, Any]:
+        """Return every figure and every miss as one JSON object."""
+        misses = [asdict(miss) for miss in self.score.misses]
+        return {"miner": self.miner, **self.score.as_json(), "misses": misses}
+
+    def as_tables(self) -> tuple[Table, ...]:
+        """Return the figures, and what was read otherwise than the gold says."""
+        return self._presence(), self._rates(), self._misses()
+
+    def _presence(self) -> Table:
+        title = f"{self.miner}, {self.score.reports} gold reports: is there a fracture?"
+        table = Table("", "precision", "recall", "F1", "state", title=title, title_justify="left")
+        for region, counts in self.score.presence.items():
+            right, whole = self.score.exact[region]
+            state = right / whole if whole else None
+            table.add_row(region.replace("_", " "), *_cells(counts), _cell(state))
+        table.add_row("all", *_cells(self.score.overall), "")
+        table.add_row("other findings", *_cells(self.score.other), "")
+        return table
+
+    def _rates(self) -> Table:
+        table = Table("", "share", "of")
+        for name, (right, whole) in self.score.details.items():
+            share = right / whole if whole else None
+            table.add_row(name.removesuffix("_deg"), _cell(share), f"{whole} broken bones")
+        right, whole = self.score.laterality
+        table.add_row("laterality", _cell(right / whole if whole else None), f"{whole} reports")
+        found = self.score.overall
+        called = found.true_positive + found.false_positive
+        rate = self.score.hallucination_rate
+        table.add_row("hallucinated fractures", _cell(rate), f"{called} that were read")
+        table.add_row("dropped findings", str(self.score.dropped), "no evidence in the text")
+        table.add_row("disputed values", str(self.score.disputed), "")
+        return table
+
+    def _misses(self) -> Table:
+        table = Table("report", "place", "value", "gold", "read", title="Misses")
+        for miss in self.score.misses:
+            table.add_row(miss.report, miss.place, miss.field, miss.gold, miss.read)
+        return table
+
+
+def evaluate_miner(file: Path) -> Evaluated:
+    """Let the miner read a gold file.
+
+    Raises
+    ------
+    GoldError
+        Where the file is none.
+    """
+    miner = RulesMiner()
+    return Evaluated(f"{miner.name} {miner.version}", score(gold_reports(file), miner))
+
+
+def _cells(counts: Counts) -> tuple[str, str, str]:
+    return _cell(counts.precision), _cell(counts.recall), _cell(counts.f1)
+
+
+def _cell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def mine_files(files: Sequence[Path]) -> Iterator[Mined]:

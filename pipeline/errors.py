@@ -10,6 +10,7 @@ __all__ = [
     "DecodeError",
     "DecodeReason",
     "DecoderUnavailableError",
+    "GoldError",
     "IdentityError",
     "IndexUnavailableError",
     "PictureWithheldError",
@@ -99,6 +100,10 @@ class DecoderUnavailableError(PipelineError):
 
 class ReportError(PipelineError):
     """The object is no report that can be read."""
+
+
+class GoldError(PipelineError):
+    """The gold reports cannot be used."""
 
 
 class UnreadError(PipelineError):
