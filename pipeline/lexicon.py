@@ -58,7 +58,7 @@ _DIRECTION = (
     r"|wards?|ly|artery|nerve|column|gutter|slab|club)"
 )
 _PART = (
-    r"(?:metaphys\w+|metadiaphys\w+|phys[ei]\w*|epiphys\w+|growth|cort\w+|buckl\w+|torus|fract\w+"
+    r"(?:metaph(?:ys\w+)?|metadiaphys\w+|phys[ei]\w*|epiphys\w+|growth|cort\w+|buckl\w+|torus|fract\w+"
     r"|fx|#|greenstick|salter|plastic|bowing|avuls\w+|torus|transverse|oblique|metaphysis|bone)"
 )
 _SHAFT_OF = r"(?:shaft|mid-?shaft|diaphys[ie]s|middle\s+third|proximal\s+third)\s+of\s+(?:the\s+)?"
@@ -91,10 +91,10 @@ BONE = re.compile(
             r"|\bboth\s+(?:the\s+)?(?:distal\s+)?(?:forearm\s+)?bones"
             r"|\bdistal\s+forearm\s+(?:bones|fractures|#s)|\bfractures\s+of\s+(?:the\s+)?"
             r"(?:left\s+|right\s+)?distal\s+forearm|\bbbfa\b)",
-            rf"(?P<distal_radius>\bradius\b|\bdistal\s+radi(?:al|i|us)\b(?!\s+{_DIRECTION})"
+            rf"(?P<distal_radius>\bradius\b|\bdist\.?\s+rad\b|\bdr\b(?=[\s:]+(?:[\w-]+\s+){{0,2}}?{_PART})|(?:(?<=fx )|(?<=of )|(?<=# )|(?<=fracture ))dr\b|\brad\b(?=\s*[:\d]|\s+metaph)|\bdistal\s+radi(?:al|i|us)\b(?!\s+{_DIRECTION})"
             rf"|\bradial\b(?=\s+(?:(?:and|&)\s+(?:the\s+)?(?:distal\s+)?uln|(?:\w+\s+)?{_PART}))"
             r"|\bdistal\s+forearm\b|\bcolles\w*)",
-            rf"(?P<distal_ulna>\bulnas?\b|\bdistal\s+ulnar?\b|\bulnar\b(?!\s+{_DIRECTION}))",
+            rf"(?P<distal_ulna>\bulnas?\b|\bdist\.?\s+uln\b|\bu(?:ln)?\b\.?(?=\s+metaph)|\buln\b(?=\s*[:\d])|\bdistal\s+ulnar?\b|\bulnar\b(?!\s+{_DIRECTION}))",
         )
     )
     + ")"
@@ -127,7 +127,7 @@ _SALTER = (
 _NUMBERED = rf"[\s,(-]*(?:fracture[\s,-]*)?(?:(?:type|class|grade)[\s-]*)?(?P<{{}}>{_NUMERAL})\b"
 _FRACTURE = (
     r"(?:\b(?:re|micro)?-?fr(?:acture|actrue|acure|atcure|ature|acutre|acturre|acrure|cature"
-    r"|accture|actur)(?:s|d)?\b|\bf(?:r?x|xs)\b|#(?!\s*\d)s?(?!\w*\d))"
+    r"|accture|actur)(?:s|d)?\b|\bf(?:r?x|xs)\b|\bnon-?union\b|#(?!\s*\d)s?(?!\w*\d))"
 )
 
 HEAD = re.compile(
@@ -138,8 +138,8 @@ HEAD = re.compile(
             rf"(?P<alternative>\s*(?:/|or|vs\.?|versus|-)\s*{_NUMERAL}\b)?"
             rf"|\btype\s+(?P<before>{_NUMERAL})\s+{_SALTER}\b"
             rf"|\b(?:s[ae]l?[tl]t?[ae]r|slater|harris)[\s/-]*(?:ha+r+i+s+|salter)\b|\bsalter\b)",
-            r"(?P<buckle>\bbuckl(?:e|ing|ed)\b|\btor(?:us|ous)\b)",
-            r"(?P<greenstick>\bgreen[\s-]?stick)",
+            r"(?P<buckle>\bbuc?k(?:l(?:e|ing|ed)|el)\b|\btor(?:us|ous|sus)\b)",
+            r"(?P<greenstick>\bgreen[\s-]?stick|\bgs(?=\s+(?:fx|#|fract)))",
             r"(?P<plastic_bowing>\b(?:plastic|bowing)\s+(?:bowing|deform\w+)|\bbowing|\bbowed)",
             r"(?P<avulsion>\bavuls(?:ion|ed|ions)\b)",
             r"(?P<physeal>\b(?:trans)?(?:physeal|growth[\s-]plate|epiphyseal)\s+(?:\w+\s+)?"
@@ -160,7 +160,7 @@ HEAD = re.compile(
 
 ADJECTIVES: Mapping[FractureType, re.Pattern[str]] = {
     FractureType.COMMINUTED: re.compile(r"\bcomm?in+ut\w+|\bmulti-?\s?fragment\w*"),
-    FractureType.TRANSVERSE: re.compile(r"\btransvers\w*"),
+    FractureType.TRANSVERSE: re.compile(r"\btra?n?s?n?[sv]+ers\w*"),
     FractureType.OBLIQUE: re.compile(
         r"\b(?:obliqu\w+|spiral)\b(?!\s*(?:view|radiograph|projection|image|film|and\s+lat))"
     ),
@@ -185,7 +185,7 @@ FORWARD = re.compile(
             r"|(?:history|hx)\s+of|h/o|in\s+case\s+of|recommend\w*|advise\w*|suggested\s+if)\b)",
             r"(?P<pseudo>\bno(?:t)?\s+(?:\w+\s+){0,2}?(?:chang\w+|difference|alteration|longer)\b"
             r"|\bno\s+(?:doubt|question)|\bnot\s+only)",
-            r"(?P<denial>\b(?:no|without|w/o|absence\s+of|negative\s+for|free\s+(?:of|from)|neither"
+            r"(?P<denial>\b(?:no|without|w/o|absence\s+of|neg(?:ative)?\.?\s+for|free\s+(?:of|from)|neither"
             r"|nor|nil|never|lack\s+of|rather\s+than|excludes?|rules?\s+out|not\s+(?:\w+ly\s+)?(?:demonstrat\w+"
             r"|show\w*|identif\w+|see|seen|reveal\w*|any|an?|detect\w*|appreciat\w*|represent\w*"
             r"|have|consistent|typical))\b)",
@@ -231,13 +231,17 @@ CONSUMER = re.compile(
 """What a denial before a fracture denies instead of it: "no displacement of the fracture"."""
 
 INTACT = re.compile(
-    r"(?:\b(?:is|are|appears?|remains?|looks?|seems?)\b|[:,(-])?\s*(?:\w+\s+){0,2}?(?:otherwise\s+)?"
-    r"\b(?:intact|normal|nad|unremarkable|uninvolved|unaffected|spared|not\s+(?:fractured|injured"
+    r"\s*:\s*(?:no|neg|none|nil)\b(?!\s+\w)"
+    r"|(?:\b(?:is|are|appears?|remains?|looks?|seems?)\b|[:,(-])?\s*(?:\w+\s+){0,2}?(?:otherwise\s+)?"
+    r"\b(?:intact|normal|nl|nad|unremarkable|uninvolved|unaffected|spared|preserved|clear|fine|ok(?:ay)?"
+    r"|un(?:injured|damaged|broken)|whole|in"
+    r"\s+one\s+piece|within\s+normal\s+limits|wnl|negative|not\s+(?:fractured|injured"
     r"|involved))\b(?!\s+(?:align\w*|variant|mineral\w*|position|variance|appearing\s+phys))"
 )
 NORMAL = re.compile(
     r"(?P<rest>\b(?:otherwise|remaining|remainder|rest\s+of|other(?:\s+\w+)?\s+bones)\b[\w\s]{0,50}?"
-    r"(?:intact|normal|unremarkable))"
+    r"(?:intact|normal|unremarkable|ok(?:ay)?|clear|fine)"
+    r"|\brest\s+(?:is\s+)?(?:intact|normal|ok(?:ay)?|clear|fine|nad))"
     r"|(?P<whole>\b(?:visuali[sz]ed\s+|imaged\s+)?(?:bones|bony\s+structures|osseous\s+structures"
     r"|skeleton|bony\s+\w+|cortices|wrists?|radiographs?|study|examination|exam|films?|x-?rays?"
     r"|appearances?|images)\s*(?:\([^)]*\)\s*)?(?:(?:is|are|appears?|remains?|all|of\s+the\s+"

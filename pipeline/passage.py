@@ -99,11 +99,12 @@ _BOTH = (Laterality.LEFT, Laterality.RIGHT)
 # a lone letter is a side only beside what has one
 _LETTER = (
     r"(?:\({0}\)|(?<=wrist ){0}\b|(?<=wrist, ){0}\b"
-    r"|(?<![\w.]){0}\.?(?=\s+(?:wrist|hand|forearm|distal|radius|radial|ulnar?|#)))"
+    r"|(?<![\w.]){0}\.?(?=\s+(?:wrist|hand|forearm|fa\b|distal|dist\b|dr\b|radius|radial|ulnar?|#))"
+    r"|(?<=side: ){0}\b)"
 )
 _SIDE = re.compile(
     r"\b(?P<both>bilateral(?:ly)?|both\s+(?:wrists?|hands|sides|forearms)|either\s+(?:wrist|side))\b"
-    r"|\b(?P<left>left|lt)\b(?!-handed)|\b(?P<right>right|rt)\b(?!-handed)"
+    r"|\b(?P<left>left|lfet|letf|lt)\b(?!-handed)|\b(?P<right>right|rigth|rihgt|rght|rt)\b(?!-handed)"
     rf"|(?P<l>{_LETTER.format('l')})|(?P<r>{_LETTER.format('r')})"
 )
 
@@ -148,7 +149,8 @@ _HEADING = re.compile(
 
 def _parts(flat: str) -> Iterator[tuple[int, int, Section, frozenset[Laterality]]]:
     headings = [m for m in _HEADING.finditer(flat) if _is_heading(flat, m)]
-    sectioned = any(not m["sided"] for m in headings)
+    # an addendum is no heading of the report before it
+    sectioned = any(m.lastgroup not in ("addendum",) and not m["sided"] for m in headings)
     section = Section.TITLE if sectioned else Section.FINDINGS
     side: frozenset[Laterality] = frozenset()
     start = 0

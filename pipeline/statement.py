@@ -200,8 +200,8 @@ _NOT_TIGHT = re.compile(
     r"|involv\w+|from|which|the|a|an|appears?|was|were|for|reveals?|or|to)\b"
 )
 _COORDINATED = re.compile(
-    r"\s*(?:metaphys\w+\s*|epiphys\w+\s*|phys\w+\s*|process\s*)?(?:,|,?\s*and|&|/|\+|,?\s*as\s+well\s+as"
-    r"|,?\s*or|along\s+with|together\s+with)\s*(?:(?:of|in|through|involving|also|the|left|right"
+    r"\s*(?:metaph(?:ys\w+)?\s*|epiphys\w+\s*|phys\w+\s*|process\s*)?(?:,|,?\s*and|&|/|\+|,?\s*as\s+well\s+as"
+    r"|[\s,(]*including(?:\s+its|\s+the)?|,?\s*or|along\s+with|together\s+with)\s*(?:(?:of|in|through|involving|also|the|left|right"
     r"|distal|tip|base|also)\s+)*(?:of\s+the\s+)?"
 )
 _GOVERNED = re.compile(
@@ -391,7 +391,8 @@ def _intact(words: str, bones: Sequence[_Bone]) -> list[tuple[tuple[_Bone, ...],
         limit = bones[number + 1].start if number + 1 < len(bones) else len(words)
         behind = lexicon.INTACT.match(words, bone.end, min(limit, bone.end + 60))
         ahead = _INTACT_AHEAD.search(words[: bone.start])
-        near = words[max(0, bone.start - 25) : behind.end() if behind else bone.end + 20]
+        before = re.split(r",|;|\band\b", words[max(0, bone.start - 25) : bone.start])[-1]
+        near = before + words[bone.start : behind.end() if behind else bone.end + 20]
         if not (behind or ahead) or _SUBJECT_NOT_BONE.search(near):
             continue
         group = tuple(_coordinated_back(words, bones[: number + 1]))
@@ -400,7 +401,7 @@ def _intact(words: str, bones: Sequence[_Bone]) -> list[tuple[tuple[_Bone, ...],
     return found
 
 
-_INTACT_AHEAD = re.compile(r"\b(?:intact|normal)\s+(?:(?:left|right|the)\s+)*$")
+_INTACT_AHEAD = re.compile(r"\b(?:intact|normal|so\s+(?:is|are|does))\s+(?:(?:left|right|the)\s+)*$")
 
 
 def _normal(words: str) -> Iterator[Statement]:
