@@ -17,12 +17,14 @@ from peers import peer
 
 from pipeline.decoder import Decoder
 from pipeline.findings import Fracture, collapse_others
+from pipeline.gold import gold_reports
 from pipeline.mining import RulesMiner
 from pipeline.region import Laterality, Region
 from pipeline.report import report_text
 from training.grazpedwri import Row, View, reading
 
 DATA = Path(__file__).parent / "data"
+GOLD = DATA / "gold"
 STUDIES = DATA / "studies"
 HELD_OUT = Path(__file__).parents[1] / "training" / "held_out_patients.txt"
 
@@ -224,3 +226,29 @@ def test_a_file_keeps_to_the_standard(line, tmp_path):
         made.save_as(path)
     done = subprocess.run([dciodvfy, path], capture_output=True, text=True, check=False)
     assert "Error" not in done.stdout + done.stderr
+
+
+@cache
+def gold(part):
+    return gold_reports(GOLD / f"{part}.jsonl")
+
+
+def test_there_are_enough_gold_reports_and_a_third_is_never_tuned_on():
+    tuning, unseen = gold("tuning"), gold("unseen")
+    assert len(tuning) + len(unseen) >= 250
+    assert len(unseen) >= (len(tuning) + len(unseen)) / 3
+    texts = [" ".join(report.text.split()) for report in (*tuning, *unseen)]
+    assert len(set(texts)) == len(texts)
+
+
+def test_about_as_many_gold_reports_are_normal_as_in_the_paper():
+    for part in ("tuning", "unseen"):
+        broken = [
+            any(
+                bone.fracture in ("present", "possible")
+                for regions in report.gold.sides.values()
+                for bone in regions.values()
+            )
+            for report in gold(part)
+        ]
+        assert 0.2 < 1 - sum(broken) / len(broken) < 0.4
