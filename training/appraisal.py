@@ -73,12 +73,19 @@ def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Ma
 def best_mode(matching: Matching) -> Literal["two_stage", "fused"]:
     """Return ``fused`` where it is better than two stages for every bone, beyond chance.
 
-    Better means more of the ten sharing a fractured query's fracture (`Measure`), with an interval
-    of the difference, by patient, that lies above zero.
+    Better means that more of the ten share a fractured query's fracture, and that neither the
+    fracture's class nor all queries together lose by it (`Measure`), each with the interval of
+    the difference, by patient.
     """
-    gains = matching.differences[Measure.BINARY_OF_FRACTURED][f"{Way.FUSED} - {Way.TWO_STAGE}"]
-    won = all(gain.low is not None and gain.low > 0 for gain in gains.values())
-    return "fused" if won else "two_stage"
+    pair = f"{Way.FUSED} - {Way.TWO_STAGE}"
+    gains = matching.differences[Measure.BINARY_OF_FRACTURED][pair].values()
+    won = all(gain.low is not None and gain.low > 0 for gain in gains)
+    lost = any(
+        gain.high is not None and gain.high < 0
+        for measure in (Measure.BINARY_OF_ALL, Measure.CLASS_OF_FRACTURED)
+        for gain in matching.differences[measure][pair].values()
+    )
+    return "fused" if won and not lost else "two_stage"
 
 
 def retrieval_of(bundle: Bundle, exams: ExamTable) -> RetrievalQuality:
