@@ -171,7 +171,7 @@ def _draft(out: Path, name: str, stages: Stages, precision: Literal["fp32", "int
         constellation=fit_constellation(stages.boxed, CONSTELLATION_WEIGHT),
         calibration=dict.fromkeys(("global", *_BONES), unfitted),
         licences=_LICENCES,
-        training=_training(stages),
+        training=_training(stages, name),
         files={file: hashlib.sha256((out / file).read_bytes()).hexdigest() for file in files},
     )
 
@@ -184,13 +184,13 @@ _LICENCES = {
 }
 
 
-def _training(stages: Stages) -> Training:
+def _training(stages: Stages, name: str) -> Training:
     s = stages.settings
     patients = {p.patient for p in stages.real if p.patient is not None}
     return Training(
         summary="Detectors: phantoms, then real PA wrists with boxes drawn by hand. View model: "
         "real wrists, phantoms, and images of other things. Encoder: phantoms only.",
-        command="python -m training.publish --data DATA --work WORK --out BUNDLE",
+        command=f"python -m training.publish --data DATA --work WORK --out BUNDLE --name {name}",
         seed=s.seed,
         data=("GRAZPEDWRI-DX (a sample)", "phantoms of training/phantom", "public DICOM samples"),
         real_images={

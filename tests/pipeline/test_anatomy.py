@@ -13,7 +13,7 @@ from pipeline.radiograph import radiograph
 from pipeline.region import Laterality, Region
 
 TESTS = Path(__file__).parents[1]
-SHIPPED = TESTS.parent / "deploy" / "bundle" / "wristmir-demonstration-2"
+SHIPPED = TESTS.parent / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 # drawn by eye on originals of held-out patients: x0, y0, x1, y1 as shares of the image
 DRAWN = {

@@ -14,7 +14,7 @@ import pytest
 from pipeline.bundle import BONES_FILE, MANIFEST_FILE, ROI_FILE, VECTOR_NAMES, Bundle
 from pipeline.errors import BundleError
 
-SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-2"
+SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from pipeline.bundle import Bundle
 from pipeline.encoder import ImageEncoder, TextEncoder
 
-SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-2"
+SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pipeline.view_model import ViewModel
 
 TESTS = Path(__file__).parents[1]
 STUDIES = TESTS / "data" / "studies"
-SHIPPED = TESTS.parent / "deploy" / "bundle" / "wristmir-demonstration-2"
+SHIPPED = TESTS.parent / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 with (STUDIES / "manifest.csv").open(newline="", encoding="utf-8") as stream:
     IMAGES = [row for row in csv.DictReader(stream) if row["kind"] == "image"]

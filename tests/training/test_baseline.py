@@ -14,7 +14,7 @@ from pipeline.encoder import ImageEncoder, TextEncoder  # noqa: E402
 from training.baseline import untrained, whole_wrist  # noqa: E402
 from training.dataset import Pair  # noqa: E402
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-2"
+FOLDER = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 
 @pytest.fixture(scope="module")

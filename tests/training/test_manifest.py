@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.bundle import MANIFEST_FILE, Manifest
 from training.manifest import write_manifest
 
-SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-2"
+SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 
 def test_a_written_manifest_reads_back_the_same(tmp_path):
