@@ -37,6 +37,8 @@ def details_in(
     window: tuple[int, int],
     head_end: int | None = None,
     named: FractureType | None = None,
+    *,
+    of_bone: bool = False,
 ) -> Details:
     """Read how a fracture is.
 
@@ -51,16 +53,20 @@ def details_in(
         named before, and say nothing of its type.
     named
         The type in the words that name it.
+    of_bone
+        Whether such a remark names the bone: "ulna transverse, 5°" says its type and angulation.
     """
     part = words[window[0] : window[1]]
     kind = None
     if head_end is not None:
         kind = named or _adjective(words, window, head_end) or FractureType.UNSPECIFIED
+    elif of_bone:
+        kind = _adjective(words, window, window[0])
     return Details(
         type=kind,
         healing=_healing(part, head_end - window[0] if head_end is not None else 0),
         displacement=_displacement(part),
-        angulation_deg=_angulation(part),
+        angulation_deg=_angulation(part, named=of_bone or head_end is not None),
         physeal=True if _is_salter(kind) else _stated(lexicon.PHYSEAL, part),
         intra_articular=_articular(part),
     )
@@ -79,20 +85,41 @@ def _adjective(words: str, window: tuple[int, int], head_end: int) -> FractureTy
     return None
 
 
+_NONUNION = re.compile(r"\b(?:non|un)-?\s?un(?:ion|ited)\b")
+_HEALING_YET = re.compile(
+    r"\bhealing\s+(?:phase|stage)|\b(?:still|is|are)\s+healing|\bunited\s+by\s+\w+\s+callus"
+)
+_NOT_FORMED = re.compile(
+    r"[\w\s]{0,20}?\b(?:not|yet\s+to)\s+(?:\w+\s+)?(?:formed|form|be|seen|visible)\b"
+)
+
+
 def _healing(part: str, head_end: int) -> Healing | None:
+    if _NONUNION.search(part):
+        return None  # neither healed nor on the way to it
     healing = [
         match
         for match in lexicon.HEALINGS[Healing.HEALING].finditer(part)
-        if not denied(part, match.start()) or match.group().startswith("not")
+        if (not _denied_itself(part, match.start()) or match.group().startswith("not"))
+        and not _NOT_FORMED.match(part, match.end())
     ]
     for match in lexicon.HEALINGS[Healing.HEALED].finditer(part):
         if not lexicon.NOT_YET.search(part, 0, match.start()) and not denied(part, match.start()):
-            return Healing.HEALED
+            return Healing.HEALING if _HEALING_YET.search(part) else Healing.HEALED
     if healing:
         return Healing.HEALING
-    if head_end and lexicon.ACUTE.search(part, 0, head_end):
+    acute = lexicon.ACUTE.finditer(part) if head_end else ()
+    if any(not denied(part, match.start()) for match in acute):
         return Healing.ACUTE
     return None
+
+
+def _denied_itself(part: str, start: int) -> bool:
+    """Tell whether a denial before means this, not what it says of it ("no change of")."""
+    if not denied(part, start):
+        return False
+    consumed = list(lexicon.CONSUMER.finditer(part, max(0, start - 60), start))
+    return not consumed or denied(part[consumed[-1].end() :], start - consumed[-1].end())
 
 
 def _displacement(part: str) -> Displacement | None:
@@ -114,7 +141,7 @@ def _displacement(part: str) -> Displacement | None:
     unit = match["unit_before"] or match["unit_after"]
     if unit == "cm":
         size, unit = size * 10, "mm"
-    mild, moderate = (2.0, 5.0) if unit == "mm" else (25.0, 75.0)
+    mild, moderate = (2.0, 5.0) if unit == "mm" else (25.0, 50.0)
     if size == 0:
         return Displacement.NONE
     if size <= mild:
@@ -122,12 +149,17 @@ def _displacement(part: str) -> Displacement | None:
     return Displacement.MODERATE if size <= moderate else Displacement.SEVERE
 
 
-def _angulation(part: str) -> float | None:
-    if not re.search(r"angul|apex|tilt", part) or re.search(r"inclination", part):
+_ANGULATED = re.compile(r"angul|apex|tilt|\bang\b|\bangle\b|\bbend|\bbent\b|\bbow")
+
+
+def _angulation(part: str, *, named: bool) -> float | None:
+    if not named and not _ANGULATED.search(part):
         return None
     for match in lexicon.ANGLE.finditer(part):
         value = float(match["high"] or match["low"])
-        if not match["earlier"] and value <= 180:
+        near = re.split(r"[,;]", part[max(0, match.start() - 40) : match.start()])[-1]
+        near += re.split(r"[,;]", part[match.start() : match.end() + 25])[0]
+        if not match["earlier"] and value <= 180 and not lexicon.NO_ANGULATION.search(near):
             return value
     return None
 

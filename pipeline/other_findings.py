@@ -19,7 +19,7 @@ def others_in(words: str) -> tuple[tuple[Other, bool], ...]:
         for match in pattern.finditer(words):
             if denied(words, match.start(), 80) or _absent_behind(words, match.end()):
                 continue
-            if name in (Other.CAST_OR_SPLINT, Other.HARDWARE) and lexicon.REMOVED.search(words):
+            if name in (Other.CAST_OR_SPLINT, Other.HARDWARE) and _removed(words, match):
                 continue
             found[name] = found.get(name, True) and doubted(words, match.start())
     return tuple(found.items())
@@ -37,6 +37,13 @@ def alignment_in(words: str) -> Alignment | None:
 def views_in(words: str) -> tuple[View, ...]:
     """Return the projections that a title or technique sentence names."""
     return tuple(view for view, pattern in lexicon.VIEWS.items() if pattern.search(words))
+
+
+def _removed(words: str, match: re.Match[str]) -> bool:
+    before = words[max(0, match.start() - 40) : match.start()]
+    return bool(
+        lexicon.REMOVED_AHEAD.search(before) or lexicon.REMOVED_BEHIND.match(words, match.end())
+    )
 
 
 def _absent_behind(words: str, end: int) -> bool:

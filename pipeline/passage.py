@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.dictation import is_dictated, utterances
 from pipeline.region import Laterality
 
 __all__ = ["Passage", "Section", "flatten", "language_of", "passages", "sides_in", "tidied"]
@@ -47,11 +48,19 @@ def passages(text: str) -> tuple[Passage, ...]:
     """
     flat = flatten(text)
     found = []
+    dictated = is_dictated(flat)
     for start, end, section, side in _parts(flat):
-        found += [
-            Passage(first, flat[first:last].replace("\n", " "), section, side)
-            for first, last in _sentences(flat, start, end)
-        ]
+        for first, last in _sentences(flat, text, start, end):
+            words = flat[first:last].replace("\n", " ")
+            if not dictated:
+                found.append(Passage(first, words, section, side))
+                continue
+            current = section
+            for begin, piece, heading in utterances(words):
+                current = _SPOKEN.get(heading.split(" ")[0], current)
+                found.append(Passage(first + begin, piece, current, side))
+                if current in (Section.INDICATION, Section.COMPARISON):
+                    current = Section.FINDINGS
     return tuple(_without_preamble(found))
 
 
@@ -71,6 +80,7 @@ def sides_in(words: str) -> frozenset[Laterality]:
     return frozenset(
         side
         for match in _SIDE.finditer(words)
+        if not match["against"]
         for side in (_BOTH if match["both"] else (_side(match),))
     )
 
@@ -99,13 +109,19 @@ _BOTH = (Laterality.LEFT, Laterality.RIGHT)
 # a lone letter is a side only beside what has one
 _LETTER = (
     r"(?:\({0}\)|(?<=wrist ){0}\b|(?<=wrist, ){0}\b"
-    r"|(?<![\w.]){0}\.?(?=\s+(?:wrist|hand|forearm|fa\b|distal|dist\b|dr\b|radius|radial|ulnar?|#))"
+    r"|(?<![\w.]){0}\.?(?=\s+(?:wrist|hand|forearm|elbow|fa\b|distal|dist\b|dr\b|radius|radial|ulnar?|#))"
     r"|(?<=side: ){0}\b)"
 )
 _SIDE = re.compile(
-    r"\b(?P<both>bilateral(?:ly)?|both\s+(?:wrists?|hands|sides|forearms)|either\s+(?:wrist|side))\b"
+    # one look at where a word or bracket starts instead of one for each alternative
+    r"(?:\b(?=[bceilrs])|(?=\())(?:(?P<against>\b(?:compared|comparison|relative|similar|identical|symmetric\w*)\s+(?:with|to)\s+"
+    r"(?:the\s+)?(?:normal\s+|opposite\s+|contralateral\s+|asymptomatic\s+)?(?:left|right)\b)|"
+    r"\b(?P<both>bilateral(?:ly)?|both\s+(?:wrists?|hands|sides|forearms)"
+    r"(?!\s+(?:\w+\s+){0,2}?(?:deferred|declined|omitted|cancelled|refused|not))"
+    r"|either\s+(?:wrist|side(?!\s+of)))\b"
     r"|\b(?P<left>left|lfet|letf|lt)\b(?!-handed)|\b(?P<right>right|rigth|rihgt|rght|rt)\b(?!-handed)"
     rf"|(?P<l>{_LETTER.format('l')})|(?P<r>{_LETTER.format('r')})"
+    r")"
 )
 
 
@@ -128,7 +144,8 @@ _HEADINGS = {
     r"|results?|observations?|description|procedure\s+findings?",
     Section.IMPRESSION: r"(?:final\s+)?impressions?|conclusions?|opinion|summary|assessment"
     r"|(?:final\s+)?diagnosis|interpretation|comments?|imp",
-    Section.ADDENDUM: r"addend(?:um|a)(?:\s+#?\d+)?|amendment|amended\s+report|corrections?"
+    Section.ADDENDUM: r"addend(?:um|a)(?:\s+#?\d+)?(?:\s*\([^()\n]{0,40}\))?|amendment"
+    r"|amended\s+report|corrections?"
     r"|corrected\s+report|supplementary\s+report|revised\s+report",
     Section.CLOSING: r"recommendations?|plan|(?:electronically\s+)?signed(?:\s+by)?"
     r"|dictated(?:\s+by)?|reported\s+by|radiologist|verified\s+by|transcribed(?:\s+by)?|disclaimer",
@@ -149,8 +166,10 @@ _HEADING = re.compile(
 
 def _parts(flat: str) -> Iterator[tuple[int, int, Section, frozenset[Laterality]]]:
     headings = [m for m in _HEADING.finditer(flat) if _is_heading(flat, m)]
-    # an addendum is no heading of the report before it
-    sectioned = any(m.lastgroup not in ("addendum",) and not m["sided"] for m in headings)
+    # an addendum or an impression is no heading of the report before it
+    sectioned = any(
+        m.lastgroup not in ("addendum", "impression") and not m["sided"] for m in headings
+    )
     section = Section.TITLE if sectioned else Section.FINDINGS
     side: frozenset[Laterality] = frozenset()
     start = 0
@@ -176,6 +195,13 @@ _TOPIC = re.compile(
     r"|hardware)\s*:",
     re.MULTILINE,
 )
+_STOP = re.compile(r"[.]\s")
+_LOOKED = re.compile(
+    r"[.]\s+(?=[^.:]{0,80}\b(?:views?|radiographs?|films?|x-?rays?|projections?|images?)\b[^.:]{0,60}"
+    r"\b(?:show|demonstrat|reveal|obtained)|[^.:]{0,60}\b(?:no\s+(?:acute\s+)?(?:fracture|bony|osseous)"
+    r"|there\s+(?:is|are)|intact|unremarkable|seen)\b)"
+)
+"""Where a report of one line goes on from what was asked to what was seen."""
 _GAP = re.compile(r"\n[ ]*\n")
 
 
@@ -192,6 +218,10 @@ def _ended(
         first = flat.find("\n", len(flat[:end]) - len(flat[start:end].lstrip()), end)
         if not told and first >= 0:
             ends.append(first)
+        elif not told and section is Section.COMPARISON:
+            ends += [m.end() for m in (_STOP.search(flat, start, end),) if m]
+        elif not told and (began := _LOOKED.search(flat, start, end)):
+            ends.append(began.end())
         cut = min((e for e in ends if flat[start:e].strip()), default=end)
         yield start, cut, section, side
         start, section = cut, Section.FINDINGS
@@ -205,27 +235,51 @@ def _is_heading(flat: str, match: re.Match[str]) -> bool:
     return not match["sided"] and "\n" in flat[match.end() : match.end() + 1]
 
 
+_SPOKEN = {
+    "impression": Section.IMPRESSION,
+    "conclusion": Section.IMPRESSION,
+    "findings": Section.FINDINGS,
+    "indication": Section.INDICATION,
+    "clinical": Section.INDICATION,
+    "history": Section.INDICATION,
+    "comparison": Section.COMPARISON,
+    "addendum": Section.ADDENDUM,
+}
+"""What a heading that was only spoken begins, by its first word."""
+
+
 def _section_named(words: str) -> Section:
     return Section.IMPRESSION if words.startswith("impression") else Section.FINDINGS
 
 
 _END = re.compile(r"(?P<stop>[.!](?=[\s\"')\]]|\Z)|;|\?(?=\s*\n|\s*\Z))|(?P<line>\n)", re.MULTILINE)
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:approx|dist|prox|dr|vs|fx|deg|incl|resp|lt|rt|e\.g|i\.e|p\.a|a\.p|d\.p|[a-z])"
+    r"(?:\b(?P<always>approx|dist|prox|dr|vs|incl|resp|e\.g|i\.e|p\.a|a\.p|d\.p|uln|rad)"
+    r"|(?:^|(?<=[\s.(]))(?P<letter>[a-z])"
+    r"|\b(?P<often>fx|deg|lt|rt|metaph|displ|ang|min|mod|tr|transv|wks?|inj|frac|susp|mild|ant|post)"
     r"|(?:^|\n)\s*\d+)$"
 )
+
+
+def _abbreviates(flat: str, text: str, first: int, stop: int) -> bool:
+    """Tell whether a full stop ends an abbreviation, and no sentence."""
+    found = _ABBREVIATION.search(flat[max(first, stop - 12) : stop])
+    if not found:
+        return False
+    # "angulated 31 deg. Ulna intact." is two sentences
+    return not (found["often"] and re.match(r"\s*[A-Z]", text[stop + 1 : stop + 4]))
+
+
 _BULLET = re.compile(r"\s*(?:[-*•>]|\d+[.)]\s)")
 
 
-def _sentences(flat: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _sentences(flat: str, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     first = start
     for match in _END.finditer(flat, start, end):
         if match["line"]:
             if not _breaks(flat, first, match.start(), end):
                 continue
-        elif match["stop"] == "." and _ABBREVIATION.search(
-            flat[max(first, match.start() - 12) : match.start()]
-        ):
+        elif match["stop"] == "." and _abbreviates(flat, text, first, match.start()):
             continue
         yield from _trimmed(flat, first, match.end())
         first = match.end()
@@ -262,9 +316,10 @@ _PREAMBLE = re.compile(
     r"|rule\s+out|r/o|complain\w*|trampoline|sports?)\b|\?"
 )
 _SEEN = re.compile(
-    r"\b(?:no\s+(?:acute\s+)?(?:bony|osseous|fracture)|normal|intact|unremarkable"
+    r"\b(?:no\s+(?:acute\s+)?(?:bony|osseous|fracture)|none|neither|not\s+(?:injured|fractured|involved|broken)|spared|normal|intact|unremarkable"
     r"|there\s+(?:is|are)|seen|shows?|demonstrat\w+|noted|identified|visible|evident|reveals?)\b"
 )
+_QUERIED = re.compile(r"\?[^.?]*\b(?:vs|rad|radius|radial|uln\w*|styloid|phys\w+|metaph\w*)\b")
 _TITLED = re.compile(
     r"\b(?:x-?rays?|xr|radiographs?|wrists?|cr|dx|views?|study|plain\s+films?|ap|pa|lat(?:eral)?)\b"
 )
@@ -279,8 +334,12 @@ def _without_preamble(found: list[Passage]) -> Iterator[Passage]:
         if number < 3 and section in (Section.FINDINGS, Section.TITLE) and not passage.side:
             said = _SEEN.search(words)
             asked = "?" in words or re.search(r"\b(?:rule|r/o|query|evaluate|exclude)\b", words)
-            typed = re.search(r"\b(?:salter|buckl|torus|greenstick|avulsi)", words)
-            if not headed and not said and _PREAMBLE.search(words) and (asked or not typed):
+            typed = re.search(
+                r"\b(?:salter|s-?h[\s-]?[iv\d]|buckl|torus|greenstick|avulsi|physeal\s+inj)", words
+            )
+            queried = number and _QUERIED.match(words)
+            preamble = _PREAMBLE.search(words) and not queried and (asked or not typed)
+            if not headed and not said and preamble:
                 section = Section.INDICATION
             elif number == 0 and not said and _TITLED.search(words) and _is_bare(words):
                 section = Section.TITLE
@@ -289,7 +348,9 @@ def _without_preamble(found: list[Passage]) -> Iterator[Passage]:
 
 def _is_bare(words: str) -> bool:
     return not re.search(
-        r"#|fract|buckl|torus|salter|greenstick|normal|intact|unremarkable|\bno\b|abnormal", words
+        r"#|fract|\bfxs?\b|buckl|torus|salter|\bs-?h\b|greenstick|avuls|normal|intact|unremarkable"
+        r"|\bno\b|abnormal|swell|swollen|\bsts\b|callus|lucen|line\b|phys[ei]s|broken|plate\b",
+        words,
     )
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from pipeline import lexicon
+from pipeline.bone import COORDINATED, Bone, NamedBone, bones_in, coordinated_back, names_of
+from pipeline.denial import general_denial, whole_bones
 from pipeline.findings import Fracture, FractureType, Healing
 from pipeline.fracture_details import Details, details_in
-from pipeline.lexicon import Elsewhere
+from pipeline.own_details import own_details
 from pipeline.passage import sides_in
-from pipeline.region import Laterality, Region
+from pipeline.region import Laterality
 
-__all__ = ["Bone", "Statement", "statements"]
-
-Bone = Region | Elsewhere
+__all__ = ["Statement", "statements"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Statement:
     ``fracture`` None is a remark on a fracture that was named before ("callus is seen"). Without
     ``bones`` a denial is about the whole wrist, anything else about what was named before.
     ``reach`` of a denial: ``all``, ``acute`` (of new or displaced fractures only) or ``rest`` (of
-    what was not named).
+    what was not named). A ``plural`` remark is about all that were named ("neither is
+    displaced"), an ``implied`` one tells of a fracture though it names none ("ulna: healed").
+    ``past`` is a fracture that is only said to have been ("known previous fracture").
     """
 
     fracture: Fracture | None
@@ -34,6 +36,9 @@ class Statement:
     sides: frozenset[Laterality] = frozenset()
     reach: str = "all"
     details: Details = field(default_factory=Details)
+    plural: bool = False
+    implied: bool = False
+    past: bool = False
 
 
 def statements(words: str) -> tuple[Statement, ...]:
@@ -42,26 +47,26 @@ def statements(words: str) -> tuple[Statement, ...]:
     Cues of denial, doubt and history reach forward to the next terminator and backward from
     the end of a clause, after ConText (Harkema et al., 2009), with the cues of wrist reports.
     """
-    named = _bones(words)
-    intact = _intact(words, named)
-    whole = {bone for group, _ in intact for bone in group}
+    shared = _SHARED.search(words)
+    if shared:
+        words, tail = words[: shared.start()], words[shared.end("link") :]
+        return (*statements(words), *(replace(s, plural=True) for s in _remark(tail, ())))
+    named = bones_in(words)
+    intact = whole_bones(words, named)
+    whole = {bone for group in intact for bone in group}
     bones = tuple(bone for bone in named if bone not in whole)
     heads = _heads(words, bones)
     heads = tuple(head for head in heads if not head.weak or len(heads) == 1)
     sentence = _Sentence(words, bones, heads)
-    said = [statement for _, statement in intact]
-    said += [s for s in map(sentence.read, range(len(heads))) if s is not None]
-    said += [s for s in _normal(words) if s.reach == "rest" or not intact]
+    said = [Statement(Fracture.ABSENT, names_of(group), sides_in(words)) for group in intact]
+    for number in range(len(heads)):
+        said += sentence.read(number)
+    reach = general_denial(words)
+    if reach == "rest" or (reach and not intact):
+        said.append(Statement(Fracture.ABSENT, (), sides_in(words), reach))
     if not heads and not said:
         said += _remark(words, named)
     return tuple(said)
-
-
-@dataclass(frozen=True)
-class _Bone:
-    start: int
-    end: int
-    names: tuple[Bone, ...]
 
 
 @dataclass(frozen=True)
@@ -84,39 +89,6 @@ class _Head:
         return set(self.kinds) <= {"injury", "line"}
 
 
-_BONE_NAMES: dict[str, tuple[Bone, ...]] = {
-    "ulnar_styloid": (Region.ULNAR_STYLOID,),
-    "styloid": (Region.ULNAR_STYLOID,),
-    "radial_styloid": (Region.DISTAL_RADIUS,),
-    "distal_radius": (Region.DISTAL_RADIUS,),
-    "distal_ulna": (Region.DISTAL_ULNA,),
-    "both": (Region.DISTAL_RADIUS, Region.DISTAL_ULNA),
-    "scaphoid": (Elsewhere.SCAPHOID,),
-    "carpus": (Elsewhere.CARPUS,),
-    "elsewhere": (Elsewhere.ELSEWHERE,),
-}
-# where a bone is named only to say where something else lies
-_ASIDE_OF_BONE = re.compile(
-    r"(?:swelling|o?edema|effusion|relative|relation|compared|adjacent|overlying|over|towards?|near"
-    r"|alongside|proximal|anterior|posterior|medial|lateral|views?|distal\s+to|minus|plus|parallel)"
-    r"\s+(?:(?:to|of|the|about|around|along|a|left|right)\s+){0,3}$"
-)
-
-
-def _bones(words: str) -> tuple[_Bone, ...]:
-    found = []
-    for match in lexicon.BONE.finditer(words):
-        if match.lastgroup == "no_bone" or _ASIDE_OF_BONE.search(words, 0, match.start()):
-            continue
-        names = _BONE_NAMES[match.lastgroup or ""]
-        if match.lastgroup in ("distal_radius", "distal_ulna", "both"):
-            near = words[max(0, match.start() - 22) : match.end() + 16]
-            if lexicon.SHAFT.search(near) and "distal" not in near:
-                names = (Elsewhere.ELSEWHERE,)
-        found.append(_Bone(match.start(), match.end(), names))
-    return tuple(found)
-
-
 _MERGING = re.compile(
     r"[\s,/():-]*(?:(?:type|or|likely|possibly|probably|probable|incomplete|complete|minimally"
     r"|mildly|non|displaced|undisplaced|nondisplaced|impacted|intra-?articular|extra-?articular"
@@ -125,7 +97,7 @@ _MERGING = re.compile(
 )
 
 
-def _heads(words: str, bones: Sequence[_Bone]) -> tuple[_Head, ...]:
+def _heads(words: str, bones: Sequence[NamedBone]) -> tuple[_Head, ...]:
     heads: list[_Head] = []
     for match in lexicon.HEAD.finditer(words):
         head = _Head(match.start(), match.end(), (_kind(match),), _type_of(match))
@@ -170,7 +142,7 @@ def _type_of(match: re.Match[str]) -> FractureType | None:
     return FractureType(kind) if kind in set(FractureType) else None
 
 
-def _merges(words: str, last: _Head, head: _Head, bones: Sequence[_Bone]) -> bool:
+def _merges(words: str, last: _Head, head: _Head, bones: Sequence[NamedBone]) -> bool:
     if head.kinds == ("injury",) or last.kinds == ("injury",) or head.weak or last.weak:
         return False
     between = [bone for bone in bones if last.end <= bone.start < head.start]
@@ -183,7 +155,7 @@ def _merges(words: str, last: _Head, head: _Head, bones: Sequence[_Bone]) -> boo
     return not clash and bool(_MERGING.fullmatch(words, last.end, head.start))
 
 
-def _embraces(words: str, last: _Head, head: _Head, between: Sequence[_Bone]) -> bool:
+def _embraces(words: str, last: _Head, head: _Head, between: Sequence[NamedBone]) -> bool:
     """Tell whether two heads are one around bones: "Salter-Harris II distal radius fracture"."""
     if "fracture" in last.kinds or head.kinds != ("fracture",):
         return False
@@ -191,26 +163,17 @@ def _embraces(words: str, last: _Head, head: _Head, between: Sequence[_Bone]) ->
     if any(_NOT_TIGHT.search(words, *gap) for gap in gaps):
         return False
     return all(
-        _COORDINATED.fullmatch(words, one.end, other.start) for one, other in pairwise(between)
+        COORDINATED.fullmatch(words, one.end, other.start) for one, other in pairwise(between)
     )
 
 
 _NOT_TIGHT = re.compile(
-    r"[,;:]|\b(?:of|with|in|at|and|is|are|has|have|shows?|demonstrat\w+|no|without|there|but|through"
+    r"[,;:+&]|\b(?:of|with|in|at|and|is|are|has|have|shows?|demonstrat\w+|no|without|there|but|through"
     r"|involv\w+|from|which|the|a|an|appears?|was|were|for|reveals?|or|to)\b"
 )
-_COORDINATED = re.compile(
-    r"\s*(?:metaph(?:ys\w+)?\s*|epiphys\w+\s*|phys\w+\s*|process\s*)?(?:,|,?\s*and|&|/|\+|,?\s*as\s+well\s+as"
-    r"|[\s,(]*including(?:\s+its|\s+the)?|,?\s*or|along\s+with|together\s+with)\s*(?:(?:of|in|through|involving|also|the|left|right"
-    r"|distal|tip|base|also)\s+)*(?:of\s+the\s+)?"
-)
-_GOVERNED = re.compile(
-    r"[\s,(-]*(?:of|in|through|involving|at|to|within|across|about|along|affecting)\b.{0,60}",
-    re.DOTALL,
-)
 
 
-def _tight(words: str, head: _Head, bones: Sequence[_Bone]) -> list[_Bone]:
+def _tight(words: str, head: _Head, bones: Sequence[NamedBone]) -> list[NamedBone]:
     """Return the bones directly before a head: "distal radius and ulna fractures"."""
     within = [bone for bone in bones if head.start <= bone.start and bone.end <= head.end]
     if within:
@@ -220,24 +183,10 @@ def _tight(words: str, head: _Head, bones: Sequence[_Bone]) -> list[_Bone]:
         return []
     if _NOT_TIGHT.search(words, before[-1].end, head.start):
         return []
-    return _coordinated_back(words, before)
+    return coordinated_back(words, before)
 
 
-def _coordinated_back(words: str, before: Sequence[_Bone]) -> list[_Bone]:
-    group = [before[-1]]
-    earlier = [m.end() for m in lexicon.HEAD.finditer(words, 0, before[-1].start)]
-    for bone in reversed(before[:-1]):
-        if earlier and bone.start < earlier[-1]:
-            break
-        if earlier and _GOVERNED.fullmatch(words, earlier[-1], bone.start):
-            break
-        if not _COORDINATED.fullmatch(words, bone.end, group[0].start):
-            break
-        group.insert(0, bone)
-    return group
-
-
-_CONNECTOR = re.compile(r",|;|\b(?:and|with|plus|as\s+well\s+as|or|along\s+with)\b")
+_CONNECTOR = re.compile(r"[,;:]|\b(?:and|with|plus|as\s+well\s+as|or|along\s+with)\b")
 
 
 @dataclass(frozen=True)
@@ -245,10 +194,17 @@ class _Sentence:
     """A sentence with its bones and heads, each in order."""
 
     words: str
-    bones: tuple[_Bone, ...]
+    bones: tuple[NamedBone, ...]
     heads: tuple[_Head, ...]
 
-    def read(self, number: int) -> Statement | None:
+    def read(self, number: int) -> tuple[Statement, ...]:
+        """Return what one head states, each bone apart where each has its own angle."""
+        said = self._stated(number)
+        if said is None:
+            return ()
+        return _apportioned(self.words, self._window(number), self.bones, said)
+
+    def _stated(self, number: int) -> Statement | None:
         """Return what one head states, or None where it is no statement."""
         words, head = self.words, self.heads[number]
         status, reach = _stance(words, head, self._next(number))
@@ -256,9 +212,15 @@ class _Sentence:
             return None
         located = self._located(number)
         window = self._window(number)
+        if reach == "rest" and not any(b.start >= head.end for b in self.bones):
+            located = ()  # "a fracture of the radius and no other fracture"
+        if status is not Fracture.ABSENT and not located and not bones_in(words):
+            # "Fragment adjacent to the ulnar styloid, suspicious for a fracture."
+            located = names_of(bones_in(words[: head.start], asides=True)[-1:])
         if status is not Fracture.ABSENT:
             if head.needs_denial:
-                return Statement(None, located, details=details_in(words, window))
+                told = "line" in head.kinds
+                return Statement(None, located, details=details_in(words, window), implied=told)
             if head.weak:
                 if not located:
                     return None
@@ -271,9 +233,11 @@ class _Sentence:
         sides = sides_in(words[window[0] : window[1]]) or sides_in(words)
         if status is Fracture.ABSENT:
             return Statement(status, located, sides, reach)
-        return Statement(
-            status, located, sides, details=details_in(words, window, head.end, head.type)
-        )
+        details = details_in(words, window, head.end, head.type)
+        if details.healing is None and _ALL_ACUTE.match(words):
+            details = replace(details, healing=Healing.ACUTE)
+        past = bool(_PAST.search(words, 0, head.start)) and not _SEEN_STILL.search(words)
+        return Statement(status, located, sides, details=details, past=past)
 
     def _next(self, number: int) -> _Head | None:
         return self.heads[number + 1] if number + 1 < len(self.heads) else None
@@ -306,17 +270,52 @@ class _Sentence:
             subjects = [b for b in self.bones if begin <= b.start and b.end <= head.start]
             border = self._window(number)[0]
             subjects = [b for b in subjects if b.start >= border] or subjects
-            group = _coordinated_back(words, subjects) if subjects else []
-        return tuple(dict.fromkeys(name for bone in group for name in bone.names))
+            group = coordinated_back(words, subjects) if subjects else []
+            if group and re.search(r"\btheir\b", words[group[-1].end : head.start]):
+                group = subjects
+        return names_of(group)
 
+
+_SHARED = re.compile(
+    r"(?P<link>\s*(?:,|;|-|\band|\bbut)\s+(?:and\s+)?)(?:both|neither|all)\s+"
+    r"(?:(?:of\s+(?:which|them|these)|bones|fractures|injuries|fragments|sites)\s+)?"
+    r"(?:is|are|remain\w*|shows?|appear\w*|has|have|being|in\s+\w+\s+position|un\w+|non\w+|min\w+"
+    r"|mild\w*|slight\w*|heal\w+|well|now|displaced|angulated|with)\b(?!\s+(?:intact|normal))"
+)
+"""Where a sentence turns to all its fractures: ", both undisplaced"."""
+
+_ALL_OF_THEM = re.compile(r"^\s*(?:both|neither|they|these|all)\b|\bboth\s*[.]?\s*$")
+_ALL_ACUTE = re.compile(r"(?:acute|fresh)\s[^:,;.]{0,40}:")
+_PAST = re.compile(r"\b(?:known\s+)?(?:previous|prior)\s+(?:\w+\s+){0,3}?$")
+_SEEN_STILL = re.compile(
+    r"\b(?:again|seen|visible|noted|described|demonstrated|identified|unchanged|stable|persist\w*"
+    r"|remain\w*|now|line|heal\w+|callus|align\w+|position)\b"
+)
+_MENDING = re.compile(r"\b(?:heal(?:ed|ing)|united|remodel\w+|callus|bridg\w+|union)\b")
+_DISEASED = re.compile(
+    r"\b(?:rickets|infect\w+|osteomyelitis|lesion|cyst|fibroma|defect|tumou?r)\b"
+)
+_BENT = re.compile(r"\bangulat\w+|\bresidual\b|\bapex\b")
 
 _BREAK = re.compile(
     r"[;]|\b(?:but|while|whereas|however|although|which|there\s+(?:is|are)|no|without|intact|normal)\b"
 )
 
 
-def _behind(words: str, head: _Head, candidates: Sequence[_Bone], taken: set[int]) -> list[_Bone]:
-    group: list[_Bone] = []
+def _is_listed(words: str, head: _Head, bone: NamedBone) -> bool:
+    """Tell whether a sentence is a list: "Acute torus fractures, distal radius and ulna."."""
+    clause = re.search(r"[,;]|\b(?:no|is|are)\b", words[: head.start])
+    return not clause and bool(_COMMA.fullmatch(words, head.end, bone.start))
+
+
+_COMMA = re.compile(r"\s*,\s*(?:left\s+|right\s+)?")
+
+
+def _behind(
+    words: str, head: _Head, candidates: Sequence[NamedBone], taken: set[int]
+) -> list[NamedBone]:
+    group: list[NamedBone] = []
+    listed = bool(candidates) and _is_listed(words, head, candidates[0])
     for bone in candidates:
         if bone.start in taken:
             break
@@ -325,13 +324,13 @@ def _behind(words: str, head: _Head, candidates: Sequence[_Bone], taken: set[int
         if _BREAK.search(gap) or len(gap) > (70 if not group else 60):
             break
         if group and not (
-            _COORDINATED.fullmatch(words, begin, bone.start)
+            COORDINATED.fullmatch(words, begin, bone.start)
             or re.search(
                 r"\b(?:and|as\s+well\s+as|also|plus)\b.{0,40}\b(?:of|in|through|involving)\s", gap
             )
         ):
             continue
-        if not group and re.search(r",\s*(?:the\s+)?$", gap) and ":" not in gap:
+        if not group and re.search(r",\s*(?:the\s+)?$", gap) and ":" not in gap and not listed:
             break
         group.append(bone)
     return group
@@ -344,10 +343,12 @@ def _stance(words: str, head: _Head, following: _Head | None) -> tuple[Fracture 
     for cue in reversed(forward):
         gap = words[cue.end() : head.start]
         kind = cue.lastgroup
+        if cue.group() in ("neither", "nor"):
+            gap = _VERB.sub("", gap)
         if lexicon.TERMINATOR.search(gap) or kind == "pseudo":
             continue
         if kind == "denial":
-            if lexicon.CONSUMER.search(gap):
+            if lexicon.CONSUMER.search(gap) or _is_of_change(gap, words[head.end :]):
                 continue
             return Fracture.ABSENT, _reach(gap + words[head.start : head.end])
         if kind == "aside":
@@ -357,6 +358,8 @@ def _stance(words: str, head: _Head, following: _Head | None) -> tuple[Fracture 
     behind = words[head.end : following.start if following else len(words)]
     behind = re.split(r"[;]|\b(?:but|however|although)\b", behind)[0]
     cue_behind = lexicon.BACKWARD.search(behind)
+    if _CONFIRMED.match(behind):
+        return Fracture.PRESENT, "all"
     if cue_behind and cue_behind.lastgroup == "doubt":
         meant = Fracture.POSSIBLE
     elif cue_behind and not re.search(
@@ -367,6 +370,13 @@ def _stance(words: str, head: _Head, following: _Head | None) -> tuple[Fracture 
     return meant, "all"
 
 
+def _is_of_change(gap: str, behind: str) -> bool:
+    """Tell whether a denial is of what became of it: "no evidence that it has displaced"."""
+    return bool(re.search(r"\bthat\b", gap) and re.match(r"\s*(?:has|have|had)\b", behind))
+
+
+_CONFIRMED = re.compile(r"[\w\s]{0,30}\b(?:is|was|are|has\s+been)\s+(?:now\s+|thus\s+)?confirmed\b")
+_VERB = re.compile(r"\b(?:shows?|demonstrates?|has)\b")
 _HEADED = re.compile(r"#|\bfract\w+(?!\s+or)")
 
 
@@ -378,44 +388,26 @@ def _reach(words: str) -> str:
     return "all"
 
 
-_SUBJECT_NOT_BONE = re.compile(
-    r"\b(?:phys[ei]\w*|growth|epiphys\w+|align\w*|joint|artic\w+|varian\w+|minerali\w+|ossific\w+"
-    r"|soft|position|height|length|inclination|tilt|relation\w*|apophys\w+|space)\b"
-)
-
-
-def _intact(words: str, bones: Sequence[_Bone]) -> list[tuple[tuple[_Bone, ...], Statement]]:
-    """Return denials that name no fracture: "the ulna is intact", "intact ulnar styloid"."""
-    found = []
-    for number, bone in enumerate(bones):
-        limit = bones[number + 1].start if number + 1 < len(bones) else len(words)
-        behind = lexicon.INTACT.match(words, bone.end, min(limit, bone.end + 60))
-        ahead = _INTACT_AHEAD.search(words[: bone.start])
-        before = re.split(r",|;|\band\b", words[max(0, bone.start - 25) : bone.start])[-1]
-        near = before + words[bone.start : behind.end() if behind else bone.end + 20]
-        if not (behind or ahead) or _SUBJECT_NOT_BONE.search(near):
-            continue
-        group = tuple(_coordinated_back(words, bones[: number + 1]))
-        names = tuple(dict.fromkeys(name for b in group for name in b.names))
-        found.append((group, Statement(Fracture.ABSENT, names, sides_in(words))))
-    return found
-
-
-_INTACT_AHEAD = re.compile(r"\b(?:intact|normal|so\s+(?:is|are|does))\s+(?:(?:left|right|the)\s+)*$")
-
-
-def _normal(words: str) -> Iterator[Statement]:
-    for match in lexicon.NORMAL.finditer(words):
-        near = words[max(0, match.start() - 30) : match.end()]
-        if lexicon.CARPUS.search(near) or _SUBJECT_NOT_BONE.search(near):
-            continue
-        reach = "rest" if match["rest"] else "all"
-        yield Statement(Fracture.ABSENT, (), sides_in(words), reach)
-        return
-
-
-def _remark(words: str, bones: Sequence[_Bone]) -> Iterator[Statement]:
-    details = details_in(words, (0, len(words)))
+def _remark(words: str, bones: Sequence[NamedBone]) -> Iterator[Statement]:
+    details = details_in(words, (0, len(words)), of_bone=bool(bones))
     if details:
-        names = tuple(dict.fromkeys(name for bone in bones for name in bone.names))
-        yield Statement(None, names, sides_in(words), details=details)
+        said = Statement(None, names_of(bones), sides_in(words), details=details)
+        plural = bool(_ALL_OF_THEM.search(words))
+        said = replace(said, plural=plural, implied=_implies(words, details))
+        yield from _apportioned(words, (0, len(words)), bones, said)
+
+
+def _implies(words: str, details: Details) -> bool:
+    """Tell whether a remark on a bone makes sense only where it is, or was, broken."""
+    if _DISEASED.search(words):
+        return False
+    stage = details.healing in (Healing.HEALING, Healing.HEALED) and _MENDING.search(words)
+    return bool(stage or (details.angulation_deg is not None and _BENT.search(words)))
+
+
+def _apportioned(
+    words: str, window: tuple[int, int], bones: Sequence[NamedBone], said: Statement
+) -> tuple[Statement, ...]:
+    """Return a statement on several bones apart where each has its own angle or displacement."""
+    own = own_details(words, window, bones, said.bones, said.details)
+    return tuple(replace(said, bones=(b,), details=own[b]) for b in said.bones) if own else (said,)

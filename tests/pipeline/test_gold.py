@@ -14,6 +14,7 @@ from pipeline.gold import GoldReport, gold_reports, score
 from pipeline.mining import RulesMiner
 from pipeline.region import Laterality, Region
 
+GOLD = Path(__file__).parents[1] / "data" / "gold"
 BONES = ("distal_radius", "distal_ulna", "ulnar_styloid")
 
 
@@ -153,3 +154,13 @@ def test_the_sides_of_a_report_on_both_wrists_are_compared_each_with_its_own(
     found = score(gold_reports(written(tmp_path, both)), RulesMiner())
     assert found.presence["distal_radius"].f1 == 1
     assert found.hallucinated == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "presence", "kind"), [("tuning", 0.98, 0.97), ("unseen", 0.93, 0.95)]
+)
+def test_the_rules_read_no_worse_than_they_did(part: str, presence: float, kind: float) -> None:
+    found = score(gold_reports(GOLD / f"{part}.jsonl"), RulesMiner())
+    assert (found.overall.f1 or 0) >= presence
+    right, whole = found.details["type"]
+    assert right / whole >= kind

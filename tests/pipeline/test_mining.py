@@ -767,6 +767,28 @@ def test_a_word_on_both_makes_no_report_on_both(text, side):
     assert mine(text).laterality.value == side
 
 
+def test_what_is_said_of_one_side_is_not_lent_to_the_other():
+    text = (
+        "Both wrists.\nLeft: torus fractures of the distal radius and ulna. Neither is displaced.\n"
+        "Right: buckle fracture of the distal radius. Styloid avulsion. Both are healing."
+    )
+    left, right = (collapse(mine(text), side) for side in (Laterality.LEFT, Laterality.RIGHT))
+    assert [left[bone].displacement for bone in (RADIUS, ULNA)] == ["none", "none"]
+    assert [left[bone].healing for bone in (RADIUS, ULNA)] == [None, None]
+    assert [right[bone].healing for bone in (RADIUS, STYLOID)] == ["healing", "healing"]
+    assert right[RADIUS].displacement is None
+
+
+def test_the_other_side_that_is_compared_with_is_not_reported():
+    text = "Left wrist, no fracture. Compared with the right wrist, the physis is symmetrical."
+    assert mine(text).laterality is Laterality.LEFT
+
+
+def test_a_disease_that_heals_is_no_fracture():
+    text = "Left wrist. Healing rickets with cupping of the distal radius. No fracture."
+    assert read(text) == ALL_ABSENT
+
+
 def test_an_abbreviation_before_a_new_sentence_ends_the_last():
     text = (
         "Left wrist: fracture of the distal radius, angulated 31 deg. Fracture of the distal ulna."

@@ -1,0 +1,266 @@
+"""A report while it is read: what was said so far, by side and bone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from pipeline.bone import Elsewhere, bones_in
+from pipeline.entry import Entry, entry_of, resolved
+from pipeline.findings import (
+    Alignment,
+    Disagreement,
+    Fracture,
+    FractureType,
+    Other,
+    OtherFinding,
+    SideFindings,
+    WristReport,
+)
+from pipeline.other_findings import alignment_in, others_in, views_in
+from pipeline.passage import Passage, Section, sides_in
+from pipeline.region import Laterality, Region, View
+from pipeline.spelling import spelled
+from pipeline.statement import Statement, statements
+
+__all__ = ["Draft"]
+
+_RANK = {Section.TITLE: 0, Section.FINDINGS: 0, Section.IMPRESSION: 1, Section.ADDENDUM: 2}
+
+
+_EVERYWHERE = {Region.DISTAL_RADIUS, Region.DISTAL_ULNA, Elsewhere.CARPUS}
+"""Bones that together stand for the whole wrist."""
+
+
+_PLACING = re.compile(
+    r"\s*(?:it|this|(?:the\s+)?(?:fracture|location|site|lesion))\s*(?::|(?:is|lies|involves|runs|sits"
+    r"|affects|crosses|concerns|located)\b)"
+)
+
+
+@dataclass
+class _Side:
+    """What is gathered of one side."""
+
+    bones: dict[Region, list[Entry]] = field(default_factory=dict)
+    denials: list[Entry] = field(default_factory=list)
+    other: dict[Other, tuple[bool, str]] = field(default_factory=dict)
+    alignment: Alignment | None = None
+
+    def note(self, name: Other, *, possible: bool, quote: str) -> None:
+        known = self.other.get(name)
+        if known is None or (known[0] and not possible):
+            self.other[name] = (possible, quote)
+
+
+class Draft:
+    """A report while it is read, passage after passage."""
+
+    def __init__(self, text: str, read: tuple[Passage, ...]) -> None:
+        self._text = text
+        self._passages = read
+        self._sides: dict[Laterality, _Side] = {}
+        self._last: list[tuple[Laterality, Region]] = []
+        self._carried: frozenset[Laterality] = frozenset()
+        self._named = self._sides_named()
+
+        self._broken: list[tuple[Laterality, Region]] = []
+        self._early: list[tuple[Statement, str]] = []
+        self._before = ""
+
+    def report(self) -> WristReport:
+        """Read every passage and return the report."""
+        for side in sorted(self._named):
+            self._sides[side] = _Side()
+        for passage in self._passages:
+            if passage.section in _RANK:
+                self._read(passage)
+        disputed: list[Disagreement] = []
+        sides = {}
+        for side, gathered in self._sides.items():
+            regions = {}
+            for region in Region:
+                findings = resolved(
+                    side, region, gathered.bones.get(region, []), gathered.denials, disputed
+                )
+                if findings:
+                    regions[region] = findings
+            other = tuple(
+                OtherFinding(name=name, possible=gathered.other[name][0], evidence=quote)
+                for name in Other
+                if name in gathered.other
+                for quote in (gathered.other[name][1],)
+            )
+            sides[side] = SideFindings(regions=regions, alignment=gathered.alignment, other=other)
+        return WristReport(views=self._views(), sides=sides, disputed=tuple(disputed))
+
+    def _sides_named(self) -> frozenset[Laterality]:
+        """Return the sides the report is about: by title and headings, else by its sentences."""
+        for sections in (
+            (Section.TITLE,),
+            (Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM),
+            (Section.INDICATION, Section.COMPARISON),
+        ):
+            found = frozenset(
+                side
+                for p in self._passages
+                if p.section in sections or (p.side and Section.TITLE in sections)
+                for side in (p.side if p.side else sides_in(p.words))
+            )
+            if found:
+                return found
+        return frozenset()
+
+    def _views(self) -> tuple[View, ...]:
+        told = (
+            p.words
+            for p in self._passages
+            if p.section is Section.TITLE
+            or any(w in p.words for w in ("view", "project", "radiogr"))
+        )
+        found = {view for words in told for view in views_in(words)}
+        return tuple(view for view in View if view in found)
+
+    def _read(self, passage: Passage) -> None:
+        end = passage.start + len(passage.words)
+        quote = " ".join(self._text[passage.start : end].split())
+        words = spelled(passage.words)
+        explicit = sides_in(words)
+        if explicit and passage.section is not Section.TITLE:
+            self._carried = explicit
+        if passage.section is not Section.TITLE:
+            for statement in statements(words):
+                self._take(statement, passage, quote)
+            self._place(words, explicit, passage, quote)
+        self._before = words
+        aligned = alignment_in(words)
+        others = others_in(words)
+        for side in self._joined(explicit, passage, denial=False):
+            if aligned:
+                self._side(side).alignment = aligned
+            for name, possible in others:
+                if passage.section is not Section.TITLE or name is Other.CAST_OR_SPLINT:
+                    self._side(side).note(name, possible=possible, quote=quote)
+
+    def _side(self, side: Laterality) -> _Side:
+        return self._sides.setdefault(side, _Side())
+
+    def _joined(
+        self, explicit: frozenset[Laterality], passage: Passage, *, denial: bool
+    ) -> tuple[Laterality, ...]:
+        """Return the sides that a statement is about: its own, its heading's, the last named."""
+        for sides in (explicit, passage.side):
+            if sides:
+                return tuple(sorted(sides))
+        if len(self._named) == 1:
+            return tuple(self._named)
+        if self._carried & self._named and len(self._carried) == 1:
+            return tuple(self._carried)
+        if self._named and denial:
+            return tuple(sorted(self._named))
+        return (Laterality.UNKNOWN,)
+
+    def _take(self, said: Statement, passage: Passage, quote: str) -> None:
+        rank = _RANK[passage.section]
+        located = [bone for bone in said.bones if isinstance(bone, Region)]
+        denial = said.fracture is Fracture.ABSENT
+        sides = self._joined(said.sides, passage, denial=denial and not located)
+        if said.fracture is None:
+            self._remark(said, sides, rank, quote)
+            return
+        if denial and not said.bones:
+            for side in sides:
+                self._side(side).denials.append(entry_of(said, rank, quote))
+            return
+        targets = [(side, bone) for side in sides for bone in located]
+        if not said.bones:
+            # "Buckle fracture." in an impression is of the bone that the findings named
+            targets = [(side, bone) for side, bone in self._last if not said.sides or side in sides]
+            if not targets and not denial:
+                # "Plate on the radius. The fracture has healed."
+                near = [(side, bone) for bone in self._named_before() for side in sides]
+                targets = [(side, bone) for side, bone in near if not self._is_whole(side, bone)]
+                if not targets and len(self._named) < 2:
+                    self._early.append((said, quote))
+        self._note(said, targets, rank, quote)
+        if not denial:
+            self._note_elsewhere(said, sides, quote)
+        elif set(said.bones) >= _EVERYWHERE:
+            for side in sides:
+                self._side(side).denials.append(entry_of(replace(said, reach="rest"), rank, quote))
+
+    def _place(
+        self, words: str, explicit: frozenset[Laterality], passage: Passage, quote: str
+    ) -> None:
+        """Give a fracture that was named without a bone its place: "It involves the radius."."""
+        early = self._unplaced()
+        if not early or not _PLACING.match(words):
+            return
+        named = [b for bone in bones_in(words) for b in bone.names if isinstance(b, Region)]
+        sides = self._joined(explicit, passage, denial=False)
+        targets = [(side, bone) for bone in named for side in sides]
+        self._note(early[0], targets, _RANK[passage.section], quote)
+
+    def _unplaced(self) -> list[Statement]:
+        return [said for said, _ in self._early if said.fracture not in (None, Fracture.ABSENT)]
+
+    def _is_whole(self, side: Laterality, bone: Region) -> bool:
+        entries = self._side(side).bones.get(bone, [])
+        return any(entry.fracture is Fracture.ABSENT for entry in entries)
+
+    def _named_before(self) -> list[Region]:
+        named = bones_in(self._before, asides=True)
+        return [b for bone in named for b in bone.names if isinstance(b, Region)]
+
+    def _note(
+        self, said: Statement, targets: list[tuple[Laterality, Region]], rank: int, quote: str
+    ) -> None:
+        for side, bone in targets:
+            entry = entry_of(said, rank, quote)
+            self._side(side).bones.setdefault(bone, []).append(entry)
+            if said.fracture is Fracture.ABSENT:
+                continue
+            for remark, words in self._early:
+                entry.gather(remark.details, words)
+            if (side, bone) not in self._broken:
+                self._broken.append((side, bone))
+        if said.fracture is not Fracture.ABSENT and targets:
+            self._early, self._last = [], targets
+
+    def _note_elsewhere(self, said: Statement, sides: tuple[Laterality, ...], quote: str) -> None:
+        possible = said.fracture is Fracture.POSSIBLE
+        for bone in said.bones:
+            if isinstance(bone, Elsewhere):
+                scaphoid = bone is Elsewhere.SCAPHOID
+                name = Other.SCAPHOID_FRACTURE if scaphoid else Other.OTHER_FRACTURE
+                for side in sides:
+                    self._side(side).note(name, possible=possible, quote=quote)
+
+    def _remark(
+        self,
+        said: Statement,
+        sides: tuple[Laterality, ...],
+        rank: int,
+        quote: str,
+    ) -> None:
+        """Add to what was said: to the bones named here, else to those named last or to all."""
+        targets = self._last
+        if said.bones:
+            located = [bone for bone in said.bones if isinstance(bone, Region)]
+            targets = [(side, bone) for side in sides for bone in located]
+        elif said.plural:
+            targets = [(side, bone) for side, bone in self._broken if side in sides]
+        elif not self._broken and len(self._named) < 2:
+            self._early.append((said, quote))
+        for side, bone in targets:
+            entries = self._side(side).bones.get(bone, [])
+            broken = [entry for entry in entries if entry.fracture is not Fracture.ABSENT]
+            if broken and rank == _RANK[Section.ADDENDUM] > broken[-1].rank:
+                broken[-1].amend(said.details, quote)
+            elif broken:
+                broken[-1].gather(said.details, quote)
+            elif (said.implied or self._unplaced()) and not entries:
+                details = replace(said.details, type=FractureType.UNSPECIFIED)
+                meant = next((early.fracture for early in self._unplaced()), Fracture.PRESENT)
+                implied = replace(said, fracture=meant, details=details)
+                self._note(implied, [(side, bone)], rank, quote)
