@@ -22,7 +22,8 @@ from listener.tables import ARRIVAL, STUDY
 __all__ = ["close_due", "end_association", "is_any_due", "touch"]
 
 # A PACS may send one study in several associations, one for each SOP class or transfer syntax
-# (Orthanc does). What follows so soon and brings nothing new belongs to the same question.
+# (Orthanc does). What follows so soon, before there is an answer, and brings nothing new belongs
+# to the same question.
 _ONE_ACT = timedelta(seconds=3)
 
 
@@ -104,7 +105,8 @@ def _close(connection: Connection, queue: JobQueue, row: Row[Any]) -> None:
         if kind == INDEX and settled:
             continue
         job = NewJob(kind, row.study_uid, {} if kind == INDEX else json.loads(row.argument))
-        if settled and not row.fresh and queue.has_since(connection, job, row.first_at - _ONE_ACT):
+        same_act = row.first_at - _ONE_ACT, row.first_at
+        if settled and not row.fresh and queue.is_asked_already(connection, job, *same_act):
             continue
         after_id = queue.enqueue(connection, job, after_id=after_id)
     connection.execute(

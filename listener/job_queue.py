@@ -108,14 +108,17 @@ class JobQueue:
         count = sa.select(sa.func.count()).select_from(each)
         return int(connection.execute(count).scalar_one())
 
-    def has_since(self, connection: Connection, new: NewJob, moment: datetime) -> bool:
-        """Tell whether an equal job was enqueued at or after a moment and has not died."""
+    def is_asked_already(
+        self, connection: Connection, new: NewJob, since: datetime, until: datetime
+    ) -> bool:
+        """Tell whether an equal job was enqueued since a moment and had not ended by another."""
         equal = sa.exists().where(
             JOB.c.kind == new.kind,
             JOB.c.subject == new.subject,
             JOB.c.argument == canonical(new.argument),
             JOB.c.state != JobState.DEAD,
-            JOB.c.created_at >= moment,
+            JOB.c.created_at >= since,
+            sa.or_(JOB.c.ended_at.is_(None), JOB.c.ended_at >= until),
         )
         return bool(connection.execute(sa.select(equal)).scalar())
 

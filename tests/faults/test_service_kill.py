@@ -350,6 +350,8 @@ def check_results(hospital: Hospital, sender: Sender, ledger: Ledger) -> None:
 def last_outcome(ledger: Ledger, study: str) -> dict[str, Any]:
     """Return how the latest indexing ended; an answer's own indexing leaves no job."""
     (job, *_) = ledger.jobs(kind=INDEX, subject=study)
+    while "merged_into" in (job.outcome or {}):  # the same work, put back under its elder's id
+        job = ledger.job((job.outcome or {})["merged_into"])
     assert job.state is JobState.DONE
     return job.outcome or {}
 

@@ -87,11 +87,24 @@ def test_a_request_for_a_known_and_indexed_study_is_due_at_once(
 def test_a_request_sent_in_two_associations_is_one_question(ledger: Ledger, clock: Clock) -> None:
     indexed(ledger, clock)
     assert ask(ledger) == ["answer"]
-    ledger.finish(leased(ledger, "answer"))
+    answer = leased(ledger, "answer")
     clock.move(1)
     assert ask(ledger) == []
-    clock.move(3)
+    ledger.finish(answer)
+
+
+def test_a_request_repeated_after_its_answer_or_later_is_another_question(
+    ledger: Ledger, clock: Clock
+) -> None:
+    indexed(ledger, clock)
     assert ask(ledger) == ["answer"]
+    ledger.finish(leased(ledger, "answer"))
+    clock.move(1)
+    assert ask(ledger) == ["answer"]
+    answer = leased(ledger, "answer")
+    clock.move(4)
+    assert ask(ledger) == ["answer"]
+    ledger.finish(answer)
 
 
 def test_a_request_asked_anew_is_answered_where_the_answer_before_it_died(

@@ -59,6 +59,8 @@ class Clock:
 class Steps:
     """Stands in for indexer and answerer; a test says what each study does to them."""
 
+    bundle_id = "simple-1"
+
     def __init__(self) -> None:
         self.does: dict[str, Callable[[], None]] = {}
         self.calls: list[tuple[str, str]] = []
