@@ -164,7 +164,7 @@ def test_captions_of_overlapping_findings_count_as_softly_positive():
     assert losses[0] != pytest.approx(losses[1])
 
 
-@pytest.mark.parametrize("extra", [{"hard_negatives": 1.0}, {"gap_weight": 1.0}])
+@pytest.mark.parametrize("extra", [{"hard_negatives": 3.0}, {"gap_weight": 1.0}])
 def test_each_addition_changes_the_loss_it_is_added_to(extra):
     assert course().advance() != pytest.approx(course(replace_settings(**extra)).advance())
 
