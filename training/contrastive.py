@@ -25,7 +25,7 @@ from pipeline.region import GLOBAL
 from training.curriculum import Curriculum
 from training.dataset import Pair
 from training.disturbance import disturbed
-from training.errors import DataError
+from training.errors import DataError, DivergedError
 from training.exam_table import ExamTable, Split
 from training.objective import Sample, contrastive_loss, equal_captions, modality_gap, overlap
 from training.pseudo_caption import WithLent
@@ -148,7 +148,13 @@ class Course:
         self._caption_vectors: dict[str, Tensor] = {}
 
     def advance(self) -> float:
-        """Take one step; return its loss."""
+        """Take one step; return its loss.
+
+        Raises
+        ------
+        DivergedError
+            Where a gradient is not finite; the weights stay as they were.
+        """
         for group in self._optimiser.param_groups:
             group["lr"] = self._settings.learning_rate * _cosine_with_warmup(
                 self.step, self._settings.warmup_steps, self.steps
@@ -158,7 +164,13 @@ class Course:
         self._optimiser.zero_grad()
         loss = self._backward(batch)
         free = [p for _, p in self._towers.trainable()]
-        nn.utils.clip_grad_norm_(free, self._settings.gradient_norm)
+        norm = nn.utils.clip_grad_norm_(free, self._settings.gradient_norm)
+        if not torch.isfinite(norm):  # one more step would spoil every weight
+            detail = (
+                f"In step {self.step + 1} a gradient is not finite: try precision = 'fp32', or a "
+                "lower learning rate. The last checkpoint is whole."
+            )
+            raise DivergedError(detail)
         self._optimiser.step()
         with torch.no_grad():  # τ no lower than 0.01, as CLIP does
             self._towers.model.logit_scale.clamp_(0, float(np.log(100)))

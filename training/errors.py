@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DataError", "ExportError", "TrainingError"]
+__all__ = ["DataError", "DivergedError", "ExportError", "TrainingError"]
 
 
 class TrainingError(Exception):
@@ -26,3 +26,7 @@ class DataError(TrainingError):
 
 class ExportError(TrainingError):
     """The exported model does not say what the trained one says."""
+
+
+class DivergedError(TrainingError):
+    """The training cannot go on: its numbers are lost."""

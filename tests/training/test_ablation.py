@@ -26,7 +26,9 @@ from training.exam_table import ExamTable, ExamTableWriter, Split  # noqa: E402
 from training.nearest import Way  # noqa: E402
 from training.settings import Device, EncoderSettings  # noqa: E402
 
-RECIPE = EncoderSettings(steps=1, batch=16)
+# crops this small leave the last convolution one pixel, whose gradient in bf16 the processor's
+# library does not always fill
+RECIPE = EncoderSettings(steps=1, batch=16, precision="fp32")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from pipeline.exam import RegionFindings  # noqa: E402
 from pipeline.region import Region  # noqa: E402
 from training.contrastive import Course, fit_encoder  # noqa: E402
 from training.dataset import Pair  # noqa: E402
-from training.errors import DataError  # noqa: E402
+from training.errors import DataError, DivergedError  # noqa: E402
 from training.settings import EncoderSettings  # noqa: E402
 from training.towers import Towers, small_clip  # noqa: E402
 from training.vocabulary import fit_tokenizer  # noqa: E402
@@ -162,6 +162,17 @@ def test_captions_of_overlapping_findings_count_as_softly_positive():
         for w in (0.0, 0.5)
     ]
     assert losses[0] != pytest.approx(losses[1])
+
+
+def test_a_step_that_would_spoil_the_weights_is_not_taken():
+    lost = course()
+    with torch.no_grad():
+        next(lost._towers.model.parameters()).fill_(float("nan"))
+    before = [p.clone() for p in lost._towers.model.parameters()]
+    with pytest.raises(DivergedError, match="step 1"):
+        lost.advance()
+    after = list(lost._towers.model.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(after[1:], before[1:], strict=True))
 
 
 @pytest.mark.parametrize("extra", [{"hard_negatives": 3.0}, {"gap_weight": 1.0}])
