@@ -136,6 +136,7 @@ def test_what_cannot_be_changed_says_why(config: Path) -> None:
         change_bundle(settings, SHIPPED_BUNDLE.name)
 
 
+@pytest.mark.slow
 def test_a_configured_bundle_overrules_a_change_until_it_is_on_the_shelf(
     config: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ def test_a_bundle_is_checked_copied_and_protected(shelf: Shelf, tmp_path: Path) 
     assert shelf.active == SHIPPED_BUNDLE  # nothing changes yet
 
 
+@pytest.mark.slow
 def test_the_same_bundle_again_changes_nothing(shelf: Shelf, tmp_path: Path) -> None:
     source = renamed_bundle(tmp_path / "new", "hospital-1")
     shelf.install(source)
@@ -65,6 +66,7 @@ def test_a_damaged_bundle_leaves_nothing_behind(shelf: Shelf, tmp_path: Path) ->
     assert not shelf.folder.exists()
 
 
+@pytest.mark.slow
 def test_the_change_is_remembered_and_can_be_undone(shelf: Shelf, tmp_path: Path) -> None:
     for number in (1, 2):
         shelf.install(renamed_bundle(tmp_path / f"new{number}", f"hospital-{number}"))
@@ -78,6 +80,7 @@ def test_the_change_is_remembered_and_can_be_undone(shelf: Shelf, tmp_path: Path
     assert (shelf.active.name, shelf.previous) == ("hospital-1", "hospital-2")
 
 
+@pytest.mark.slow
 def test_the_shipped_bundle_is_kept_once_another_is_in_use(shelf: Shelf, tmp_path: Path) -> None:
     # the plugin's next version may come with another one
     shelf.install(renamed_bundle(tmp_path / "new", "hospital-1"))

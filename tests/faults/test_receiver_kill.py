@@ -123,6 +123,7 @@ def after_kills(folder: Path, moments: list[float]) -> None:
             assert sorted(job.subject for job in jobs) == sorted(studies)
 
 
+@pytest.mark.slow
 def test_three_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     after_kills(tmp_path, [0.02, 0.2, 0.1])
 

@@ -26,6 +26,7 @@ def test_a_seed_is_the_same_look_wherever_the_range_begins():
     assert visits(seeds=range(40, 60)) == visits(seeds=range(60))[40:]
 
 
+@pytest.mark.slow
 def test_a_broken_wrist_comes_again_older_and_healing_with_the_same_fractures():
     patients = defaultdict(list)
     for seen in visits():
@@ -70,6 +71,7 @@ def test_exams_are_as_frequent_as_in_the_data_they_are_drawn_after(
     assert shares == pytest.approx([normal, radius, ulna, styloid, later], abs=0.03)
 
 
+@pytest.mark.slow
 def test_types_follow_the_prevalence():
     kinds = Counter(
         found.type for one in visits(GRAZPEDWRI) for found in one.findings.values() if found.type
