@@ -143,10 +143,11 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
 def _take_over(settings: Settings, ledger: Ledger, bundle: Bundle, index: ExamIndex) -> None:
     """Make an index the one that serves, and have what it lacks indexed."""
     _claim(settings, bundle)
-    if not index.count():
+    empty = not index.count()
+    if empty:
         ledger.forget_coverage(bundle.id)
     behind = ledger.serve_index(bundle.id)
-    if not index.count():
+    if empty:
         # an index that was lost, or one that nobody has filled: what is kept is indexed anew
         behind += ledger.reopen_studies()
     index.activate()

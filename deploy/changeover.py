@@ -16,7 +16,6 @@ from deploy.errors import ConfigurationError, InputError
 from deploy.settings import Settings, site_key
 from deploy.state import check_owner, open_ledger
 from listener.ledger import Ledger
-from listener.receipt import InstanceState
 from pipeline.bundle import Bundle
 from pipeline.errors import (
     DecoderUnavailableError,
@@ -24,7 +23,8 @@ from pipeline.errors import (
     PipelineError,
     UnreadError,
 )
-from pipeline.indexing import Indexer, StoredImage
+from pipeline.indexing import Indexer
+from pipeline.worker import FILE_GONE, stored_images
 
 __all__ = ["Changeover", "change_bundle", "roll_back"]
 
@@ -185,13 +185,12 @@ _OUTAGES = (IndexUnavailableError, DecoderUnavailableError, SQLAlchemyError, OSE
 
 def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str) -> int:
     """Index one study as it stands; return how many exams it has."""
-    gone = ledger.instances(study_uid, (InstanceState.EXPIRED, InstanceState.LOST))
-    files = tuple(
-        StoredImage(row.path, row.sop_instance_uid, row.version, row.received_at)
-        for row in ledger.instances(study_uid)
-        if row.path is not None
+    gone = ledger.instances(study_uid, FILE_GONE)
+    indexed = indexer.index(
+        study_uid,
+        stored_images(ledger, study_uid),
+        frozenset(row.sop_instance_uid for row in gone),
     )
-    indexed = indexer.index(study_uid, files, frozenset(row.sop_instance_uid for row in gone))
     if indexed.unread:
         message = f"{indexed.unread} of the study's files; the others are indexed."
         raise UnreadError(message)

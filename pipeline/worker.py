@@ -37,7 +37,18 @@ from pipeline.outbox import Outbox
 from pipeline.region import Region
 from pipeline.request import Mode, Request
 
-__all__ = ["ANSWER", "DELIVER", "KINDS", "MINE", "QUERY", "Delivery", "Worker", "uploads_dir"]
+__all__ = [
+    "ANSWER",
+    "DELIVER",
+    "FILE_GONE",
+    "KINDS",
+    "MINE",
+    "QUERY",
+    "Delivery",
+    "Worker",
+    "stored_images",
+    "uploads_dir",
+]
 
 MINE = "mine"
 ANSWER = "answer"
@@ -204,11 +215,11 @@ class Worker:
     def _indexed(self, study_uid: str) -> IndexedStudy:
         """Index a study as it stands; what follows is in the ledger before it counts as indexed."""
         study = self.ledger.study(study_uid)  # first: what comes meanwhile is indexed again
-        gone = self.ledger.instances(study_uid, _FILE_GONE)
+        gone = self.ledger.instances(study_uid, FILE_GONE)
         earlier = Counter(row.reason or "" for row in self.ledger.instances(study_uid, _FILTERED))
         indexed = self.indexer.index(
             study_uid,
-            _images(self.ledger, study_uid),
+            stored_images(self.ledger, study_uid),
             file_gone=frozenset(row.sop_instance_uid for row in gone),
         )
         if indexed.to_mine:
@@ -222,7 +233,7 @@ class Worker:
         return replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
 
     def _mine(self, job: Job) -> _Done:
-        mined = self.indexer.mine(job.subject, _images(self.ledger, job.subject))
+        mined = self.indexer.mine(job.subject, stored_images(self.ledger, job.subject))
         return _Done(mined.as_json())
 
     def _answer(self, job: Job) -> _Done:
@@ -239,7 +250,7 @@ class Worker:
             indexed = self._indexed(job.subject)
             answered = self._answered(job, request) if indexed.exams else answered
         if not answered.answers:
-            gone = self.ledger.instances(job.subject, _FILE_GONE)
+            gone = self.ledger.instances(job.subject, FILE_GONE)
             reason = _NOT_KEPT if gone or indexed is None else indexed.reason
             return _Done({"answered": 0, "reason": reason})
         outcome = {
@@ -257,7 +268,7 @@ class Worker:
         return self.answerer.answer(
             f"answer-{job.id}",
             job.subject,
-            _images(self.ledger, job.subject),
+            stored_images(self.ledger, job.subject),
             self._originals,
             request,
             job.created_at,
@@ -321,7 +332,8 @@ class Worker:
         return None
 
 
-_FILE_GONE = (InstanceState.EXPIRED, InstanceState.LOST)
+FILE_GONE = (InstanceState.EXPIRED, InstanceState.LOST)
+"""What became of an instance whose exam stays although its file is gone."""
 _FILTERED = (InstanceState.FILTERED,)
 _IDENTITY_CHANGED = (
     "an image of this study came with another patient or study identity than before and is kept "
@@ -330,7 +342,8 @@ _IDENTITY_CHANGED = (
 _NOT_KEPT = "the study's images are no longer kept: send them again"
 
 
-def _images(ledger: Ledger, study_uid: str) -> tuple[StoredImage, ...]:
+def stored_images(ledger: Ledger, study_uid: str) -> tuple[StoredImage, ...]:
+    """Return the files of a study that are kept, as the indexer takes them."""
     rows = ledger.instances(study_uid)
     return tuple(_image(row) for row in rows if row.path is not None)
 

@@ -5,15 +5,12 @@ Whatever is chosen is chosen on the validation split; the test split only measur
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal
-
-import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import VECTOR_NAMES, Bundle, Manifest, Quality, RetrievalQuality
-from pipeline.encoder import ImageEncoder
+from pipeline.encoder import ImageEncoder, TextEncoder
 from pipeline.view_model import ViewModel
 from training.agreement import abstaining, agreement
 from training.curriculum import Curriculum
@@ -24,11 +21,9 @@ from training.nearest import Way
 from training.quality import box_quality, retrieval_quality, view_quality
 from training.stages import Stages
 from training.towers import encoder_of, new_towers
-from training.vectors import VECTOR_LENGTH, ImageVectors
+from training.vectors import Encoder, exam_vectors
 
 __all__ = ["appraised", "best_mode", "retrieval_of"]
-
-_Images = Callable[[list[NDArray[np.uint8]]], NDArray[np.float32]]
 
 
 def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Manifest:
@@ -44,8 +39,8 @@ def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Ma
         Least cosine of each exported network to the trained one, by file.
     """
     validation, test = (stages.seen.part(split) for split in (Split.VALIDATION, Split.TEST))
-    encode = ImageEncoder(bundle).encode
-    known, vectors = (_vectors(part, encode) for part in (validation, test))
+    towers = _towers(bundle)
+    known, vectors = (exam_vectors(part, towers).images for part in (validation, test))
     drawn = {n: agreement(validation, _patients(validation), known[n], n) for n in VECTOR_NAMES}
     matching = Matching.of((validation.rows, known), (validation.rows, known), calibration=drawn)
     calibration = {n: abstaining(drawn[n], _patients(test), vectors[n]) for n in VECTOR_NAMES}
@@ -60,7 +55,7 @@ def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Ma
             test,
             _patients(test),
             vectors,
-            _vectors(test, _untrained(stages)),
+            exam_vectors(test, _untrained(stages)).images,
             calibration=calibration,
         ),
         parity=parity,
@@ -90,27 +85,19 @@ def best_mode(matching: Matching) -> Literal["two_stage", "fused"]:
 
 def retrieval_of(bundle: Bundle, exams: ExamTable) -> RetrievalQuality:
     """Return what a bundle retrieves among some exams, which it sees as they are."""
-    vectors = _vectors(exams, ImageEncoder(bundle).encode)
+    vectors = exam_vectors(exams, _towers(bundle)).images
     return retrieval_quality(exams, _patients(exams), vectors, vectors)
 
 
-def _untrained(stages: Stages) -> _Images:
+def _untrained(stages: Stages) -> Encoder:
     s = stages.settings
     taught = Curriculum(stages.exams.part(Split.TRAIN), s.encoder, s.seed).captions
-    return encoder_of(new_towers(s.encoder, taught, s.seed, s.preprocessing.size)).images
+    return encoder_of(new_towers(s.encoder, taught, s.seed, s.preprocessing.size))
 
 
 def _patients(exams: ExamTable) -> Sequence[Hashable]:
     return [(row.source, row.patient) for row in exams.rows]
 
 
-def _vectors(exams: ExamTable, encode: _Images) -> ImageVectors:
-    """Return vectors by name, NaN where an exam lacks the bone."""
-    vectors = {}
-    for name in VECTOR_NAMES:
-        crops = {n: pair.crops[name] for n, pair in enumerate(exams) if name in pair.crops}
-        rows = np.full((len(exams), VECTOR_LENGTH), np.nan, np.float32)
-        if crops:
-            rows[list(crops)] = encode(list(crops.values()))
-        vectors[name] = rows
-    return vectors
+def _towers(bundle: Bundle) -> Encoder:
+    return Encoder(ImageEncoder(bundle).encode, TextEncoder(bundle).encode)

@@ -24,6 +24,12 @@ def served(ledger: Ledger, clock: Clock) -> Ledger:
     return ledger
 
 
+def fill(ledger: Ledger) -> None:
+    """Take into the new index what it lacks."""
+    for study, generation in ledger.lacking(NEW):
+        ledger.note_covered(NEW, study, generation)
+
+
 def late(ledger: Ledger, clock: Clock, uid: str) -> None:
     """Let one more instance of the first study come in, and its arrival close."""
     record(ledger, instance(uid))
@@ -46,8 +52,7 @@ def test_an_index_that_nobody_filled_has_everything_to_take_in(served: Ledger) -
 
 
 def test_what_was_taken_in_before_the_change_is_not_indexed_again(served: Ledger) -> None:
-    for study, generation in served.lacking(NEW):
-        served.note_covered(NEW, study, generation)
+    fill(served)
     assert served.lacking(NEW) == []
     assert served.serve_index(NEW) == 0
     assert kinds(served) == []
@@ -57,8 +62,7 @@ def test_what_was_taken_in_before_the_change_is_not_indexed_again(served: Ledger
 def test_what_came_after_it_was_taken_in_is_indexed_after_the_change(
     served: Ledger, clock: Clock
 ) -> None:
-    for study, generation in served.lacking(NEW):
-        served.note_covered(NEW, study, generation)
+    fill(served)
     late(served, clock, "1.2.3.5")
     job = leased(served)
     served.mark_indexed(STUDY, served.study(STUDY).generation, OLD)
@@ -76,8 +80,7 @@ def test_a_study_with_unfinished_work_is_not_taken_in_yet(served: Ledger, clock:
 def test_the_index_before_can_serve_again_and_has_only_to_catch_up(
     served: Ledger, clock: Clock
 ) -> None:
-    for study, generation in served.lacking(NEW):
-        served.note_covered(NEW, study, generation)
+    fill(served)
     served.serve_index(NEW)
     assert served.lacking(OLD) == []
     late(served, clock, "1.2.3.5")
@@ -92,8 +95,7 @@ def test_the_index_before_can_serve_again_and_has_only_to_catch_up(
 def test_a_worker_that_ends_after_the_change_leaves_its_study_to_the_new_index(
     served: Ledger, clock: Clock
 ) -> None:
-    for study, generation in served.lacking(NEW):
-        served.note_covered(NEW, study, generation)
+    fill(served)
     late(served, clock, "1.2.3.5")
     job = leased(served)
     served.serve_index(NEW)
@@ -104,8 +106,7 @@ def test_a_worker_that_ends_after_the_change_leaves_its_study_to_the_new_index(
 
 
 def test_what_an_index_held_can_be_forgotten(served: Ledger) -> None:
-    for study, generation in served.lacking(NEW):
-        served.note_covered(NEW, study, generation)
+    fill(served)
     served.forget_coverage(NEW)
     assert len(served.lacking(NEW)) == 2
 
