@@ -8,7 +8,7 @@ PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 # the quick tests run in two halves at once
 QUICK := .venv/bin/pytest -q -p no:cacheprovider -m "not slow and not training and not peers and not benchmark"
 
-.PHONY: help demo test check bench train evaluate lock clean
+.PHONY: help demo test check bench train evaluate vllm lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,19 +34,26 @@ check: .venv/development  ## lint, types and the quick tests, in under two minut
 bench: .venv/development  ## exams indexed per second, time to the stored result, query latency
 	.venv/bin/pytest -q -s -m benchmark --timeout=1800 tests/benchmarks
 
-train: .venv-training/ready  ## a bundle from nothing: make train DATA=folder OUT=folder NAME=id (see CONTRIBUTING.md)
-	.venv-training/bin/python -m training.publish --data "$(DATA)" --work .training --out "$(OUT)" --name "$(NAME)"
+train: .venv-training/ready  ## a bundle from nothing: make train DATA=folder OUT=folder NAME=id [SHARE=0.02] (see CONTRIBUTING.md)
+	.venv-training/bin/python -m training.publish --data "$(DATA)" --work ".training/$(NAME)-$(or $(SHARE),1)" --out "$(OUT)" --name "$(NAME)" --share "$(or $(SHARE),1)"
 
 evaluate: .venv-training/ready  ## the paper's tables for a bundle: make evaluate BUNDLE=folder TABLE=folder OUT=folder
 	.venv-training/bin/python -m training.evaluation --bundle "$(BUNDLE)" --table "$(TABLE)" --out "$(OUT)"
+
+vllm: .venv-vllm/ready  ## a real vLLM on the processor, for tests/interop/test_vllm.py (3 GB; wants a CPU build of torch)
 
 lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serving.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/serving.txt --extra dev pyproject.toml -o requirements/development.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/serving.txt --extra dev --extra training --override requirements/overrides.txt pyproject.toml -o requirements/training.txt
+	$(FIND) uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --override requirements/vllm.overrides.txt requirements/vllm.in -o requirements/vllm.txt
+	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --python-platform x86_64-manylinux_2_28 deploy/vllm/requirements.in -o deploy/vllm/requirements.txt
 
 clean:  ## remove the environments and what was made in them
-	rm -rf .venv .venv-training demo-output bench-output
+	rm -rf .venv .venv-training .venv-vllm demo-output bench-output
+
+# where pip looks for wheels that are in no index, uv is told to look too
+FIND = UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}"
 
 # Each environment is reused until its requirement file changes.
 .venv/uv: requirements/bootstrap.txt
@@ -67,4 +74,9 @@ clean:  ## remove the environments and what was made in them
 	.venv/bin/uv venv --quiet --clear --python $(PYTHON) .venv-training
 	.venv/bin/uv pip install --quiet --python .venv-training/bin/python --no-deps --require-hashes -r requirements/training.txt
 	.venv/bin/uv pip install --quiet --python .venv-training/bin/python --no-deps --editable .
+	@touch $@
+
+.venv-vllm/ready: .venv/uv requirements/vllm.txt
+	.venv/bin/uv venv --quiet --clear --python $(PYTHON) .venv-vllm
+	$(FIND) .venv/bin/uv pip install --quiet --python .venv-vllm/bin/python --no-deps --require-hashes -r requirements/vllm.txt
 	@touch $@

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from deploy.miner import open_miner
 from deploy.settings import Settings
 from listener.ledger import Ledger
 from pipeline.answering import Answerer
@@ -19,7 +20,6 @@ from pipeline.errors import BundleError
 from pipeline.examination import Examiner
 from pipeline.index import ExamIndex, checked_bundle
 from pipeline.indexing import Indexer
-from pipeline.mining import RulesMiner
 from pipeline.outbox import Outbox
 from pipeline.record import Records
 from pipeline.request import Mode, Request
@@ -28,7 +28,7 @@ from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 from pipeline.worker import KINDS, Delivery, Worker, uploads_dir
 
-__all__ = ["open_index", "open_indexer", "open_worker", "refuse_namesake"]
+__all__ = ["open_index", "open_indexer", "open_records", "open_worker", "refuse_namesake"]
 
 _LOG = logging.getLogger("wristmir.service")
 
@@ -43,6 +43,8 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
         Where the models cannot be trusted.
     IndexUnavailableError
         Where another process owns the index, or its server cannot be reached.
+    PromptError
+        Where the configured prompt for the language model cannot be used.
     """
     state, pipeline = settings.state_dir, settings.pipeline
     bundle = Bundle.load(settings.bundle, threads=pipeline.threads)
@@ -51,7 +53,8 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
     with ExitStack() as stack:
         decoder = stack.enter_context(Decoder(_limits(settings)))
         index = stack.enter_context(open_index(settings, bundle))
-        records = stack.enter_context(closing(_records(settings)))
+        records = stack.enter_context(closing(open_records(settings)))
+        miner = stack.enter_context(open_miner(pipeline.mining))
         crosswalk = Crosswalk(f"sqlite:///{state / 'crosswalk.sqlite3'}")
         stack.callback(crosswalk.close)
         outbox = Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
@@ -76,7 +79,7 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
         _take_over(settings, ledger, bundle, index)
         yield Worker(
             ledger=ledger,
-            indexer=Indexer(examiner, decoder, index, records, RulesMiner(), uids),
+            indexer=Indexer(examiner, decoder, index, records, miner, uids),
             answerer=answerer,
             outbox=outbox,
             delivery=delivery,
@@ -89,6 +92,7 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
                 age_band_years=retrieval.age_band_years,
             ),
             lease_seconds=pipeline.lease_seconds,
+            readers=pipeline.mining.at_once,
         )
 
 
@@ -106,13 +110,14 @@ def open_indexer(
     with (
         Decoder(_limits(settings)) as decoder,
         open_index(settings, bundle) as index,
-        closing(_records(settings)) as records,
+        closing(open_records(settings)) as records,
+        open_miner(settings.pipeline.mining) as miner,
     ):
         _claim(settings, bundle)
         if not index.count():
             ledger.forget_coverage(bundle.id)
         examiner = Examiner(bundle, decoder, key)
-        yield Indexer(examiner, decoder, index, records, RulesMiner(), KeyedUids(key))
+        yield Indexer(examiner, decoder, index, records, miner, KeyedUids(key))
 
 
 def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
@@ -138,6 +143,11 @@ def open_index(settings: Settings, bundle: Bundle) -> ExamIndex:
     key = None if wanted.api_key is None else wanted.api_key.get_secret_value()
     client = QdrantClient(url=wanted.url, api_key=key, check_compatibility=False)
     return ServerIndex(client, bundle.id, wanted.alias, size)
+
+
+def open_records(settings: Settings) -> Records:
+    """Open the findings that are kept with the words behind them."""
+    return Records(f"sqlite:///{settings.state_dir / 'records.sqlite3'}")
 
 
 def _take_over(settings: Settings, ledger: Ledger, bundle: Bundle, index: ExamIndex) -> None:
@@ -180,10 +190,6 @@ def _claim(settings: Settings, bundle: Bundle) -> None:
 
 def _fingerprint(settings: Settings, bundle: Bundle) -> Path:
     return settings.state_dir / "fingerprints" / checked_bundle(bundle.id)
-
-
-def _records(settings: Settings) -> Records:
-    return Records(f"sqlite:///{settings.state_dir / 'records.sqlite3'}")
 
 
 def _limits(settings: Settings) -> DecoderLimits:

@@ -22,7 +22,10 @@ from pipeline.region import Region
 from pipeline.request import Mode
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from deploy.changeover import Changeover
+    from pipeline.mining import Miner
 
 __all__ = ["app", "main"]
 
@@ -45,6 +48,15 @@ app.add_typer(bundle_app, name="bundle")
 Config = Annotated[
     Path,
     typer.Option("--config", "-c", envvar="WRISTMIR_CONFIG", help="The TOML configuration file."),
+]
+MinerConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="WRISTMIR_CONFIG",
+        help="Read by what its pipeline.mining names; without it by rules.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 CONFIG = Path("/etc/wristmir/wristmir.toml")
@@ -164,33 +176,90 @@ def inspect(
 @app.command()
 def mine(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Text files or DICOM structured reports.")
+        list[Path] | None,
+        typer.Argument(help="Text files, DICOM structured reports, encapsulated PDF; or folders."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Bulk: one row a report in FILE.parquet or FILE.csv; can be resumed."),
     ] = None,
     evaluate: Annotated[
         Path | None, typer.Option(help="A file of gold reports: measure the miner on it.")
     ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of a language model's answer.")
+    ] = False,
     as_json: Json = False,
+    config: MinerConfig = None,
 ) -> None:
-    """Say what the miner reads in a report: findings with their evidence."""
-    from deploy.mining import evaluate_miner, mine_files
+    """Say what the miner reads in reports: findings with their evidence."""
+    from deploy.mining import evaluate_miner
+    from pipeline.answer import answer_schema
 
-    if evaluate is not None:
-        found = evaluate_miner(evaluate)
-        if as_json:
-            _print_json(found.as_json())
-        else:
-            Console().print(*found.as_tables(), sep="\n")
+    if schema:
+        _print_json(answer_schema())
         return
-    if not files:
-        message = "name files to mine, or a gold file by --evaluate"
+    if not files and evaluate is None:
+        message = "name files or folders to mine, or a gold file by --evaluate"
         raise typer.BadParameter(message)
+    with _miner(config) as (miner, at_once):
+        if evaluate is not None:
+            found = evaluate_miner(evaluate, miner, at_once)
+            _print(found.as_json(), found.as_tables(), as_json)
+        elif out is not None:
+            _mine_archive(files or [], out, miner, at_once, as_json)
+        else:
+            _mine_files(files or [], miner, as_json)
+
+
+def _mine_archive(paths: list[Path], out: Path, miner: Miner, at_once: int, as_json: bool) -> None:
+    from deploy.archive import mine_archive
+
+    summary = mine_archive(paths, out, miner, at_once)
+    _print(summary.as_json(), summary.as_tables(), as_json)
+    if summary.not_read.total() == summary.reports:
+        text = f"no report could be read; the reason stands with each in {out}."
+        raise InputError(text)
+
+
+def _mine_files(files: list[Path], miner: Miner, as_json: bool) -> None:
+    from deploy.mining import mine_files
+
     with _failing_last() as failed:
-        for row in mine_files(files):
+        for row in mine_files(files, miner):
             failed.append(row.failed)
-            if as_json:
-                _print_json(row.as_json())
-            else:
-                Console().print(row.as_table())
+            _print(row.as_json(), (row.as_table(),), as_json)
+
+
+@app.command()
+def review(
+    files: Annotated[
+        list[Path], typer.Argument(help="Reports as for `wristmir mine`, or folders of them.")
+    ],
+    gold: Annotated[Path, typer.Option(help="The gold file (JSON lines) that corrections go to.")],
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0 takes a free one.")
+    ] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    config: MinerConfig = None,
+) -> None:
+    """Show reports beside what the miner reads in them, take corrections, write gold reports."""
+    from deploy.review import review_reports
+
+    with _miner(config) as (miner, at_once):
+        review_reports(files, gold, miner, at_once, port=port, browser=browser)
+
+
+@app.command()
+def reread(as_json: Json = False, config: Config = CONFIG) -> None:
+    """Have reports read anew that another miner, or another version of it, has read."""
+    from deploy.rereading import reread as reread_
+
+    found = reread_(_settings(config))
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        Console().print(found.as_sentence())
 
 
 @jobs_app.callback(invoke_without_command=True)
@@ -368,11 +437,29 @@ def _settings(config: Path) -> Settings:
     return load(config)
 
 
+@contextmanager
+def _miner(config: Path | None) -> Iterator[tuple[Miner, int]]:
+    """Open what reads reports, and say how many it reads at once."""
+    from deploy.miner import open_miner
+    from pipeline.settings import MiningSettings
+
+    mining = MiningSettings() if config is None else _settings(config).pipeline.mining
+    with open_miner(mining) as miner:
+        yield miner, mining.at_once
+
+
 def _print_changeover(changeover: Changeover, as_json: bool) -> None:
     if as_json:
         _print_json(changeover.as_json())
     else:
         Console(soft_wrap=True).print(changeover.as_text(), highlight=False)
+
+
+def _print(row: dict[str, Any], tables: tuple[Table, ...], as_json: bool) -> None:
+    if as_json:
+        _print_json(row)
+    else:
+        Console().print(*tables, sep="\n")
 
 
 def _print_json(row: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from deploy.assembly import open_index
 from deploy.errors import ConfigurationError, DeployError
+from deploy.miner import open_miner
 from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
 from listener.errors import ListenerError
@@ -125,6 +126,14 @@ def _index(settings: Settings) -> Look:
         yield "ok", f"server at {settings.pipeline.index.url}, {index.count()} exams"
 
 
+def _reports(settings: Settings) -> Look:
+    mining = settings.pipeline.mining
+    with open_miner(mining) as miner:
+        miner.probe()
+        where = "" if mining.engine == "rules" else f" at {mining.url}"
+        yield "ok", f"read by {miner.name}, {miner.version}{where}"
+
+
 def _port(settings: Settings) -> Look:
     listener = settings.listener
     with socket.socket() as probe:
@@ -167,6 +176,7 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "bundle": _bundle,
     "ledger": _ledger,
     "index": _index,
+    "reports": _reports,
     "port": _port,
     "peers": _peers,
     "destinations": _destinations,

@@ -9,15 +9,14 @@ from typing import Any
 
 from rich.table import Table
 
-from pipeline.decoder import Decoder
-from pipeline.errors import PipelineError
+from deploy.reading import miner_name
+from deploy.report_folder import find_reports
+from deploy.report_reader import ReportReader
+from pipeline.errors import PipelineError, ReportError
 from pipeline.gold import Counts, GoldScore, gold_reports, score
-from pipeline.mining import RulesMiner, mine_json
-from pipeline.report import report_text
+from pipeline.mining import Miner, mine_json
 
 __all__ = ["Evaluated", "Mined", "evaluate_miner", "mine_files"]
-
-_MAX_TEXT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -105,16 +104,15 @@ class Evaluated:
         return table
 
 
-def evaluate_miner(file: Path) -> Evaluated:
-    """Let the miner read a gold file.
+def evaluate_miner(file: Path, miner: Miner, at_once: int = 1) -> Evaluated:
+    """Let a miner read a gold file, several reports at a time.
 
     Raises
     ------
     GoldError
         Where the file is none.
     """
-    miner = RulesMiner()
-    return Evaluated(f"{miner.name} {miner.version}", score(gold_reports(file), miner))
+    return Evaluated(miner_name(miner), score(gold_reports(file), miner, at_once))
 
 
 def _cells(counts: Counts) -> tuple[str, str, str]:
@@ -125,24 +123,17 @@ def _cell(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def mine_files(files: Sequence[Path]) -> Iterator[Mined]:
-    """Mine text files and DICOM structured reports one by one; a broken one stops nothing."""
-    miner = RulesMiner()
-    with Decoder() as decoder:
-        for file in files:
+def mine_files(paths: Sequence[Path], miner: Miner) -> Iterator[Mined]:
+    """Mine reports one by one, folders as a whole; a broken file stops nothing."""
+    with ReportReader() as reader:
+        for file in find_reports(paths).files:
             try:
-                text = _text(file, decoder)
+                text = reader.text(file)
+                if text is None:
+                    raise ReportError
             except PipelineError as error:
                 yield Mined(file, {"file": str(file), "reason": str(error)})
             except OSError as error:
                 yield Mined(file, {"file": str(file), "reason": error.strerror or "not readable"})
             else:
-                yield Mined(file, mine_json(str(file), miner.mine(text)))
-
-
-def _text(file: Path, decoder: Decoder) -> str:
-    with file.open("rb") as stream:
-        start = stream.read(_MAX_TEXT_BYTES)
-    if start[128:132] == b"DICM":
-        return report_text(decoder.header(file)).text
-    return start.decode("utf-8", errors="replace")
+                yield Mined(file, mine_json(str(file), miner.mine(text), miner_name(miner)))

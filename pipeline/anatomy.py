@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.bundle import BONES_FILE, ROI_FILE, Bundle, Preprocessing
-from pipeline.constellation import Candidate
+from pipeline.constellation import Candidate, overlap
 from pipeline.enhancement import Grey, Placement, enhance, grey, resize, square
 from pipeline.region import GLOBAL, Laterality, Region
 
@@ -84,6 +84,11 @@ class Anatomy:
         return Laterality.LEFT if sine > 0 else Laterality.RIGHT
 
     @property
+    def scores(self) -> dict[Region, float]:
+        """The detector's score of each bone that was found."""
+        return {region: box.score for region, box in self.bones.items()}
+
+    @property
     def boxes(self) -> dict[str, tuple[float, float, float, float]]:
         """Corners by name, the wrist first; for `pipeline.exam.Exam`."""
         found = [] if self.wrist is None else [self.wrist]
@@ -114,7 +119,7 @@ class AnatomyDetector:
             Boxes in pixels of ``pixels``; what scored under the bundle's threshold is left out.
         """
         whole = grey(pixels, self._preprocessing)
-        (found,) = _detect(self._roi, whole, self._preprocessing.roi_size)
+        (found,) = self._detect(self._roi, whole, self._preprocessing.roi_size)
         if not found or found[0][1] < self._thresholds.wrist:
             return Anatomy(None)
         rows, columns = pixels.shape
@@ -125,7 +130,7 @@ class AnatomyDetector:
 
     def _locate_bones(self, pixels: NDArray[np.float32], wrist: Box) -> dict[Region, Box]:
         crop = wrist_crop(pixels, wrist, self._preprocessing)
-        found = _detect(self._bones, crop.image, self._preprocessing.bones_size)
+        found = self._detect(self._bones, crop.image, self._preprocessing.bones_size)
         bones = {}
         for region, (corners, score) in self._likeliest(dict(zip(Region, found, strict=True))):
             x0, y0 = crop.placement.back(*corners[:2])
@@ -134,6 +139,21 @@ class AnatomyDetector:
             if box is not None:
                 bones[region] = box
         return bones
+
+    def _detect(self, session: Any, image: Grey, size: int) -> list[list[Candidate]]:
+        """Return the best boxes of each class, the best first, in pixels of ``image``.
+
+        The network is YOLO11's: float (1, 3, size, size) in 0..1, out (1, 4 + classes, anchors)
+        with centre, width and height in input pixels.
+        """
+        padded, place = square(image, size)
+        blob = np.broadcast_to(padded.astype(np.float32) / 255, (1, 3, size, size))
+        name = session.get_inputs()[0].name
+        raw = session.run(None, {name: np.ascontiguousarray(blob)})[0][0]
+        centres, sides = raw[:2].T, raw[2:4].T
+        corners = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
+        average = self._preprocessing.average_boxes
+        return [_distinct(corners, scores, place, average=average) for scores in raw[4:]]
 
     def _likeliest(
         self, found: Mapping[Region, Sequence[Candidate]]
@@ -218,33 +238,30 @@ _LEAST_SCORE = 0.002
 _SAME_BOX = 0.6  # intersection over union from which two boxes are one
 
 
-def _detect(session: Any, image: Grey, size: int) -> list[list[Candidate]]:
-    """Return the best boxes of each class, the best first, in pixels of ``image``.
-
-    The network is YOLO11's: float (1, 3, size, size) in 0..1, out (1, 4 + classes, anchors) with
-    centre, width and height in input pixels.
-    """
-    padded, place = square(image, size)
-    blob = np.broadcast_to(padded.astype(np.float32) / 255, (1, 3, size, size))
-    name = session.get_inputs()[0].name
-    raw = session.run(None, {name: np.ascontiguousarray(blob)})[0][0]
-    centres, sides = raw[:2].T, raw[2:4].T
-    corners = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
-    return [_distinct(corners, scores, place) for scores in raw[4:]]
-
-
 def _distinct(
-    corners: NDArray[np.float32], scores: NDArray[np.float32], place: Placement
+    corners: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    place: Placement,
+    *,
+    average: bool,
 ) -> list[Candidate]:
-    """Return the best boxes of one class that are not the same box again."""
+    """Return the best boxes of one class that are not the same box again.
+
+    Averaged, each is the mean of all that the network drew of the same thing, by their scores: it
+    lies closer to the bone than any one of them.
+    """
     good = np.isfinite(corners).all(axis=1) & (scores >= _LEAST_SCORE)
-    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)[good]
-    kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores[good].tolist(), _LEAST_SCORE, _SAME_BOX)
+    drawn, worth = corners[good].astype(np.float64), scores[good].astype(np.float64)
+    boxes = np.concatenate([drawn[:, :2], drawn[:, 2:] - drawn[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), worth.tolist(), _LEAST_SCORE, _SAME_BOX)
     found: list[Candidate] = []
     for number in list(kept)[:_CANDIDATES]:
-        x0, y0, x1, y1 = (float(value) for value in corners[good][number])
-        ends = (*place.back(x0, y0), *place.back(x1, y1))
-        found.append((ends, float(scores[good][number])))
+        box = drawn[number]
+        if average:
+            same = worth * (overlap(drawn, box[np.newaxis]) >= _SAME_BOX)
+            box = same @ drawn / same.sum()
+        x0, y0, x1, y1 = (float(value) for value in box)
+        found.append(((*place.back(x0, y0), *place.back(x1, y1)), float(worth[number])))
     return found
 
 

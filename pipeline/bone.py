@@ -38,8 +38,10 @@ _DIRECTION = (
     r"|wards?|ly|artery|nerve|column|gutter|slab|club)"
 )
 _PART = (
-    r"(?:metaph(?:ys\w+)?|metadiaphys\w+|phys[ei]\w*|epiphys\w+|growth|cort\w+|buckl\w+|torus|fract\w+"
-    r"|fxs?|#|greenstick|salter|s-?h[\s-]?[iv\d]|plastic|bowing|avuls\w+|torus|transverse|oblique|metaphysis|bone)"
+    r"(?:metaph(?:ys\w+)?|metadiaphys\w+|phys[ei]\w*|epiphys\w+|growth|cort\w+|buckl\w+|torus"
+    r"|fract\w+"
+    r"|fxs?|#|greenstick|salter|s-?h[\s-]?[iv\d]|plastic|bowing|avuls\w+|torus|transverse|oblique"
+    r"|metaphysis|bone)"
 )
 _SHAFT_OF = r"(?:shaft|mid-?shaft|diaphys[ie]s|middle\s+third|proximal\s+third)\s+of\s+(?:the\s+)?"
 _FOREARM_BONE = r"(?:radius|radial|ulnar?)"
@@ -52,9 +54,11 @@ BONE = re.compile(
             r"(?P<no_bone>\b(?:(?:distal\s+)?radio-?\s?ulnar(?:\s+joint)?|druj)\b"
             rf"|\b(?:radial|ulnar)(?:[- ]sided|\s+{_DIRECTION}\b|ly\b|wards?\b)"
             r"|\bulna\s+(?:minus|plus|positive|negative|variance)\b)",
-            rf"(?P<ulnar_styloid>\bu(?:ln(?:ar|a'?s?)?)?\.?[\s-]+(?:distal\s+)?{_STYLOID}(?:\s+process)?"
+            rf"(?P<ulnar_styloid>\bu(?:ln(?:ar"
+            rf"|a'?s?)?)?\.?[\s-]+(?:distal\s+)?{_STYLOID}(?:\s+process)?"
             rf"|\bulnostyloid|\b{_STYLOID}(?:\s+process)?\s+(?:of|from|at)\s+(?:the\s+)?"
-            rf"(?:left\s+|right\s+)?(?:distal\s+)?ulna\b|\bu\.?s\.?p\b|\bus\b(?=\s+(?:fx|#|fract|nonunion|avuls|tip|nad|nl|ok|normal|intact)|\s*[:=(])"
+            rf"(?:left\s+|right\s+)?(?:distal\s+)?ulna\b|\bu\.?s\.?p\b|\bus\b(?=\s+(?:fx|#|fract"
+            rf"|nonunion|avuls|tip|nad|nl|ok|normal|intact)|\s*[:=(])"
             r"|(?:(?<=du )|(?<=du/)|(?<=du \+ )|(?<=du & )|(?<=du and ))us\b)",
             rf"(?P<radial_styloid>\b(?:radial|radius)\s+{_STYLOID}(?:\s+process)?|\b{_STYLOID}"
             r"(?:\s+process)?\s+of\s+(?:the\s+)?(?:distal\s+)?radius\b)",
@@ -66,10 +70,12 @@ BONE = re.compile(
             r"|supracondylar|radial\s+(?:head|neck)|olecranon|coronoid|clavicle|sesamoid"
             rf"|(?:mid|proximal|mid-?shaft|middle\s+third)\s+(?:third\s+)?{_FOREARM_BONE}"
             rf"|mid-?forearm|proximal\s+forearm|(?<!distal )(?<!distal third ){_SHAFT_OF}"
-            rf"(?:left\s+|right\s+)?(?:radius|ulna|forearm|both\s+bones)(?:\s+and\s+(?:the\s+)?ulna)?"
+            rf"(?:left\s+|right\s+)?(?:radius|ulna|forearm"
+            rf"|both\s+bones)(?:\s+and\s+(?:the\s+)?ulna)?"
             rf"|(?<!distal ){_FOREARM_BONE}(?:\s+and\s+(?:the\s+)?ulnar?)?"
             r"\s+(?:mid-?)?(?:shafts?|diaphys[ie]s|diaphyseal|midshafts?)))",
-            r"(?P<both>\bbb\b(?=\s+(?:fx|#|fract))|\br\s?\+\s?u\b|\bboth[\s-]bones?(?:\s+of\s+the)?(?:\s+distal)?(?:\s+forearm)?"
+            r"(?P<both>\bbb\b(?=\s+(?:fx|#|fract))|\br\s?\+\s?u\b"
+            r"|\bboth[\s-]bones?(?:\s+of\s+the)?(?:\s+distal)?(?:\s+forearm)?"
             r"|\bboth\s+(?:the\s+)?(?:distal\s+)?(?:forearm\s+)?bones"
             r"|\bdistal\s+forearm(?:\s+bones)?\b|\bbbfa\b)",
             r"(?P<distal_radius>\bradius\b|\bdist\.?\s+rad(?:ial|ius)?\b"
@@ -93,6 +99,13 @@ A bare "styloid" is the ulna's: the radius's is called by its name. "Both bones"
 
 SHAFT = re.compile(r"(?<!distal )\b(?:mid)?-?(?:shafts?|diaphys[ei]\w+|midshafts?)\b(?!\s+width)")
 
+
+_SHAFT_BEHIND = re.compile(
+    r"(?:(?!\b(?:distal|radius|radial|ulna\w*|styloid|no)\b)[^.;,]){0,60}?\b(?:of|in|through"
+    r"|at)\s+(?:the\s+|its\s+)?(?:mid-?\s?)?"
+    r"(?:shaft|diaphysis|midshaft)\b(?!\s+width)"
+)
+"""Behind a bone's name: it is the shaft that is meant, "ulna: bowing of the midshaft"."""
 
 Bone = Region | Elsewhere
 
@@ -119,7 +132,8 @@ _BONE_NAMES: dict[str, tuple[Bone, ...]] = {
 }
 # where a bone is named only to say where something else lies
 _ASIDE_OF_BONE = re.compile(
-    r"(?:swelling|swollen|around|o?edema|effusion|relative|relation|compared|adjacent|overlying|over|towards?|near"
+    r"(?:swelling|swollen|around|o?edema|effusion|relative|relation|compared|adjacent|overlying"
+    r"|over|towards?|near"
     r"|alongside|proximal|anterior|posterior|medial|lateral|views?|distal\s+to|minus|plus|parallel)"
     r"\s+(?:(?:to|of|the|about|around|along|a|left|right)\s+){0,3}$"
 )
@@ -135,7 +149,8 @@ def _is_of_shaft(words: str, match: re.Match[str], found: Sequence[NamedBone]) -
 
 
 _OF_SHAFT = re.compile(
-    r"\b(?:mid-?\s?shaft|shaft|diaphyseal|proximal|middle\s+third|mid-?diaphyseal)\s+(?:\w+\s+){0,2}?"
+    r"\b(?:mid-?\s?shaft|shaft|diaphyseal|proximal|middle\s+third"
+    r"|mid-?diaphyseal)\s+(?:\w+\s+){0,2}?"
     r"(?:fractures?|fxs?|#s?)\s+(?:of|in|through)\s+(?:(?:the|both|left|right)\s+){0,3}$"
 )
 
@@ -149,8 +164,10 @@ def bones_in(words: str, *, asides: bool = False) -> tuple[NamedBone, ...]:
             continue
         names = _BONE_NAMES[match.lastgroup or ""]
         if match.lastgroup in ("distal_radius", "distal_ulna", "both"):
-            near = words[max(0, match.start() - 22) : match.end() + 16]
-            shaft = SHAFT.search(near) and "distal" not in near
+            near = words[max(0, match.start() - 22) : match.end() + 25]
+            shaft = "distal" not in near and (
+                SHAFT.search(near) or _SHAFT_BEHIND.match(words, match.end())
+            )
             if shaft or _is_of_shaft(words, match, found):
                 names = (Elsewhere.ELSEWHERE,)
         found.append(NamedBone(match.start(), match.end(), names))
@@ -158,14 +175,22 @@ def bones_in(words: str, *, asides: bool = False) -> tuple[NamedBone, ...]:
 
 
 COORDINATED = re.compile(
-    r"\s*(?:metaph(?:ys\w+)?\s*|epiphys\w+\s*|phys\w+\s*|process\s*)?(?:,|,?\s*and|&|/|\+|,?\s*as\s+well\s+as"
-    r"|[\s,(]*including(?:\s+its|\s+the)?|,?\s*n?or|(?<=radius)|(?<=ulna)|along\s+with|together\s+with)\s*(?:(?:of|in|through|involving|also|the|left|right"
-    r"|distal|tip|base|also|its)\s+)*(?:of\s+the\s+)?"
+    r"\s*(?:\([^()]{0,40}\)\s*)?(?:metaph(?:ys\w+)?\s*|epiphys\w+\s*|phys\w+\s*|process\s*)?(?:,"
+    r"|,?\s*and|&|/|\+"
+    r"|,?\s*as\s+well\s+as"
+    r"|[\s,(]*including(?:\s+its|\s+the)?|,?\s*n?or|(?<=radius)|(?<=ulna)|along\s+with"
+    r"|together\s+with)\s*(?:(?:of|in|through|involving|also|the|left|right"
+    r"|either|both|distal|tip|base|process|its)\s+)*(?:of\s+the\s+)?"
 )
 _GOVERNED = re.compile(
-    r"[\s,(-]*(?:of|in|through|involving|at|to|within|across|about|along|affecting)\b.{0,60}",
+    r"[\s,(-]*(?:of|in|through|involving|at|to|within|across|about|along|affecting)\b.{0,60}"
+    r"|\s+(?:left\s+|right\s+)?",
     re.DOTALL,
 )
+
+
+_NEW_LIST = re.compile(r",\s*(?:the\s+)?(?:[\w-]+\s+){1,2}(?:and|&)\s+(?:[\w-]+\s+){0,2}$")
+"""A list of its own: "fracture of the radius, ulna and styloid intact"."""
 
 
 def coordinated_back(
@@ -183,7 +208,8 @@ def coordinated_back(
     for bone in reversed(before[:-1]):
         if earlier and bone.start < earlier[-1]:
             break
-        if earlier and _GOVERNED.fullmatch(words, earlier[-1], bone.start):
+        governed_by = earlier and _GOVERNED.fullmatch(words, earlier[-1], bone.start)
+        if governed_by and not _NEW_LIST.search(words, earlier[-1], group[0].start):
             break
         if not COORDINATED.fullmatch(words, bone.end, group[0].start):
             break

@@ -31,6 +31,7 @@ from pipeline.calibration import Calibration
 from pipeline.constellation import Constellation
 from pipeline.errors import BundleError
 from pipeline.region import GLOBAL, Region
+from pipeline.witness import Witness
 
 __all__ = [
     "BONES_FILE",
@@ -170,6 +171,10 @@ class Preprocessing(_Part):
     bone_margin: float = Field(ge=0, description="Added at each side, share of the box's side.")
     size: int = Field(gt=0, description="Side of the image encoder's input, pixels.")
     view_size: int = Field(gt=0, description="Side of the view model's input, pixels.")
+    average_boxes: bool = Field(
+        default=False,
+        description="Whether a box is the mean of all that the detector draws of one thing.",
+    )
     mirror_right: bool = Field(
         default=False, description="Whether the image encoder sees right wrists mirrored."
     )
@@ -256,6 +261,10 @@ class Manifest(_Part):
     preprocessing: Preprocessing
     vectors: Vectors
     thresholds: Thresholds
+    witness: Witness | None = Field(
+        default=None,
+        description="How much the bones that are found count for the view; None: nothing.",
+    )
     constellation: Constellation | None = Field(
         default=None, description="How bones lie to each other; without it the best box of each."
     )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.region import Region
 
-__all__ = ["FEATURES", "Candidate", "Constellation", "features"]
+__all__ = ["FEATURES", "Candidate", "Constellation", "features", "overlap"]
 
 Corners = tuple[float, float, float, float]
 Candidate = tuple[Corners, float]
@@ -114,6 +114,14 @@ def features(boxes: Mapping[Region, NDArray[np.float64]]) -> NDArray[np.float64]
     return found
 
 
+def overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the intersection over union, (n,), of corners (n, 4), or of n boxes with one."""
+    low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
+    common = np.maximum(high - low, 0).prod(axis=1)
+    share: NDArray[np.float64] = common / (_areas(one) + _areas(other) - common)
+    return share
+
+
 def _measured(
     boxes: Mapping[Region, NDArray[np.float64]],
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -127,7 +135,7 @@ def _measured(
         elif kind == "size":
             yield column, np.log(_areas(second) / _areas(first))
         else:
-            yield column, _overlap(first, second)
+            yield column, overlap(first, second)
 
 
 def _centres(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -138,10 +146,3 @@ def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     # a box of no area would be infinitely far from everything
     areas: NDArray[np.float64] = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3).prod(axis=1)
     return areas
-
-
-def _overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = np.maximum(one[:, :2], other[:, :2]), np.minimum(one[:, 2:], other[:, 2:])
-    common = np.maximum(high - low, 0).prod(axis=1)
-    share: NDArray[np.float64] = common / (_areas(one) + _areas(other) - common)
-    return share

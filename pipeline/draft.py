@@ -17,9 +17,14 @@ from pipeline.findings import (
     SideFindings,
     WristReport,
 )
+from pipeline.fracture_details import Details
 from pipeline.other_findings import alignment_in, others_in, views_in
-from pipeline.passage import Passage, Section, sides_in
+from pipeline.passage import Passage
+from pipeline.prior import without_prior_state
 from pipeline.region import Laterality, Region, View
+from pipeline.reported_sides import ReportedSides
+from pipeline.section import Section
+from pipeline.side import sides_in
 from pipeline.spelling import spelled
 from pipeline.statement import Statement, statements
 
@@ -28,12 +33,15 @@ __all__ = ["Draft"]
 _RANK = {Section.TITLE: 0, Section.FINDINGS: 0, Section.IMPRESSION: 1, Section.ADDENDUM: 2}
 
 
+_Place = tuple[Laterality, Region]
+
 _EVERYWHERE = {Region.DISTAL_RADIUS, Region.DISTAL_ULNA, Elsewhere.CARPUS}
 """Bones that together stand for the whole wrist."""
 
 
 _PLACING = re.compile(
-    r"\s*(?:it|this|(?:the\s+)?(?:fracture|location|site|lesion))\s*(?::|(?:is|lies|involves|runs|sits"
+    r"\s*(?:it|this|(?:the\s+)?(?:fracture|location|site|lesion))\s*(?::|(?:is|lies|involves|runs"
+    r"|sits"
     r"|affects|crosses|concerns|located)\b)"
 )
 
@@ -58,23 +66,28 @@ class Draft:
 
     def __init__(self, text: str, read: tuple[Passage, ...]) -> None:
         self._text = text
-        self._passages = read
+        self._passages = tuple(
+            (passage, spelled(passage.words))
+            for passage in read
+            if passage.section is not Section.DIRECTIVE
+        )
+        self._reported = ReportedSides(self._passages)
         self._sides: dict[Laterality, _Side] = {}
-        self._last: list[tuple[Laterality, Region]] = []
-        self._carried: frozenset[Laterality] = frozenset()
-        self._named = self._sides_named()
-
-        self._broken: list[tuple[Laterality, Region]] = []
+        self._last: list[_Place] = []
+        self._broken: list[_Place] = []
         self._early: list[tuple[Statement, str]] = []
+        self._recalled: dict[_Place, tuple[Statement, str]] = {}
         self._before = ""
 
     def report(self) -> WristReport:
         """Read every passage and return the report."""
-        for side in sorted(self._named):
+        for side in sorted(self._reported.named):
             self._sides[side] = _Side()
-        for passage in self._passages:
+        for passage, words in self._passages:
             if passage.section in _RANK:
-                self._read(passage)
+                self._read(passage, words)
+            elif passage.section is Section.COMPARISON:
+                self._recall(passage, words)
         disputed: list[Disagreement] = []
         sides = {}
         for side, gathered in self._sides.items():
@@ -94,77 +107,55 @@ class Draft:
             sides[side] = SideFindings(regions=regions, alignment=gathered.alignment, other=other)
         return WristReport(views=self._views(), sides=sides, disputed=tuple(disputed))
 
-    def _sides_named(self) -> frozenset[Laterality]:
-        """Return the sides the report is about: by title and headings, else by its sentences."""
-        for sections in (
-            (Section.TITLE,),
-            (Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM),
-            (Section.INDICATION, Section.COMPARISON),
-        ):
-            found = frozenset(
-                side
-                for p in self._passages
-                if p.section in sections or (p.side and Section.TITLE in sections)
-                for side in (p.side if p.side else sides_in(p.words))
-            )
-            if found:
-                return found
-        return frozenset()
-
     def _views(self) -> tuple[View, ...]:
         told = (
-            p.words
-            for p in self._passages
-            if p.section is Section.TITLE
-            or any(w in p.words for w in ("view", "project", "radiogr"))
+            words
+            for passage, words in self._passages
+            if passage.section is Section.TITLE
+            or any(w in words for w in ("view", "project", "radiogr"))
         )
         found = {view for words in told for view in views_in(words)}
         return tuple(view for view in View if view in found)
 
-    def _read(self, passage: Passage) -> None:
-        end = passage.start + len(passage.words)
-        quote = " ".join(self._text[passage.start : end].split())
-        words = spelled(passage.words)
+    def _quote(self, passage: Passage) -> str:
+        return " ".join(self._text[passage.start :][: len(passage.words)].split())
+
+    def _read(self, passage: Passage, words: str) -> None:
+        quote = self._quote(passage)
         explicit = sides_in(words)
-        if explicit and passage.section is not Section.TITLE:
-            self._carried = explicit
         if passage.section is not Section.TITLE:
-            for statement in statements(words):
+            self._reported.carry(words)
+            for statement in statements(without_prior_state(words)):
                 self._take(statement, passage, quote)
             self._place(words, explicit, passage, quote)
         self._before = words
         aligned = alignment_in(words)
         others = others_in(words)
-        for side in self._joined(explicit, passage, denial=False):
+        for side in self._reported.of(explicit, passage, denial=False):
             if aligned:
                 self._side(side).alignment = aligned
             for name, possible in others:
                 if passage.section is not Section.TITLE or name is Other.CAST_OR_SPLINT:
                     self._side(side).note(name, possible=possible, quote=quote)
 
+    def _recall(self, passage: Passage, words: str) -> None:
+        """Remember a fracture of an earlier study: the report may say that it is still there."""
+        for said in statements(words):
+            if said.fracture in (None, Fracture.ABSENT):
+                continue
+            for side in self._reported.of(said.sides, passage, denial=False):
+                for bone in said.bones:
+                    if isinstance(bone, Region):
+                        self._recalled[side, bone] = (said, self._quote(passage))
+
     def _side(self, side: Laterality) -> _Side:
         return self._sides.setdefault(side, _Side())
-
-    def _joined(
-        self, explicit: frozenset[Laterality], passage: Passage, *, denial: bool
-    ) -> tuple[Laterality, ...]:
-        """Return the sides that a statement is about: its own, its heading's, the last named."""
-        for sides in (explicit, passage.side):
-            if sides:
-                return tuple(sorted(sides))
-        if len(self._named) == 1:
-            return tuple(self._named)
-        if self._carried & self._named and len(self._carried) == 1:
-            return tuple(self._carried)
-        if self._named and denial:
-            return tuple(sorted(self._named))
-        return (Laterality.UNKNOWN,)
 
     def _take(self, said: Statement, passage: Passage, quote: str) -> None:
         rank = _RANK[passage.section]
         located = [bone for bone in said.bones if isinstance(bone, Region)]
         denial = said.fracture is Fracture.ABSENT
-        sides = self._joined(said.sides, passage, denial=denial and not located)
+        sides = self._reported.of(said.sides, passage, denial=denial and not located)
         if said.fracture is None:
             self._remark(said, sides, rank, quote)
             return
@@ -174,20 +165,28 @@ class Draft:
             return
         targets = [(side, bone) for side in sides for bone in located]
         if not said.bones:
-            # "Buckle fracture." in an impression is of the bone that the findings named
-            targets = [(side, bone) for side, bone in self._last if not said.sides or side in sides]
-            if not targets and not denial:
-                # "Plate on the radius. The fracture has healed."
-                near = [(side, bone) for bone in self._named_before() for side in sides]
-                targets = [(side, bone) for side, bone in near if not self._is_whole(side, bone)]
-                if not targets and len(self._named) < 2:
-                    self._early.append((said, quote))
+            targets = self._meant(said, sides, passage)
+            if not targets and len(self._reported.named) < 2:
+                self._early.append((said, quote))
         self._note(said, targets, rank, quote)
         if not denial:
             self._note_elsewhere(said, sides, quote)
         elif set(said.bones) >= _EVERYWHERE:
             for side in sides:
                 self._side(side).denials.append(entry_of(replace(said, reach="rest"), rank, quote))
+
+    def _meant(
+        self, said: Statement, sides: tuple[Laterality, ...], passage: Passage
+    ) -> list[_Place]:
+        """Return where a fracture lies that is named without a bone."""
+        # "Plate on the radius. The fracture has healed."
+        near = [(side, bone) for bone in self._named_before() for side in sides]
+        near = [(side, bone) for side, bone in near if not self._is_whole(side, bone)]
+        if near and self._text[: passage.start].rstrip().endswith(";"):
+            return near
+        # "Buckle fracture." in an impression is of the bone that the findings named
+        last = [(side, bone) for side, bone in self._last if not said.sides or side in sides]
+        return last or near or [place for place in self._recalled if place[0] in sides]
 
     def _place(
         self, words: str, explicit: frozenset[Laterality], passage: Passage, quote: str
@@ -197,7 +196,7 @@ class Draft:
         if not early or not _PLACING.match(words):
             return
         named = [b for bone in bones_in(words) for b in bone.names if isinstance(b, Region)]
-        sides = self._joined(explicit, passage, denial=False)
+        sides = self._reported.of(explicit, passage, denial=False)
         targets = [(side, bone) for bone in named for side in sides]
         self._note(early[0], targets, _RANK[passage.section], quote)
 
@@ -212,9 +211,7 @@ class Draft:
         named = bones_in(self._before, asides=True)
         return [b for bone in named for b in bone.names if isinstance(b, Region)]
 
-    def _note(
-        self, said: Statement, targets: list[tuple[Laterality, Region]], rank: int, quote: str
-    ) -> None:
+    def _note(self, said: Statement, targets: list[_Place], rank: int, quote: str) -> None:
         for side, bone in targets:
             entry = entry_of(said, rank, quote)
             self._side(side).bones.setdefault(bone, []).append(entry)
@@ -222,6 +219,9 @@ class Draft:
                 continue
             for remark, words in self._early:
                 entry.gather(remark.details, words)
+            if (side, bone) in self._recalled and (said.implied or not said.bones):
+                before, words = self._recalled[side, bone]
+                entry.gather(Details(type=before.details.type), words)
             if (side, bone) not in self._broken:
                 self._broken.append((side, bone))
         if said.fracture is not Fracture.ABSENT and targets:
@@ -250,7 +250,10 @@ class Draft:
             targets = [(side, bone) for side in sides for bone in located]
         elif said.plural:
             targets = [(side, bone) for side, bone in self._broken if side in sides]
-        elif not self._broken and len(self._named) < 2:
+        elif not self._broken and self._recalled and said.details.healing:
+            targets = [place for place in self._recalled if place[0] in sides]
+            said = replace(said, implied=True)
+        elif not self._broken and len(self._reported.named) < 2:
             self._early.append((said, quote))
         for side, bone in targets:
             entries = self._side(side).bones.get(bone, [])

@@ -149,5 +149,6 @@ def _finding(entry: Entry) -> Finding:
     evidence = JOIN.join(entry.quotes)
     if entry.fracture is Fracture.ABSENT:
         return Finding(fracture=entry.fracture, evidence=evidence)
-    values: Mapping[str, Any] = vars(entry.details)
+    said = vars(entry.details)
+    values: Mapping[str, Any] = {k: v for k, v in said.items() if k != "displaced_somehow"}
     return Finding(fracture=entry.fracture, evidence=evidence, **values)

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 __all__ = [
     "PASSING",
+    "AnswerError",
     "BundleError",
     "DecodeError",
     "DecodeReason",
@@ -13,8 +14,10 @@ __all__ = [
     "GoldError",
     "IdentityError",
     "IndexUnavailableError",
+    "LanguageModelUnavailableError",
     "PictureWithheldError",
     "PipelineError",
+    "PromptError",
     "ReportError",
     "RequestError",
     "ResultError",
@@ -104,6 +107,18 @@ class ReportError(PipelineError):
 
 class GoldError(PipelineError):
     """The gold reports cannot be used."""
+
+
+class LanguageModelUnavailableError(PipelineError):
+    """The language model that reads reports cannot be reached."""
+
+
+class PromptError(PipelineError):
+    """The prompt for the language model cannot be used."""
+
+
+class AnswerError(PipelineError):
+    """The language model's answer cannot be used."""
 
 
 class UnreadError(PipelineError):

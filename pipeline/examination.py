@@ -26,7 +26,7 @@ from pipeline.radiograph import (
     radiograph,
 )
 from pipeline.region import Laterality
-from pipeline.view import ViewDecision, decide_view
+from pipeline.view import ViewDecision, decide_view, is_stated
 from pipeline.view_model import ViewModel
 
 __all__ = ["Examination", "Examiner", "patient_key"]
@@ -110,12 +110,15 @@ class Examiner:
         seen = self._read(path, header)
         clock.lap("decode")
         scores = self._view_model.classify(seen.pixels)
-        sure = self._bundle.manifest.thresholds.view
-        view = decide_view(seen.header, scores, accept_at=sure)
         clock.lap("view")
+        manifest, anatomy = self._bundle.manifest, None
+        if manifest.witness is not None and not is_stated(seen.header):
+            anatomy = self._detector.locate(seen.pixels)
+            scores = manifest.witness.weighed(scores, anatomy.scores)
+        view = decide_view(seen.header, scores, accept_at=manifest.thresholds.view)
         if not view.accepted:
             return Examination(seen, view, Anatomy(None), view.reason, clock.laps)
-        anatomy = self._detector.locate(seen.pixels)
+        anatomy = anatomy or self._detector.locate(seen.pixels)
         clock.lap("anatomy")
         reason = "" if anatomy.wrist else "no wrist was found in the image"
         return Examination(seen, view, anatomy, reason, clock.laps)

@@ -6,26 +6,32 @@ import re
 from dataclasses import dataclass, replace
 
 from pipeline import lexicon
-from pipeline.cue import denied
+from pipeline.cue import CONSUMER, denied
 from pipeline.findings import Displacement, FractureType, Healing
 
-__all__ = ["Details", "details_in"]
+__all__ = ["Details", "degrees_of", "details_in"]
 
 
 @dataclass(frozen=True)
 class Details:
-    """How a fracture is; None where the words do not say."""
+    """How a fracture is; None where the words do not say.
+
+    ``displaced_somehow`` is True where ``displacement`` has no degree: it yields to one that has.
+    """
 
     type: FractureType | None = None
     healing: Healing | None = None
     displacement: Displacement | None = None
     angulation_deg: float | None = None
+    displaced_somehow: bool | None = None
     physeal: bool | None = None
     intra_articular: bool | None = None
 
     def completed_by(self, other: Details) -> Details:
         """Return these details with what is missing taken from others."""
         mine = {name: value for name, value in vars(self).items() if value is not None}
+        if self.displaced_somehow and other.displacement and not other.displaced_somehow:
+            del mine["displacement"], mine["displaced_somehow"]
         return replace(other, **mine)
 
     def __bool__(self) -> bool:
@@ -62,10 +68,12 @@ def details_in(
         kind = named or _adjective(words, window, head_end) or FractureType.UNSPECIFIED
     elif of_bone:
         kind = _adjective(words, window, window[0])
+    displacement, somehow = _displacement(part)
     return Details(
         type=kind,
         healing=_healing(part, head_end - window[0] if head_end is not None else 0),
-        displacement=_displacement(part),
+        displacement=displacement,
+        displaced_somehow=somehow,
         angulation_deg=_angulation(part, named=of_bone or head_end is not None),
         physeal=True if _is_salter(kind) else _stated(lexicon.PHYSEAL, part),
         intra_articular=_articular(part),
@@ -80,9 +88,19 @@ def _adjective(words: str, window: tuple[int, int], head_end: int) -> FractureTy
     for begin, end in ((window[0], head_end), (head_end, window[1])):
         for kind, pattern in lexicon.ADJECTIVES.items():
             match = pattern.search(words, begin, end)
-            if match and not denied(words, match.start()):
+            if match and not denied(words, match.start()) and not _is_view(words, match):
                 return kind
     return None
+
+
+def _is_view(words: str, match: re.Match[str]) -> bool:
+    """Tell whether "oblique" is a projection: "confirmed on the additional oblique"."""
+    seen_on = re.search(
+        r"\b(?:on|in)\s+(?:(?:the|an?|one|additional|extra|both)\s+)*$", words[: match.start()]
+    )
+    return bool(seen_on) and not re.match(
+        r"\s+(?:\w+\s+)?(?:fract|line|plane)", words[match.end() :]
+    )
 
 
 _NONUNION = re.compile(r"\b(?:non|un)-?\s?un(?:ion|ited)\b")
@@ -118,37 +136,39 @@ def _denied_itself(part: str, start: int) -> bool:
     """Tell whether a denial before means this, not what it says of it ("no change of")."""
     if not denied(part, start):
         return False
-    consumed = list(lexicon.CONSUMER.finditer(part, max(0, start - 60), start))
+    consumed = list(CONSUMER.finditer(part, max(0, start - 60), start))
     return not consumed or denied(part[consumed[-1].end() :], start - consumed[-1].end())
 
 
-def _displacement(part: str) -> Displacement | None:
+def _displacement(part: str) -> tuple[Displacement | None, bool | None]:
+    """Return the degree, and True where it is only said that there is a displacement."""
     for degree, pattern in lexicon.DISPLACEMENTS:
         match = pattern.search(part)
         if match and (degree is Displacement.NONE or not denied(part, match.start())):
-            return degree
+            return degree, None
     stated = [
         match
         for match in lexicon.DISPLACEMENT_MEASURED.finditer(part)
-        if not denied(part, match.start())
+        if not denied(part, match.start()) and not _OF_FAT.search(part[: match.start()])
     ]
     if not stated:
-        return None
+        return None, None
     match = next((m for m in stated if not m["plain"]), None)
     if match is None:
-        return Displacement.MODERATE
+        return Displacement.MODERATE, True
     size = float(match["before"] or match["after"])
     unit = match["unit_before"] or match["unit_after"]
     if unit == "cm":
         size, unit = size * 10, "mm"
     mild, moderate = (2.0, 5.0) if unit == "mm" else (25.0, 50.0)
     if size == 0:
-        return Displacement.NONE
+        return Displacement.NONE, None
     if size <= mild:
-        return Displacement.MILD
-    return Displacement.MODERATE if size <= moderate else Displacement.SEVERE
+        return Displacement.MILD, None
+    return (Displacement.MODERATE if size <= moderate else Displacement.SEVERE), None
 
 
+_OF_FAT = re.compile(r"\bfat\b[\w\s]{0,20}$")
 _ANGULATED = re.compile(r"angul|apex|tilt|\bang\b|\bangle\b|\bbend|\bbent\b|\bbow")
 
 
@@ -156,12 +176,18 @@ def _angulation(part: str, *, named: bool) -> float | None:
     if not named and not _ANGULATED.search(part):
         return None
     for match in lexicon.ANGLE.finditer(part):
-        value = float(match["high"] or match["low"])
+        value = degrees_of(match)
         near = re.split(r"[,;]", part[max(0, match.start() - 40) : match.start()])[-1]
         near += re.split(r"[,;]", part[match.start() : match.end() + 25])[0]
         if not match["earlier"] and value <= 180 and not lexicon.NO_ANGULATION.search(near):
             return value
     return None
+
+
+def degrees_of(match: re.Match[str]) -> float:
+    """Return what an angle measures, the mean of a range (`pipeline.lexicon.ANGLE`)."""
+    low = float(match["low"])
+    return (low + float(match["high"])) / 2 if match["high"] else low
 
 
 def _stated(pattern: re.Pattern[str], part: str) -> bool | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -244,15 +245,16 @@ _DETAILS = ("type", "healing", "displacement", "angulation_deg")
 _BROKEN = ("present", "possible")
 
 
-def score(reports: Sequence[GoldReport], miner: Miner) -> GoldScore:
-    """Let a miner read gold reports and compare."""
+def score(reports: Sequence[GoldReport], miner: Miner, at_once: int = 1) -> GoldScore:
+    """Let a miner read gold reports, ``at_once`` at a time, and compare."""
     result = GoldScore(
         presence={region.value: Counts() for region in Region},
         exact={region.value: [0, 0] for region in Region},
         details={name: [0, 0] for name in _DETAILS},
     )
-    for report in reports:
-        read = miner.mine(report.text, report.age_years)
+    with ThreadPoolExecutor(at_once) as pool:
+        all_read = list(pool.map(lambda r: miner.mine(r.text, r.age_years), reports))
+    for report, read in zip(reports, all_read, strict=True):
         result.reports += 1
         result.dropped += read.dropped
         result.disputed += len(read.disputed)

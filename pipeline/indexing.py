@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,8 @@ class MinedStudy:
 class Indexer:
     """Puts studies into the index; doing it again replaces, never doubles.
 
+    Threads may share one: reports are read side by side, what is found is joined in turn.
+
     Parameters
     ----------
     examiner, decoder
@@ -129,6 +132,12 @@ class Indexer:
         self._records = records
         self._miner = miner
         self._uids = uids
+        # findings are joined to exams here and there: neither may undo the other's
+        self._joining = threading.Lock()
+
+    def can_mine(self) -> bool:
+        """Whether reports can be read now: not while what reads them is down."""
+        return self._miner.ready
 
     @property
     def bundle_id(self) -> str:
@@ -178,7 +187,8 @@ class Indexer:
             seconds.update(spent)
             exams.append(exam)
         kept = file_gone | {file.sop_instance_uid for file in files if file.path in unread}
-        self._replace(study_uid, self._with_findings(study_uid, exams), kept - study.withdrawn)
+        with self._joining:
+            self._replace(study_uid, self._with_findings(study_uid, exams), kept - study.withdrawn)
         unused = [(item.sop_instance_uid, item.reason) for item in study.left_out if item.unused]
         return IndexedStudy(
             exams=len(exams),
@@ -201,27 +211,29 @@ class Indexer:
         study = self._read(study_uid, files)
         if study.report is None and any(item.passing for item in study.left_out):
             raise UnreadError
-        exams = self._index.exams(study_uid)
-        report = self._mined(study, [exam.age_years for exam in exams])
-        if report is None:
-            self._records.forget(study_uid)
+        report = None
+        if study.report is not None:
+            ages = [e.age_years for e in self._index.exams(study_uid) if e.age_years is not None]
+            report = self._miner.mine(study.report.text, min(ages, default=None))
+        with self._joining:
+            enriched = self._enrich(study, report)
+        read = report or WristReport()
+        return MinedStudy(enriched, read.dropped, read.language)
+
+    def _enrich(self, study: Study, report: WristReport | None) -> int:
+        """Keep what was read with the words that support it, and give it to the exams."""
+        if study.report is None or report is None:
+            self._records.forget(study.uid)
+        else:
+            miner = f"{self._miner.name} {self._miner.version}"
+            self._records.keep(study.uid, report, miner, study.report.text)
         enriched = 0
-        for exam in self._enriched(exams, report):
+        for exam in self._enriched(self._index.exams(study.uid), report):
             enriched += self._index.set_findings(
                 exam.sop_instance_uid,
                 Findings(exam.findings, exam.captions, exam.other, exam.flags, exam.findings_known),
             )
-        read = report or WristReport()
-        return MinedStudy(enriched, read.dropped, read.language)
-
-    def _mined(self, study: Study, ages: Sequence[float | None]) -> WristReport | None:
-        """Mine what the reports say together, and keep it with the words that support it."""
-        if study.report is None:
-            return None
-        text, miner = study.report.text, self._miner
-        report = miner.mine(text, min((age for age in ages if age is not None), default=None))
-        self._records.keep(study.uid, report, f"{miner.name} {miner.version}", text)
-        return report
+        return enriched
 
     def _read(self, study_uid: str, files: Sequence[StoredImage]) -> Study:
         paths = [file.path for file in files]

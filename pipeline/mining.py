@@ -7,7 +7,9 @@ from typing import Any, Protocol
 from pipeline.draft import Draft
 from pipeline.entry import JOIN
 from pipeline.findings import WristReport, collapse, collapse_others
-from pipeline.passage import language_of, passages, tidied
+from pipeline.language import language_of
+from pipeline.passage import passages, tidied
+from pipeline.quotation import Quotations
 
 __all__ = ["Miner", "RulesMiner", "mine_json", "supported"]
 
@@ -18,6 +20,13 @@ class Miner(Protocol):
     name: str
     version: str
 
+    @property
+    def ready(self) -> bool:
+        """Whether it is worth asking now; False while what it relies on is down."""
+
+    def probe(self) -> None:
+        """Raise a `PipelineError` where reports cannot be read now."""
+
     def mine(self, text: str, age_years: float | None = None) -> WristReport:
         """Return the findings of one report, each with evidence that stands in the text."""
 
@@ -25,13 +34,17 @@ class Miner(Protocol):
 class RulesMiner:
     """Reads English reports by rules (`pipeline.lexicon`, `pipeline.statement`).
 
-    An indication, a comparison and a recommendation are no findings; an impression outranks
-    the findings, an addendum both, and what they contradict is kept in ``disputed``. A report in
-    another language is recognised and has no findings.
+    An indication, a comparison, advice and an order to a machine are no findings; an impression
+    outranks the findings, an addendum both, and what they contradict is kept in ``disputed``. A
+    report in another language is recognised and has no findings.
     """
 
     name = "rules"
-    version = "2"
+    ready = True
+    version = "3"
+
+    def probe(self) -> None:
+        """Rules are never down."""
 
     def mine(self, text: str, age_years: float | None = None) -> WristReport:
         """Return the findings of one report; rules need no age."""
@@ -47,15 +60,15 @@ def supported(report: WristReport, text: str) -> WristReport:
 
     Case and white space aside; what is left out is counted in ``dropped``.
     """
-    plain = _plain(text)
+    quotations = Quotations(text)
     dropped = report.dropped
     sides = {}
     for side, found in report.sides.items():
         regions = {
-            region: tuple(f for f in findings if _stands(f.evidence, plain))
+            region: tuple(f for f in findings if quotations.stand(f.evidence))
             for region, findings in found.regions.items()
         }
-        other = tuple(o for o in found.other if _stands(o.evidence, plain))
+        other = tuple(o for o in found.other if quotations.stand(o.evidence))
         dropped += len(found.other) - len(other)
         dropped += sum(len(f) for f in found.regions.values()) - sum(map(len, regions.values()))
         regions = {region: findings for region, findings in regions.items() if findings}
@@ -63,7 +76,7 @@ def supported(report: WristReport, text: str) -> WristReport:
     return report.model_copy(update={"sides": sides, "dropped": dropped})
 
 
-def mine_json(file: str, report: WristReport, miner: str = "rules 2") -> dict[str, Any]:
+def mine_json(file: str, report: WristReport, miner: str) -> dict[str, Any]:
     """Return a report as `wristmir mine --json` prints it.
 
     ``regions`` is the collapsed view over all sides, ``sides`` is the whole.
@@ -93,12 +106,3 @@ def mine_json(file: str, report: WristReport, miner: str = "rules 2") -> dict[st
         "miner": miner,
         "sides": whole["sides"],
     }
-
-
-def _plain(words: str) -> str:
-    return " ".join(words.casefold().split())
-
-
-def _stands(evidence: str, plain: str) -> bool:
-    quotes = [_plain(quote) for quote in evidence.split(JOIN.strip())]
-    return all(quote and quote in plain for quote in quotes)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pipeline import lexicon
 from pipeline.bone import Bone, NamedBone, coordinated_back, names_of
 from pipeline.findings import Displacement
-from pipeline.fracture_details import Details, details_in
+from pipeline.fracture_details import Details, degrees_of, details_in
 
 __all__ = ["own_details"]
 
@@ -68,12 +68,13 @@ def _own_angles(
         group = coordinated_back(words, before, governed=False) if before else []
         for name in names_of(group):
             if not match["earlier"]:
-                angles.setdefault(name, float(match["high"] or match["low"]))
+                angles.setdefault(name, degrees_of(match))
     return angles
 
 
 _RESPECTIVELY = re.compile(
-    r"(\d{1,3}(?:\.\d+)?)\s*(?:°|deg\w*)?\s+and\s+(\d{1,3}(?:\.\d+)?)\s*(?:°|deg\w*)?[\s,(]*respectively"
+    r"(\d{1,3}(?:\.\d+)?)\s*(?:°|deg\w*)?\s+and\s+(\d{1,3}(?:\.\d+)?)\s*(?:°"
+    r"|deg\w*)?[\s,(]*respectively"
 )
 
 

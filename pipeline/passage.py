@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
+from pipeline.advice import advice_from
+from pipeline.bone import BONE
 from pipeline.dictation import is_dictated, utterances
+from pipeline.directive import is_command, is_directive, opens_turn
+from pipeline.lexicon import HEAD
+from pipeline.prior import is_prior
 from pipeline.region import Laterality
+from pipeline.section import Section, sections
+from pipeline.self_correction import without_slips
 
-__all__ = ["Passage", "Section", "flatten", "language_of", "passages", "sides_in", "tidied"]
-
-
-class Section(StrEnum):
-    """What part of a report a sentence stands in."""
-
-    TITLE = "title"
-    INDICATION = "indication"
-    COMPARISON = "comparison"
-    FINDINGS = "findings"
-    IMPRESSION = "impression"
-    ADDENDUM = "addendum"
-    CLOSING = "closing"
+__all__ = ["Passage", "Section", "flatten", "passages", "tidied"]
 
 
 @dataclass(frozen=True)
@@ -46,10 +39,10 @@ def passages(text: str) -> tuple[Passage, ...]:
 
     Runs of white space are to be collapsed before (`tidied`): patterns may be slow on them.
     """
-    flat = flatten(text)
+    flat = without_slips(flatten(text))
     found = []
     dictated = is_dictated(flat)
-    for start, end, section, side in _parts(flat):
+    for start, end, section, side in sections(flat):
         for first, last in _sentences(flat, text, start, end):
             words = flat[first:last].replace("\n", " ")
             if not dictated:
@@ -61,7 +54,7 @@ def passages(text: str) -> tuple[Passage, ...]:
                 found.append(Passage(first + begin, piece, current, side))
                 if current in (Section.INDICATION, Section.COMPARISON):
                     current = Section.FINDINGS
-    return tuple(_without_preamble(found))
+    return tuple(_told_apart(_without_preamble(found), flat))
 
 
 def tidied(text: str) -> str:
@@ -75,165 +68,11 @@ def flatten(text: str) -> str:
     return text.translate(_PLAIN)
 
 
-def sides_in(words: str) -> frozenset[Laterality]:
-    """Return the sides that flattened words name."""
-    return frozenset(
-        side
-        for match in _SIDE.finditer(words)
-        if not match["against"]
-        for side in (_BOTH if match["both"] else (_side(match),))
-    )
-
-
-def language_of(text: str) -> str:
-    """Return the ISO 639-1 code of a report's language, ``und`` where it cannot be told.
-
-    A vote of frequent words; a report too short to vote is taken for English.
-    """
-    letters = "" if text.isascii() else [c for c in text if c.isalpha()]
-    if letters and sum(c > "\u024f" for c in letters) > len(letters) / 2:
-        return "und"
-    words = Counter(re.findall(r"[^\W\d_]+", text.lower()))
-    votes = {code: sum(words[word] for word in common) for code, common in _COMMON.items()}
-    best = max(votes, key=lambda code: (votes[code], code == "en"))
-    return best if votes[best] >= 2 and votes[best] > votes["en"] else "en"
-
-
 _PLAIN = {ord(c): c.lower() for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _PLAIN |= dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _PLAIN |= dict.fromkeys(map(ord, "\u2018\u2019\u02bc"), "'")
 _PLAIN |= dict.fromkeys(map(ord, "\u00a0\u2009\u202f\t\r\f\v"), " ")
 _PLAIN |= {0xBA: "°", 0x201C: '"', 0x201D: '"'}
-
-_BOTH = (Laterality.LEFT, Laterality.RIGHT)
-# a lone letter is a side only beside what has one
-_LETTER = (
-    r"(?:\({0}\)|(?<=wrist ){0}\b|(?<=wrist, ){0}\b"
-    r"|(?<![\w.]){0}\.?(?=\s+(?:wrist|hand|forearm|elbow|fa\b|distal|dist\b|dr\b|radius|radial|ulnar?|#))"
-    r"|(?<=side: ){0}\b)"
-)
-_SIDE = re.compile(
-    # one look at where a word or bracket starts instead of one for each alternative
-    r"(?:\b(?=[bceilrs])|(?=\())(?:(?P<against>\b(?:compared|comparison|relative|similar|identical|symmetric\w*)\s+(?:with|to)\s+"
-    r"(?:the\s+)?(?:normal\s+|opposite\s+|contralateral\s+|asymptomatic\s+)?(?:left|right)\b)|"
-    r"\b(?P<both>bilateral(?:ly)?|both\s+(?:wrists?|hands|sides|forearms)"
-    r"(?!\s+(?:\w+\s+){0,2}?(?:deferred|declined|omitted|cancelled|refused|not))"
-    r"|either\s+(?:wrist|side(?!\s+of)))\b"
-    r"|\b(?P<left>left|lfet|letf|lt)\b(?!-handed)|\b(?P<right>right|rigth|rihgt|rght|rt)\b(?!-handed)"
-    rf"|(?P<l>{_LETTER.format('l')})|(?P<r>{_LETTER.format('r')})"
-    r")"
-)
-
-
-def _side(match: re.Match[str]) -> Laterality:
-    return Laterality.LEFT if match["left"] or match["l"] else Laterality.RIGHT
-
-
-_HEADINGS = {
-    Section.INDICATION: r"(?:clinical\s+)?indications?(?:\s+for\s+\w+)?|(?:relevant\s+)?clinical"
-    r"(?:\s+(?:history|information|info|details|data|context|question|presentation|background"
-    r"|notes?|statement))?|(?:patient\s+|medical\s+)?history|hx|reason\s+for\s+(?:the\s+)?"
-    r"(?:exam(?:ination)?|study|request|visit|referral)|request|presenting\s+complaint"
-    r"|mechanism(?:\s+of\s+injury)?|referral|question",
-    Section.COMPARISON: r"comparisons?(?:\s+(?:studies|study|films?))?|compared\s+(?:with|to)"
-    r"|(?:prior|previous)\s+(?:stud(?:y|ies)|exams?|examinations?|imaging|films?|radiographs"
-    r"|procedure\s+descriptions?)",
-    Section.TITLE: r"exam(?:ination)?(?:\s+(?:type|performed))?|study|procedure|technique|views?"
-    r"|protocol|title|modality|projections?|(?:current\s+)?(?:imaging\s+)?procedure\s+descriptions?",
-    Section.FINDINGS: r"(?:radiographic\s+|x-?ray\s+)?findings?|(?:original\s+|full\s+)?report"
-    r"|results?|observations?|description|procedure\s+findings?",
-    Section.IMPRESSION: r"(?:final\s+)?impressions?|conclusions?|opinion|summary|assessment"
-    r"|(?:final\s+)?diagnosis|interpretation|comments?|imp",
-    Section.ADDENDUM: r"addend(?:um|a)(?:\s+#?\d+)?(?:\s*\([^()\n]{0,40}\))?|amendment"
-    r"|amended\s+report|corrections?"
-    r"|corrected\s+report|supplementary\s+report|revised\s+report",
-    Section.CLOSING: r"recommendations?|plan|(?:electronically\s+)?signed(?:\s+by)?"
-    r"|dictated(?:\s+by)?|reported\s+by|radiologist|verified\s+by|transcribed(?:\s+by)?|disclaimer",
-}
-_SIDED = (
-    r"(?:(?:x-?rays?|xr|radiographs?|plain\s+films?|\d\s+views?)\s+(?:of\s+)?(?:the\s+)?)?"
-    r"(?:left|right|lt|rt|both|bilateral|l|r)\b\.?(?:\s+(?:wrists?|hands?|forearms?|side))?"
-    r"(?:\s*[,(][^.:\n]{0,40}|\s+(?:x-?rays?|radiographs?|(?:\w+\s+){0,2}views?))?"
-)
-_HEADING = re.compile(
-    r"(?:^|(?<=[.!?;\n])[ ]|(?<=[.!?;\n]))[ ]*(?:[-*•>]+|\d+[.)])?[ *_]*(?:"
-    + "|".join(f"(?P<{section}>{words})" for section, words in _HEADINGS.items())
-    + rf"|(?P<sided>{_SIDED})(?:\s+(?P<sided_section>findings?|impression))?"
-    + r")[ *_]*(?::[*_]*|-(?=[ ])|(?=\n|\Z))",
-    re.MULTILINE,
-)
-
-
-def _parts(flat: str) -> Iterator[tuple[int, int, Section, frozenset[Laterality]]]:
-    headings = [m for m in _HEADING.finditer(flat) if _is_heading(flat, m)]
-    # an addendum or an impression is no heading of the report before it
-    sectioned = any(
-        m.lastgroup not in ("addendum", "impression") and not m["sided"] for m in headings
-    )
-    section = Section.TITLE if sectioned else Section.FINDINGS
-    side: frozenset[Laterality] = frozenset()
-    start = 0
-    titled = [m.lastgroup for m in headings]
-    told = any(name in titled for name in ("findings", "impression", "sided"))
-    for match in headings:
-        yield from _ended(flat, start, match.start(), section, side, told=told)
-        start = match.end()
-        if match["sided"]:
-            side = sides_in(match["sided"] + " wrist")
-            if match["sided_section"]:
-                section = _section_named(match["sided_section"])
-            elif section in (Section.TITLE, Section.INDICATION, Section.COMPARISON):
-                section = Section.FINDINGS
-        else:
-            section, side = Section(match.lastgroup or ""), frozenset()
-    yield from _ended(flat, start, len(flat), section, side, told=told)
-
-
-_TOPIC = re.compile(
-    r"^[ ]*(?:[-*•]\s*)?(?:(?:distal\s+)?(?:radius|ulna)|ulnar?\s+styloid|(?:carpal\s+)?bones?"
-    r"|osseous\s+structures|fractures?|alignment|soft\s+tissues?|joints?|physes|growth\s+plates?"
-    r"|hardware)\s*:",
-    re.MULTILINE,
-)
-_STOP = re.compile(r"[.]\s")
-_LOOKED = re.compile(
-    r"[.]\s+(?=[^.:]{0,80}\b(?:views?|radiographs?|films?|x-?rays?|projections?|images?)\b[^.:]{0,60}"
-    r"\b(?:show|demonstrat|reveal|obtained)|[^.:]{0,60}\b(?:no\s+(?:acute\s+)?(?:fracture|bony|osseous)"
-    r"|there\s+(?:is|are)|intact|unremarkable|seen)\b)"
-)
-"""Where a report of one line goes on from what was asked to what was seen."""
-_GAP = re.compile(r"\n[ ]*\n")
-
-
-def _ended(
-    flat: str, start: int, end: int, section: Section, side: frozenset[Laterality], *, told: bool
-) -> Iterator[tuple[int, int, Section, frozenset[Laterality]]]:
-    """Yield a part, an indication cut where a report without headings goes on to its findings.
-
-    It ends at an empty line, at a bone's own line, and, where no heading of findings follows at
-    all (``told`` is False), with its first line.
-    """
-    if section in (Section.INDICATION, Section.COMPARISON, Section.TITLE):
-        ends = [m.start() for p in (_GAP, _TOPIC) if (m := p.search(flat, start, end))]
-        first = flat.find("\n", len(flat[:end]) - len(flat[start:end].lstrip()), end)
-        if not told and first >= 0:
-            ends.append(first)
-        elif not told and section is Section.COMPARISON:
-            ends += [m.end() for m in (_STOP.search(flat, start, end),) if m]
-        elif not told and (began := _LOOKED.search(flat, start, end)):
-            ends.append(began.end())
-        cut = min((e for e in ends if flat[start:e].strip()), default=end)
-        yield start, cut, section, side
-        start, section = cut, Section.FINDINGS
-    yield start, end, section, side
-
-
-def _is_heading(flat: str, match: re.Match[str]) -> bool:
-    if flat[match.start() : match.end()].rstrip().endswith((":", "-", "*", "_")):
-        return True
-    # a heading without a colon stands alone on its line; a bare side is a title, not a heading
-    return not match["sided"] and "\n" in flat[match.end() : match.end() + 1]
-
 
 _SPOKEN = {
     "impression": Section.IMPRESSION,
@@ -248,15 +87,12 @@ _SPOKEN = {
 """What a heading that was only spoken begins, by its first word."""
 
 
-def _section_named(words: str) -> Section:
-    return Section.IMPRESSION if words.startswith("impression") else Section.FINDINGS
-
-
 _END = re.compile(r"(?P<stop>[.!](?=[\s\"')\]]|\Z)|;|\?(?=\s*\n|\s*\Z))|(?P<line>\n)", re.MULTILINE)
 _ABBREVIATION = re.compile(
     r"(?:\b(?P<always>approx|dist|prox|dr|vs|incl|resp|e\.g|i\.e|p\.a|a\.p|d\.p|uln|rad)"
     r"|(?:^|(?<=[\s.(]))(?P<letter>[a-z])"
-    r"|\b(?P<often>fx|deg|lt|rt|metaph|displ|ang|min|mod|tr|transv|wks?|inj|frac|susp|mild|ant|post)"
+    r"|\b(?P<often>fx|deg|lt|rt|metaph|displ|ang|min|mod|tr|transv|wks?|inj|frac|susp|mild|ant"
+    r"|post)"
     r"|(?:^|\n)\s*\d+)$"
 )
 
@@ -266,7 +102,9 @@ def _abbreviates(flat: str, text: str, first: int, stop: int) -> bool:
     found = _ABBREVIATION.search(flat[max(first, stop - 12) : stop])
     if not found:
         return False
-    # "angulated 31 deg. Ulna intact." is two sentences
+    # "angulated 31 deg. Ulna intact." is two sentences, as is "# DR. No other #."
+    if text[stop - 3 : stop].strip() == "DR":
+        return False
     return not (found["often"] and re.match(r"\s*[A-Z]", text[stop + 1 : stop + 4]))
 
 
@@ -291,7 +129,9 @@ def _breaks(flat: str, first: int, newline: int, end: int) -> bool:
     following = flat[newline + 1 : end]
     if not following.strip() or following.lstrip(" ").startswith("\n") or _BULLET.match(following):
         return True
-    line = flat[flat.rfind("\n", 0, newline) + 1 : newline].rstrip()
+    line = flat[flat.rfind("\n", 0, newline) + 1 : newline].rstrip()[-_LONGEST:]
+    if is_directive(line):
+        return True
     return len(line) < 45 and not line.endswith((",", " and", " of", " the", " with", " or"))
 
 
@@ -313,11 +153,21 @@ def _trimmed(flat: str, first: int, last: int) -> Iterator[tuple[int, int]]:
 
 _PREAMBLE = re.compile(
     r"\b(?:fell|fall|foosh|fallen|trauma|injur(?:y|ed)|pain|tender\w*|year[- ]old|y/?o|hit|accident"
-    r"|rule\s+out|r/o|complain\w*|trampoline|sports?)\b|\?"
+    r"|rule\s+out|r/o|complain\w*|trampoline|sports?)\b|\?|^\W*(?:the\s+)?(?:request|referral"
+    r"|referrer|form|order|requisition)\b"
+)
+_TOLD = re.compile(
+    r"\b(?:fell|fall|foosh|fallen|pain|tender\w*|year[- ]old|y/?o|hit|accident|complain\w*"
+    r"|trampoline|sports?)\b"
 )
 _SEEN = re.compile(
-    r"\b(?:no\s+(?:acute\s+)?(?:bony|osseous|fracture)|none|neither|not\s+(?:injured|fractured|involved|broken)|spared|normal|intact|unremarkable"
+    r"\b(?:no\s+(?:\w+\s+){0,6}?(?:bony|osseous|fracture|injury|break)|none|regular|inconspicuous"
+    r"|escaped|not\s+been"
+    r"|(?:is|are)\s+not|was\s+(?:imaged|x-?rayed|radiographed)|neither|not\s+(?:injured|fractured"
+    r"|involved|broken)|spared|normal|intact|unremarkable"
     r"|there\s+(?:is|are)|seen|shows?|demonstrat\w+|noted|identified|visible|evident|reveals?)\b"
+    r"|\?\s*(?:no|none|nil|yes)\b|(?:cannot|can\s*not|not|difficult\s+to"
+    r"|hard\s+to)\s+(?:be\s+)?exclu"
 )
 _QUERIED = re.compile(r"\?[^.?]*\b(?:vs|rad|radius|radial|uln\w*|styloid|phys\w+|metaph\w*)\b")
 _TITLED = re.compile(
@@ -337,8 +187,11 @@ def _without_preamble(found: list[Passage]) -> Iterator[Passage]:
             typed = re.search(
                 r"\b(?:salter|s-?h[\s-]?[iv\d]|buckl|torus|greenstick|avulsi|physeal\s+inj)", words
             )
-            queried = number and _QUERIED.match(words)
-            preamble = _PREAMBLE.search(words) and not queried and (asked or not typed)
+            queried = (number or words.startswith("?")) and _QUERIED.match(words)
+            # "Galeazzi injury: fracture of the radius" is seen, "hurt in sports, fracture" was told
+            stated = HEAD.search(words) and BONE.search(words) and not asked
+            told = (_TOLD if stated else _PREAMBLE).search(words)
+            preamble = told and not queried and (asked or not typed)
             if not headed and not said and preamble:
                 section = Section.INDICATION
             elif number == 0 and not said and _TITLED.search(words) and _is_bare(words):
@@ -346,48 +199,50 @@ def _without_preamble(found: list[Passage]) -> Iterator[Passage]:
         yield Passage(passage.start, words, section, passage.side)
 
 
+_READ = frozenset((Section.TITLE, Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM))
+
+
+def _told_apart(found: Iterator[Passage], flat: str) -> Iterator[Passage]:
+    """Yield the passages with orders, advice and what is told of earlier studies named as such."""
+    ordered = in_turn = in_quote = False
+    end = 0
+    for passage in found:
+        words = passage.words
+        if "\n" in flat[end : passage.start]:
+            in_turn = in_quote = False
+        end = passage.start + len(words)
+        # the end of a quotation may stand before the next sentence
+        in_quote = in_quote and not words.startswith('"')
+        ordered = in_turn or is_directive(words) or (ordered and is_command(words))
+        in_turn = ordered and (in_turn or opens_turn(words))
+        quoted = words.count('"') % 2 == 1
+        if ordered:
+            yield replace(passage, section=Section.DIRECTIVE)
+        elif passage.section not in _READ:
+            yield passage
+        elif in_quote or is_prior(words):
+            yield replace(passage, section=Section.COMPARISON)
+            in_quote = in_quote != quoted
+        else:
+            yield from _without_advice(passage)
+
+
+def _without_advice(passage: Passage) -> Iterator[Passage]:
+    start = advice_from(passage.words)
+    if start is None:
+        yield passage
+        return
+    if start:
+        yield replace(passage, words=passage.words[:start].rstrip())
+    words = passage.words[start:]
+    yield replace(passage, start=passage.start + start, words=words, section=Section.CLOSING)
+
+
 def _is_bare(words: str) -> bool:
     return not re.search(
         r"#|fract|\bfxs?\b|buckl|torus|salter|\bs-?h\b|greenstick|avuls|normal|intact|unremarkable"
-        r"|\bno\b|abnormal|swell|swollen|\bsts\b|callus|lucen|line\b|phys[ei]s|broken|plate\b",
+        r"|\bno\b|\bnbi\b|\bnad\b|\bnl\b|\bneg\b|\bok\b|negative|clear|nothing|regular|abnormal"
+        r"|swell|swollen|\bsts\b|callus|lesion|island|foreign|cyst|osteop|disloc|lucen|line\b"
+        r"|phys[ei]s|broken|plate\b",
         words,
     )
-
-
-_FREQUENT = {
-    "en": (
-        "the of is are no and with there in to a seen left right fracture distal without wrist "
-        "for at this has been normal view views"
-    ),
-    "de": (
-        "der die das und mit ohne kein keine keinen nicht ist des im am dem den eine einer fraktur "
-        "handgelenk links rechts befund beurteilung distale distalen distaler ebenen nachweis "
-        "zustand knöcherne"
-    ),
-    "fr": (
-        "le la les de du des et avec sans pas une un est au aux poignet gauche droit droite "
-        "visible radiographie absence extrémité inférieure"
-    ),
-    "es": (
-        "el la los las de del y con sin se no una un es en fractura muñeca izquierda derecha "
-        "radio cúbito observa distal"
-    ),
-    "it": (
-        "il la lo le di del della e con senza non una un è frattura polso sinistro destro radio "
-        "distale evidenza"
-    ),
-    "pt": (
-        "o a os as de do da e com sem não uma um é fratura punho esquerdo direito rádio observa "
-        "distal"
-    ),
-    "nl": (
-        "de het een van en met geen zonder is in fractuur pols links rechts linker rechter distale "
-        "aanwijzingen"
-    ),
-    "tr": (
-        "ve ile bir yok izlenmedi izlendi kırık el bilek bileği sol sağ grafisi mevcut saptanmadı "
-        "hattı"
-    ),
-    "pl": "i w z na bez nie jest złamanie nadgarstka lewego prawego kości cech",
-}
-_COMMON = {code: frozenset(words.split()) for code, words in _FREQUENT.items()}

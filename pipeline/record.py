@@ -100,6 +100,16 @@ class Records:
         at = datetime.fromisoformat(row.mined_at)
         return Record(row.study_uid, report, row.miner, row.text_digest, at)
 
+    def not_read_by(self, miner: str) -> tuple[str, ...]:
+        """Return the studies whose reports another miner read, or another version of this one."""
+        with self._engine.connect() as connection:
+            found = connection.execute(
+                sa.select(_RECORD.c.study_uid)
+                .where(_RECORD.c.miner != miner)
+                .order_by(_RECORD.c.mined_at)
+            )
+            return tuple(found.scalars())
+
     def forget(self, study_uid: str) -> None:
         """Forget a study's findings; one that is not there is no error."""
         with self._engine.begin() as connection:

@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from pipeline.request import Mode
 
-__all__ = ["DecodingSettings", "IndexSettings", "PipelineSettings", "RetrievalSettings"]
+__all__ = [
+    "DecodingSettings",
+    "IndexSettings",
+    "MiningSettings",
+    "PipelineSettings",
+    "RetrievalSettings",
+]
 
 
 class _Frozen(BaseModel):
@@ -64,6 +70,48 @@ class RetrievalSettings(_Frozen):
     )
 
 
+class MiningSettings(_Frozen):
+    """How reports are read."""
+
+    engine: Literal["rules", "vllm"] = Field(
+        default="rules",
+        description="`rules` reads English in this process; `vllm` asks a language model, which "
+        "reads other languages too and is checked against the report and the rules",
+    )
+    url: str = Field(
+        default="http://127.0.0.1:8000/v1",
+        pattern=r"^https?://",
+        description="OpenAI-compatible interface of the vLLM server; unused by `rules`",
+    )
+    model: str = Field(
+        default="medgemma",
+        min_length=1,
+        max_length=40,
+        description="name under which the server serves the model",
+    )
+    api_key: SecretStr | None = Field(
+        default=None, description="key of the vLLM server, where it asks for one"
+    )
+    concurrency: int = Field(
+        default=64, ge=1, le=200, description="reports that are read at a time, to keep it full"
+    )
+    deadline_seconds: float = Field(
+        default=120.0, gt=1, description="time for one answer at the most"
+    )
+    max_tokens: int = Field(
+        default=1500, ge=200, le=8192, description="length of one answer at the most"
+    )
+    prompt: Path | None = Field(
+        default=None,
+        description="folder with instructions.md and examples.jsonl; unset for the shipped prompt",
+    )
+
+    @property
+    def at_once(self) -> int:
+        """How many reports are read at a time: rules gain nothing by more than one."""
+        return 1 if self.engine == "rules" else self.concurrency
+
+
 class DecodingSettings(_Frozen):
     """What one received object may cost to read."""
 
@@ -103,6 +151,7 @@ class PipelineSettings(_Frozen):
         description="a job whose worker is silent this long is given to another",
     )
     index: IndexSettings = Field(default=IndexSettings(), description="the vector index")
+    mining: MiningSettings = Field(default=MiningSettings(), description="how reports are read")
     retrieval: RetrievalSettings = Field(
         default=RetrievalSettings(), description="defaults of a request"
     )

@@ -23,7 +23,7 @@ mildly minimal minimally moderate moderately nondisplaced nonunion normal obliqu
 osteopenic periosteal physeal physis plaster plastic possible previous previously radial radius
 reaction remodeled remodeling remodelled remodelling scaphoid sclerosis sclerotic screws severe
 severely slight slightly splint styloid swelling swollen torus transverse triquetral ulnar
-undisplaced united unremarkable visible
+undisplaced united unremarkable visible wrist wrists
 """
 _KEY = frozenset(_KEY_LIST.split())
 _WORDS_LIST = """
@@ -37,13 +37,24 @@ obliquely obliques palmar partial physes physically physics placement planted pl
 platform positive possibly previews prevision radially radiate radical radios radium reacting
 reactions reactive reduction rejection remodels replacement sclerosed seven sever several severity
 sight slightest spelling spline splints split spoiling steroid swells transfers traverse traversed
-traverses traversing ulnarly unites units unity visibility visibly visit
+traverses traversing ulnarly unites units unity visibility visibly visit waist waists write writes
 """
 _WORDS = frozenset(_WORDS_LIST.split())
 """Words that are no slip of a key word, however near."""
 
 _LETTERS = re.compile(r"[a-z]{5,16}")
-_SOUNDALIKE = re.compile(r"\btype\s+(?:too|to)\b")
+_SOUNDALIKES = (
+    (re.compile(r"\btype\s+(?:too|to)\b"), "type 2"),
+    (re.compile(r"\bfraction(?=s?\b)(?!s?\s+of\s+an?\b)"), "fracture"),
+    (
+        re.compile(r"\bsalter[\s-]+(?:hair\s+is|harass|harrison|heiress|hairs|harry'?s?)\b"),
+        "salter harris",
+    ),
+    (re.compile(r"\bcallous\b"), "callus"),
+    (re.compile(r"\bdisc\s+location\b"), "dislocation"),
+    (re.compile(r"\b(left|right)\s+rest\b"), r"\1 wrist"),
+)
+"""What a dictation machine writes for what it heard."""
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60}
 _UP_TO_NINETEEN = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
@@ -61,7 +72,9 @@ def spelled(words: str) -> str:
     mended = _LETTERS.sub(_mended, words)
     if "degree" in mended or "cent" in mended or "millimet" in mended:
         mended = _SPOKEN.sub(_figure, mended)
-    return _SOUNDALIKE.sub("type 2", mended)
+    for heard, said in _SOUNDALIKES:
+        mended = heard.sub(said, mended)
+    return mended
 
 
 def _mended(match: re.Match[str]) -> str:

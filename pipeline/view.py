@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from pipeline.region import View
 
-__all__ = ["Exclusion", "ViewDecision", "decide_view", "exclusion"]
+__all__ = ["Exclusion", "ViewDecision", "decide_view", "exclusion", "is_stated"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def decide_view(
     header
         The vetted header; None for a picture, which is decided by its image alone.
     scores
-        The view model's probabilities; empty where no model was asked.
+        Probabilities of the views by the image (`pipeline.view_model`, `pipeline.witness`); empty
+        where no model was asked.
     accept_at
         Probability of PA from which an unlabelled image is accepted.
     contradict_at
@@ -87,6 +88,13 @@ def decide_view(
     if label is None:
         return _by_image(header, scores, accept_at)
     return _by_label(header, label, scores, contradict_at)
+
+
+def is_stated(header: Dataset | None) -> bool:
+    """Whether labels alone tell what the image is: excluded, or of a view that they name."""
+    if not header:
+        return False
+    return exclusion(header) is not None or _label(header) is not None
 
 
 def exclusion(header: Dataset) -> Exclusion | None:

@@ -27,6 +27,7 @@ from pipeline.errors import (
     DecoderUnavailableError,
     IdentityError,
     IndexUnavailableError,
+    LanguageModelUnavailableError,
     PipelineError,
     RequestError,
     ResultError,
@@ -34,6 +35,7 @@ from pipeline.errors import (
 )
 from pipeline.indexing import IndexedStudy, Indexer, StoredImage
 from pipeline.outbox import Outbox
+from pipeline.readers import Readers
 from pipeline.region import Region
 from pipeline.request import Mode, Request
 
@@ -63,6 +65,14 @@ _LOG = logging.getLogger("wristmir.worker")
 
 # trying again cannot change these: the same bytes and the same bundle give the same refusal
 _FINAL = (BundleError, DecodeError, IdentityError, RequestError, ResultError)
+
+# what the error is of may be there again in an hour: these are waited out
+_OUTAGES = (
+    DecoderUnavailableError,
+    DeliveryError,
+    IndexUnavailableError,
+    LanguageModelUnavailableError,
+)
 
 _LEDGER_PAUSE_SECONDS = 5.0
 _MOST_LEASES = 15
@@ -119,6 +129,8 @@ class Worker:
         A job whose worker is silent for so long is given to another.
     kinds
         Which jobs this worker takes.
+    readers
+        How many reports are read at a time, beside everything else; 1 reads them in turn with it.
     """
 
     ledger: Ledger
@@ -130,6 +142,7 @@ class Worker:
     defaults: Request = field(default_factory=Request)
     lease_seconds: float = 120.0
     kinds: tuple[str, ...] = KINDS
+    readers: int = 1
 
     def run(
         self,
@@ -145,6 +158,23 @@ class Worker:
         A ledger that cannot be used for a while (a full disk, a long lock) is waited for: the
         job in hand comes again when its lease has run out.
         """
+        if self.readers < 2:
+            self._run(stop, idle_seconds, alive)
+            return
+        mining = replace(self, kinds=(MINE,), readers=1)
+        beside = replace(self, kinds=tuple(k for k in self.kinds if k != MINE), readers=1)
+        with Readers(self.readers, self.indexer.can_mine, mining._next, self._do).at_work():
+            beside._run(stop, idle_seconds, alive)
+
+    def work_once(self) -> bool:
+        """Do the next job, if there is one; return whether there was."""
+        job = self._next()
+        if job is None:
+            return False
+        self._do(job)
+        return True
+
+    def _run(self, stop: threading.Event, idle_seconds: float, alive: Callable[[], None]) -> None:
         while not stop.is_set():
             alive()
             if stop.is_set():
@@ -158,11 +188,8 @@ class Worker:
             if not worked:
                 stop.wait(idle_seconds)
 
-    def work_once(self) -> bool:
-        """Do the next job, if there is one; return whether there was."""
-        job = self._next()
-        if job is None:
-            return False
+    def _do(self, job: Job) -> None:
+        """Do a job and record how it ended."""
         try:
             with _renewed(self.ledger, job, self.lease_seconds):
                 done = self._steps[job.kind](job)
@@ -176,7 +203,6 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - a job ends here, whatever its study does; it is recorded
             # the class alone: another library's message may hold a value of the study
             self._failed(job, f"unexpected {type(error).__name__} in {_place(error)}", retry=True)
-        return True
 
     def _next(self) -> Job | None:
         awaited = [kind for kind in self.kinds if kind in _AWAITED]
@@ -361,7 +387,7 @@ def _is_final(error: Exception) -> bool:
 
 
 def _is_outage(error: Exception) -> bool:
-    return isinstance(error, (DeliveryError, IndexUnavailableError, DecoderUnavailableError))
+    return isinstance(error, _OUTAGES)
 
 
 @contextmanager

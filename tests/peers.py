@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-_PACKAGES = "Debian: dcmtk, dicom3tools, orthanc, systemd"
+_PACKAGES = "Debian: dcmtk, dicom3tools, orthanc, systemd, chromium, chromium-driver"
 
 
 def peer(name: str) -> str:

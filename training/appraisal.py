@@ -11,14 +11,13 @@ from typing import Literal
 from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import VECTOR_NAMES, Bundle, Manifest, Quality, RetrievalQuality
 from pipeline.encoder import ImageEncoder, TextEncoder
-from pipeline.view_model import ViewModel
 from training.agreement import abstaining, agreement
 from training.curriculum import Curriculum
 from training.dataset import other_pictures
 from training.exam_table import ExamTable, Split
 from training.matching import Matching, Measure
 from training.nearest import Way
-from training.quality import box_quality, retrieval_quality, view_quality
+from training.quality import box_quality, retrieval_quality, view_quality, views_told
 from training.stages import Stages
 from training.towers import encoder_of, new_towers
 from training.vectors import Encoder, exam_vectors
@@ -50,7 +49,7 @@ def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Ma
         "and public DICOM samples of other things, none of them trained on. Retrieval: phantoms "
         "that were not trained on, which says nothing about real fractures.",
         boxes=box_quality(AnatomyDetector(bundle), [p for p in stages.held_out if p.boxes]),
-        view=view_quality(ViewModel(bundle), (*stages.held_out, *others)),
+        view=view_quality(views_told(bundle, (*stages.held_out, *others))),
         retrieval=retrieval_quality(
             test,
             _patients(test),

@@ -17,33 +17,44 @@ from typing import Annotated
 import onnxruntime
 import torch
 import typer
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
+from pipeline.anatomy import AnatomyDetector
 from pipeline.bundle import BONES_FILE, ROI_FILE, VIEW_FILE, Bundle, ViewQuality
+from pipeline.region import View
 from pipeline.view_model import ViewModel
+from pipeline.witness import Witness, joint_score
 from training.constellation import CONSTELLATION_WEIGHT, fit_constellation
-from training.dataset import Picture, real_pictures
+from training.dataset import Picture, held_out_patients, real_pictures
 from training.detection import Detection, Locate, as_served, every_box
 from training.errors import DataError
 from training.evaluation_page import terminal_table
 from training.paper_tables import box_sheet
-from training.quality import view_quality
+from training.quality import view_quality, views_told
 from training.settings import Device, TrainingSettings
 from training.stages import Stages
+from training.witness import Testimony, fit_witness
 
-__all__ = ["CrossValidation", "Fold", "cross_validate", "fold_of", "main"]
+__all__ = ["CrossValidation", "Fold", "cross_validate", "fold_of", "main", "witness_of"]
 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """What the folds came to, all patients together; ``view`` says how each view was told."""
+    """What the folds came to, all patients together.
+
+    ``view`` says how each view was told by the view model alone, ``witnessed`` how with the bones
+    as a second witness. ``witness`` was fitted on the patients that bundles are trained on, so
+    that a bundle with it can be measured on the others.
+    """
 
     folds: int
     pictures: int
     patients: int
     detection: Detection
     view: ViewQuality
+    witnessed: ViewQuality
+    witness: Witness
 
 
 def cross_validate(
@@ -63,7 +74,7 @@ def cross_validate(
     work
         Where the folds leave their models.
     donor
-        A bundle whose thresholds and preprocessing are used; none of its models is.
+        A bundle whose thresholds are used; none of its models is.
     settings
         How detectors and view model are fitted.
     folds, draws
@@ -80,6 +91,7 @@ def cross_validate(
     ]
     own = {picture.name: fold_of(picture, folds) for picture in pictures}
     boxed = [picture for picture in pictures if picture.boxes]
+    witness = fit_witness(_heard(fitted, pictures, own))
     return CrossValidation(
         folds=folds,
         pictures=len(pictures),
@@ -91,8 +103,25 @@ def cross_validate(
             [str(picture.patient) for picture in boxed],
             draws,
         ),
-        view=_view([ViewModel(bundle) for bundle in fitted], pictures, own),
+        view=_told(fitted, pictures, own),
+        witnessed=_told([_with_witness(bundle, witness) for bundle in fitted], pictures, own),
+        witness=witness,
     )
+
+
+def witness_of(file: Path) -> Witness:
+    """Return the witness that a cross-validation has fitted, from the file it left.
+
+    Raises
+    ------
+    DataError
+        Where the file is none of a cross-validation.
+    """
+    try:
+        return TypeAdapter(CrossValidation).validate_json(file.read_bytes()).witness
+    except (OSError, ValidationError) as error:
+        detail = f"{file} is no result of training.cross_validation ({type(error).__name__})."
+        raise DataError(detail) from error
 
 
 class Fold(Stages):
@@ -135,8 +164,9 @@ def _fitted(fold: Fold, donor: Bundle) -> Bundle:
         file: onnxruntime.InferenceSession(fold.work / file, providers=["CPUExecutionProvider"])
         for file in fold.files
     }
+    fitted = {"constellation": fit_constellation(fold.boxed, CONSTELLATION_WEIGHT)}
     manifest = donor.manifest.model_copy(
-        update={"constellation": fit_constellation(fold.boxed, CONSTELLATION_WEIGHT)}
+        update={**fitted, "witness": None, "preprocessing": fold.settings.preprocessing}
     )
     return replace(donor, manifest=manifest, sessions={**donor.sessions, **sessions})
 
@@ -145,22 +175,35 @@ def _by_fold(locators: Sequence[Locate], own: Mapping[str, int]) -> Locate:
     return lambda picture: locators[own[picture.name]](picture)
 
 
-def _view(
-    models: Sequence[ViewModel], pictures: Sequence[Picture], own: Mapping[str, int]
+def _told(
+    fitted: Sequence[Bundle], pictures: Sequence[Picture], own: Mapping[str, int]
 ) -> ViewQuality:
     """Return how often each view of a wrist is told, over all folds."""
-    parts = [
-        view_quality(model, [p for p in pictures if own[p.name] == number])
-        for number, model in enumerate(models)
-    ]
-    views = sorted({view for part in parts for view in part.n})
-    count = {view: sum(part.n.get(view, 0) for part in parts) for view in views}
-    right = {
-        view: sum(part.recall[view] * part.n[view] for part in parts if view in part.n)
-        for view in views
-    }
-    recall = {view: right[view] / count[view] for view in views}
-    return ViewQuality(n=count, recall=recall, balanced_accuracy=sum(recall.values()) / len(recall))
+    told: list[tuple[View, View]] = []
+    for number, bundle in enumerate(fitted):
+        told += views_told(bundle, [p for p in pictures if own[p.name] == number])
+    return view_quality(told)
+
+
+def _heard(
+    fitted: Sequence[Bundle], pictures: Sequence[Picture], own: Mapping[str, int]
+) -> list[Testimony]:
+    """Return what the folds' models say of wrists that they never saw, training patients only."""
+    models = [(ViewModel(bundle), AnatomyDetector(bundle)) for bundle in fitted]
+    heard = []
+    for picture in pictures:
+        if picture.patient in held_out_patients():
+            continue
+        model, detector = models[own[picture.name]]
+        pa = model.classify(picture.pixels)[View.PA]
+        joint = joint_score(detector.locate(picture.pixels).scores)
+        heard.append(Testimony(picture.view, pa, joint))
+    return heard
+
+
+def _with_witness(bundle: Bundle, witness: Witness | None) -> Bundle:
+    manifest = bundle.manifest.model_copy(update={"witness": witness})
+    return replace(bundle, manifest=manifest)
 
 
 def main(
@@ -169,20 +212,22 @@ def main(
     work: Annotated[Path, typer.Option(help="folder for the models of the folds")],
     out: Annotated[Path, typer.Option(help="JSON file of the result")],
     folds: Annotated[int, typer.Option(min=2, help="number of folds")] = 5,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="of each model's training; 1 is as published")
+    ] = 1.0,
     threads: Annotated[int, typer.Option(min=1, help="processor cores to use")] = 2,
     device: Annotated[Device, typer.Option(help="where to train")] = Device.CPU,
 ) -> None:
     """Cross-validate detectors and view model by patient."""
     torch.set_num_threads(threads)
-    settings = TrainingSettings(threads=threads, device=device)
+    settings = TrainingSettings(threads=threads, device=device).smaller(share)
     found = cross_validate(data, work, Bundle.load(bundle, threads), settings, folds)
     out.write_bytes(TypeAdapter(CrossValidation).dump_json(found, indent=2))
     console = Console()
     console.print(terminal_table(box_sheet(found.detection), console.width))
-    told = ", ".join(
-        f"{view} {found.view.recall[view]:.3f} of {n}" for view, n in found.view.n.items()
-    )
-    console.print(f"Views: balanced accuracy {found.view.balanced_accuracy:.3f} ({told}).")
+    for who, view in (("alone", found.view), ("with the bones", found.witnessed)):
+        told = ", ".join(f"{name} {view.recall[name]:.3f} of {n}" for name, n in view.n.items())
+        console.print(f"Views, {who}: balanced accuracy {view.balanced_accuracy:.3f} ({told}).")
 
 
 if __name__ == "__main__":

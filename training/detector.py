@@ -62,6 +62,7 @@ def fit_roi(
 def fit_bones(
     real: Sequence[Picture],
     phantoms: Sequence[Picture],
+    others: Sequence[Picture],
     settings: DetectorSettings,
     *,
     preprocessing: Preprocessing,
@@ -70,12 +71,16 @@ def fit_bones(
     threads: int,
     device: str = "cpu",
 ) -> Path:
-    """Fit the bone detector; return its ONNX file in ``folder``."""
+    """Fit the bone detector; return its ONNX file in ``folder``.
+
+    ``others`` are wrists in other projections than PA: on those it learns to stay silent, so that
+    the bones that it finds witness the view (`pipeline.view`).
+    """
     names = tuple(region.value for region in Region)
     fitting = _Fitting(
         names, bones_sample, preprocessing.bones_size, settings, folder, seed, threads, device
     )
-    return fitting.run(preprocessing, real, phantoms, ())
+    return fitting.run(preprocessing, real, phantoms, others)
 
 
 def roi_sample(
@@ -91,14 +96,26 @@ def roi_sample(
 def bones_sample(
     picture: Picture, preprocessing: Preprocessing, generator: np.random.Generator
 ) -> Sample:
-    """Return the enhanced crop of an augmented wrist, cut out as imprecisely as in serving."""
+    """Return the enhanced crop of an augmented wrist, cut out as imprecisely as in serving.
+
+    Of a picture without boxes any large part is taken.
+    """
     turned = augmented(picture, generator, shrink=(0.7, 1.1))
-    wrist = Box(WRIST, *jittered(turned.boxes[WRIST], generator))
+    around = turned.boxes.get(WRIST) or _part(turned.pixels.shape, generator)
+    wrist = Box(WRIST, *jittered(around, generator))
     crop = wrist_crop(turned.pixels, wrist, preprocessing)
     image, place = square(crop.image, preprocessing.bones_size)
     bones = {name: box for name, box in turned.boxes.items() if name != WRIST}
     placed = {name: _placed(_placed(box, crop.placement), place) for name, box in bones.items()}
     return Sample(image, placed)
+
+
+def _part(shape: tuple[int, ...], generator: np.random.Generator) -> Corners:
+    """Return a box that covers a half to all of each side of an image."""
+    rows, columns = shape
+    height, width = generator.uniform(0.5, 1, 2) * (rows, columns)
+    y0, x0 = generator.uniform(0, 1, 2) * (rows - height, columns - width)
+    return (x0, y0, x0 + width, y0 + height)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """From a data folder to a bundle folder: fit, export, check, calibrate, measure, write.
 
-``python -m training.publish --data DATA --work WORK --out BUNDLE``
+``python -m training.publish --data DATA --work WORK --out BUNDLE --name ID``
 
 Each stage leaves its file in the work folder and is skipped where that file exists, so that an
 interrupted run goes on where it stopped; an empty work folder trains from nothing.
@@ -33,8 +33,10 @@ from pipeline.bundle import (
     Vectors,
 )
 from pipeline.calibration import Calibration
+from pipeline.witness import Witness
 from training.appraisal import appraised, retrieval_of
 from training.constellation import CONSTELLATION_WEIGHT, fit_constellation
+from training.cross_validation import witness_of
 from training.dataset import (
     held_out_patients,
     other_pictures,
@@ -58,6 +60,7 @@ def publish(
     settings: TrainingSettings,
     table: Path | None = None,
     bank: Path | None = None,
+    witness: Witness | None = None,
 ) -> Bundle:
     """Make a bundle from a data folder (its layout: `training.dataset`).
 
@@ -77,6 +80,8 @@ def publish(
         Exam table for the encoder, a hospital's own for example; by default phantoms.
     bank
         State of a first training of the encoder, which lends captions to exams without report.
+    witness
+        How much the bones count for the view, from a cross-validation; None for nothing.
 
     Raises
     ------
@@ -91,7 +96,7 @@ def publish(
         raise DataError(detail)
     stages.run()
     whole = _Tower(work / IMAGE_FILE, "fp32", _parity(stages, IMAGE_FILE))
-    bundle = _written(out, name, stages, whole)
+    bundle = _written(out, name, stages, whole, witness)
     return _smaller(bundle, out, stages) if settings.int8 else bundle
 
 
@@ -104,13 +109,16 @@ class _Tower:
     parity: float
 
 
-def _written(out: Path, name: str, stages: Stages, tower: _Tower) -> Bundle:
+def _written(
+    out: Path, name: str, stages: Stages, tower: _Tower, witness: Witness | None
+) -> Bundle:
     """Write a bundle, measure it, and write down what was measured."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     for file in (*stages.files, TOKENIZER_FILE):
         shutil.copyfile(tower.file if file == IMAGE_FILE else stages.work / file, out / file)
-    write_manifest(_draft(out, name, stages, tower.precision), out / MANIFEST_FILE)
+    draft = _draft(out, name, stages, tower.precision)
+    write_manifest(draft.model_copy(update={"witness": witness}), out / MANIFEST_FILE)
     bundle = Bundle.load(out, stages.settings.threads)
     parity = {file: _parity(stages, file) for file in (VIEW_FILE, TEXT_FILE)}
     manifest = appraised(bundle, stages, {**parity, IMAGE_FILE: tower.parity})
@@ -135,7 +143,8 @@ def _smaller(bundle: Bundle, out: Path, stages: Stages) -> Bundle:
         )
         return bundle
     beside = out.with_name(f"{out.name}.int8")
-    small = _written(beside, bundle.id, stages, _Tower(made, "int8", found.cosine))
+    tower = _Tower(made, "int8", found.cosine)
+    small = _written(beside, bundle.id, stages, tower, bundle.manifest.witness)
     before, after = (retrieval_of(one, exams) for one in (bundle, small))
     if not unharmed(before, after):
         console.print("8-bit encoder left out: it retrieves worse.")
@@ -221,12 +230,19 @@ def main(
     bank: Annotated[
         Path | None, typer.Option(help="a first encoder's state: lends captions, see CONTRIBUTING")
     ] = None,
+    folds: Annotated[
+        Path | None, typer.Option(help="result of a cross-validation: weighs the bones' witness")
+    ] = None,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="of every training: 0.02 is a rehearsal")
+    ] = 1.0,
     int8: Annotated[bool, typer.Option(help="an 8-bit encoder, where that harms nothing")] = False,
 ) -> None:
     """Train, export, calibrate and measure a bundle."""
     encoder = EncoderSettings.read(recipe) if recipe else EncoderSettings()
     settings = TrainingSettings(threads=threads, device=device, encoder=encoder, int8=int8)
-    bundle = publish(data, work, out, name, settings, table, bank)
+    witness = None if folds is None else witness_of(folds)
+    bundle = publish(data, work, out, name, settings.smaller(share), table, bank, witness)
     quality = bundle.manifest.quality
     print(quality.model_dump_json(indent=2) if quality else "")  # noqa: T201
 

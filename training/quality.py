@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from pipeline.anatomy import AnatomyDetector
-from pipeline.bundle import BoxQuality, RetrievalQuality, ViewQuality
+from pipeline.bundle import BoxQuality, Bundle, RetrievalQuality, ViewQuality
 from pipeline.calibration import Calibration
 from pipeline.region import Region, View
 from pipeline.view_model import ViewModel
@@ -16,7 +16,13 @@ from training.matching import NO_FRACTURE, fracture_class
 from training.nearest import Way, nearest
 from training.vectors import ImageVectors
 
-__all__ = ["box_quality", "intersection_over_union", "retrieval_quality", "view_quality"]
+__all__ = [
+    "box_quality",
+    "intersection_over_union",
+    "retrieval_quality",
+    "view_quality",
+    "views_told",
+]
 
 
 def intersection_over_union(one: Corners, other: Corners) -> float:
@@ -58,13 +64,17 @@ def box_quality(
     return quality
 
 
-def view_quality(model: ViewModel, pictures: Sequence[Picture]) -> ViewQuality:
-    """Return the recall of each view that occurs, and their mean."""
+def view_quality(told: Sequence[tuple[View, View]]) -> ViewQuality:
+    """Return the recall of each view that occurs, and their mean.
+
+    Parameters
+    ----------
+    told
+        What each picture shows, and what it was taken for.
+    """
     right: dict[str, list[bool]] = {}
-    for picture in pictures:
-        scores = model.classify(picture.pixels)
-        best = max(scores, key=lambda view: scores[view])
-        right.setdefault(picture.view.value, []).append(best is picture.view)
+    for shown, taken in told:
+        right.setdefault(shown.value, []).append(shown is taken)
     recall: dict[str, float] = {
         view.value: float(np.mean(right[view.value])) for view in View if view.value in right
     }
@@ -73,6 +83,18 @@ def view_quality(model: ViewModel, pictures: Sequence[Picture]) -> ViewQuality:
         recall=recall,
         balanced_accuracy=float(np.mean(list(recall.values()))),
     )
+
+
+def views_told(bundle: Bundle, pictures: Sequence[Picture]) -> list[tuple[View, View]]:
+    """Return what pictures without labels show, and what a bundle takes each for."""
+    model, detector = ViewModel(bundle), AnatomyDetector(bundle)
+    witness, told = bundle.manifest.witness, []
+    for picture in pictures:
+        scores = model.classify(picture.pixels)
+        if witness is not None:
+            scores = witness.weighed(scores, detector.locate(picture.pixels).scores)
+        told.append((picture.view, max(scores, key=lambda view: scores[view])))
+    return told
 
 
 def retrieval_quality(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -119,10 +120,18 @@ class Stages:
         keep(made, work / ROI_FILE)
 
     def _bones(self, work: Path) -> None:
-        bones = self.settings.bones
+        bones, fitting = self.settings.bones, self._fitting(work / "bones")
         phantoms = phantom_pictures(range(bones.phantoms), View.PA)
-        made = fit_bones(self.boxed, phantoms, bones, **self._fitting(work / "bones"))
+        made = fit_bones(self.boxed, phantoms, self._other_views(), bones, **fitting)
         keep(made, work / BONES_FILE)
+
+    def _other_views(self) -> tuple[Picture, ...]:
+        """Return wrists that show no PA view: real ones in copies, and phantoms."""
+        bones = self.settings.bones
+        real = [p for p in self.real if p.view is not View.PA] * -(-bones.copies // 3)
+        seeds = range(bones.mixed_phantoms // 4)
+        drawn = [p for v in (View.LATERAL, View.OBLIQUE) for p in phantom_pictures(seeds, v)]
+        return (*real, *(replace(p, boxes={}) for p in drawn))
 
     def _fitting(self, folder: Path) -> _Fitting:
         s = self.settings

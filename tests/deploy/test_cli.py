@@ -9,11 +9,13 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from other_bundle import renamed_bundle
 from plugin import STUDIES, free_port
+from scripted_model import Says, scripted_model
 
 from deploy.assembly import open_index, open_worker
 from deploy.cli import main
@@ -21,6 +23,8 @@ from deploy.settings import SHIPPED_BUNDLE, load
 from listener.ledger import Ledger
 from pipeline.bundle import Bundle
 from pipeline.errors import BundleError
+from pipeline.mining import RulesMiner
+from pipeline.record import Records
 
 REPORT = (
     "INDICATION: Fall, pain in the left wrist.\n"
@@ -201,6 +205,23 @@ def test_jobs_lists_shows_and_retries(
     assert json.loads(out)["subject"] == "1.2.3"
 
 
+def test_reread_enqueues_what_another_miner_has_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    state = config.parent / "state"
+    state.mkdir()
+    ledger_url = f"sqlite:///{state / 'ledger.sqlite3'}"
+    Ledger(ledger_url).close()
+    with closing(Records(f"sqlite:///{state / 'records.sqlite3'}")) as records:
+        records.keep("1.2.3", RulesMiner().mine(REPORT), "rules 1", REPORT)
+        records.keep("1.2.4", RulesMiner().mine(REPORT), f"rules {RulesMiner.version}", REPORT)
+    _, out, _ = wristmir(monkeypatch, capsys, "reread", "--config", config, "--json")
+    assert json.loads(out) == {"studies": 1, "miner": f"rules {RulesMiner.version}"}
+    with Ledger(ledger_url) as ledger:
+        (job,) = ledger.jobs()
+    assert (job.kind, job.subject) == ("mine", "1.2.3")
+
+
 def test_jobs_of_a_state_that_does_not_exist_names_those_that_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:
@@ -327,3 +348,31 @@ def test_doctor_finds_what_is_missing(
     assert verdicts["destinations"] == "error"
     assert verdicts["port"] == "warning"
     assert verdicts["bundle"] == "warning"  # the demonstration bundle says what it is
+
+
+def test_the_schema_of_a_language_models_answer_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = wristmir(monkeypatch, capsys, "mine", "--schema")
+    assert status == 0
+    assert next(iter(json.loads(out)["properties"])) == "reasoning"
+
+
+def test_reports_are_read_by_what_the_configuration_names(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    config: Path,
+    tmp_path: Path,
+) -> None:
+    answer = {"reasoning": "", "sides": ["left"], "views": [], "alignment": None}
+    said = Says(json.dumps({**answer, "fractures": [], "others": []}))
+    report = tmp_path / "report.txt"
+    text = "Linkes Handgelenk in zwei Ebenen. Kein Nachweis einer Fraktur."
+    report.write_text(text, encoding="utf-8")
+    with scripted_model(lambda _: said) as served:
+        text = f'\n[pipeline.mining]\nengine = "vllm"\nurl = "{served.url}"\n'
+        config.write_text(config.read_text(encoding="utf-8") + text, encoding="utf-8")
+        _, out, _ = wristmir(monkeypatch, capsys, "mine", report, "--json", "--config", config)
+    row = json.loads(out)
+    assert (row["language"], row["laterality"]) == ("de", "left")
+    assert row["miner"].startswith("medgemma prompt ")

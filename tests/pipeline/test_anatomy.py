@@ -1,19 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from simple_bundle import simple_bundle
 
+from deploy.settings import SHIPPED_BUNDLE as SHIPPED
 from pipeline.anatomy import WRIST, Anatomy, AnatomyDetector, Box, as_left, crops, wrist_crop
-from pipeline.bundle import Bundle
+from pipeline.bundle import BONES_FILE, Bundle
 from pipeline.decoder import Decoder
 from pipeline.radiograph import radiograph
 from pipeline.region import Laterality, Region
 
 TESTS = Path(__file__).parents[1]
-SHIPPED = TESTS.parent / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 # drawn by eye on originals of held-out patients: x0, y0, x1, y1 as shares of the image
 DRAWN = {
@@ -185,3 +188,25 @@ def test_crops_of_a_right_wrist_are_mirrored_into_a_left_one():
     assert as_left({"global": cut}, Laterality.RIGHT)["global"].tolist() == [[2, 1, 0], [5, 4, 3]]
     for side in (Laterality.LEFT, Laterality.UNKNOWN):
         assert as_left({"global": cut}, side)["global"] is cut
+
+
+@pytest.mark.parametrize(("average", "shift"), [(False, 0.0), (True, 4.0)])
+def test_a_box_is_the_mean_of_all_that_the_detector_draws_of_one_bone(average, shift):
+    plain = simple_bundle()
+    drawn = np.zeros((1, 7, 3), np.float32)
+    drawn[0, :4] = np.array([(130, 190, 60, 150), (142, 190, 60, 150), (300, 190, 30, 90)]).T
+    drawn[0, 4] = (0.8, 0.4, 0.1)  # the third is another thing
+    said = SimpleNamespace(
+        get_inputs=lambda: [SimpleNamespace(name="image")], run=lambda *_: [drawn]
+    )
+    how = plain.manifest.preprocessing.model_copy(update={"average_boxes": average})
+    manifest = plain.manifest.model_copy(update={"preprocessing": how})
+    bundle = replace(plain, manifest=manifest, sessions={**plain.sessions, BONES_FILE: said})
+    pixels = np.full((320, 320), 0.5, np.float32)
+    pixels[::7] = 0.1
+    found = AnatomyDetector(bundle).locate(pixels)
+    wrist, radius = found.wrist, found.bones[Region.DISTAL_RADIUS]
+    scale = max(wrist.x1 - wrist.x0, wrist.y1 - wrist.y0) * (1 + 2 * how.wrist_margin) / 320
+    alone = AnatomyDetector(plain).locate(pixels).bones[Region.DISTAL_RADIUS]
+    assert radius.x0 - alone.x0 == pytest.approx(shift * scale, abs=0.5)
+    assert radius.score == pytest.approx(0.8)

@@ -11,10 +11,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from deploy.settings import SHIPPED_BUNDLE as SHIPPED
 from pipeline.bundle import BONES_FILE, MANIFEST_FILE, ROI_FILE, VECTOR_NAMES, Bundle
 from pipeline.errors import BundleError
-
-SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 
 @pytest.fixture(scope="module")

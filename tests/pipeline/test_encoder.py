@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from deploy.settings import SHIPPED_BUNDLE as SHIPPED
 from pipeline.bundle import Bundle
 from pipeline.encoder import ImageEncoder, TextEncoder
-
-SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from pipeline.errors import DecodeError, RequestError
 from pipeline.exam import SIDE_FROM_IMAGE, Exam
 from pipeline.examination import Examiner
 from pipeline.region import GLOBAL, Laterality, Region, View
+from pipeline.witness import Witness
 
 KEY = b"a key of an invented site, 32 b."
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
@@ -177,3 +178,19 @@ def test_a_bundle_may_see_right_wrists_mirrored(
     exam = examiner.exam(seen, "1.2", NOW, NOW)[0]
     plain = exam_of(decoder, tmp_path, source)
     assert np.allclose(exam.vectors[GLOBAL], plain.vectors[GLOBAL]) is not mirrored
+
+
+@pytest.mark.parametrize(
+    ("label", "bones", "accepted"),
+    [("", 3, True), ("", 1, False), ("PA", 1, True)],
+    ids=["bones in their place", "bones missing", "bones missing, but a label"],
+)
+def test_where_no_label_tells_the_view_the_bones_are_heard(
+    decoder: Decoder, tmp_path: Path, label: str, bones: int, accepted: bool
+) -> None:
+    bundle = simple_bundle(bones=bones)
+    heard = bundle.manifest.model_copy(update={"witness": Witness(image=1, bones=3, bias=2)})
+    examiner = Examiner(replace(bundle, manifest=heard), decoder, KEY)
+    seen = examiner.examine(store(wrist(ViewPosition=label), tmp_path / "image.dcm"))
+    assert seen.accepted is accepted
+    assert seen.view.evidence == ("view_position" if label else "image")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -281,3 +282,24 @@ def test_the_records_can_be_read_by_their_owner_alone(archive: Archive) -> None:
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count(*) FROM record").fetchone() == (1,)
     connection.close()
+
+
+def test_findings_that_come_while_a_study_is_indexed_are_not_lost(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = wrist(), text_report(BUCKLE)
+    archive.index(*stored)
+    reading = threading.Thread(target=archive.mine, args=stored)
+    upsert = archive.engine.upsert
+
+    def upsert_late(exams: Iterable[Exam]) -> None:
+        # the exams were made before the report was read, and are written after
+        reading.start()
+        reading.join(0.5)
+        upsert(exams)
+
+    monkeypatch.setattr(archive.engine, "upsert", upsert_late)
+    archive.index(*stored)
+    reading.join()
+    (exam,) = archive.exams()
+    assert exam.findings[Region.DISTAL_RADIUS].fracture == "present"

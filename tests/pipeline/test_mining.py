@@ -306,7 +306,7 @@ def test_displacement_is_read_by_measure(size, degree):
         ("15 degrees of dorsal angulation", 15),
         ("dorsal angulation of 15°", 15),
         ("angulated 12.5 deg", 12.5),
-        ("volar angulation of 10-15 degrees", 15),
+        ("volar angulation of 10-15 degrees", 12.5),
         ("dorsal angulation of 5 degrees (previously 20 degrees)", 5),
         ("radial inclination of 22 degrees", None),
     ],
@@ -802,6 +802,210 @@ def test_an_indication_on_the_same_line_ends_where_the_findings_begin():
     assert read(text) == ALL_ABSENT
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The wrist, which is fully shown on these films, is normal.",
+        "The wrist has not been broken.",
+        "I cannot see a fracture.",
+        "Regular age-appropriate depiction of the bones.",
+        "No proof of a bony injury.",
+        "Fracture not detectable.",
+        "Fracture? No. Dislocation? No.",
+        "Bones, joints and soft tissues are normal.",
+        "It is entirely normal.",
+        "Nothing abnormal detected.",
+    ],
+)
+def test_a_wrist_is_normal_in_the_words_of_many_departments(text):
+    assert read(f"Left wrist. {text}") == ALL_ABSENT
+
+
+@pytest.mark.parametrize(
+    ("text", "bones"),
+    [
+        ("The ulna shows no fracture, nor does the ulnar styloid.", {ULNA, STYLOID}),
+        ("Ulna without fracture, styloid process without fracture.", {ULNA, STYLOID}),
+        ("The ulna's fine and so is its styloid.", {ULNA, STYLOID}),
+        ("The ulna has escaped injury, as has its styloid.", {ULNA, STYLOID}),
+        ("Neither the ulna nor its styloid has suffered.", {ULNA, STYLOID}),
+        ("The ulna, styloid included, is unremarkable.", {ULNA, STYLOID}),
+        ("Ulna and ulnar styloid without pathological findings.", {ULNA, STYLOID}),
+        ("Ulna: shaft and distal metaphysis intact.", {ULNA}),
+        ("Distal ulna of normal appearance.", {ULNA}),
+        ("No abnormality of the distal ulna.", {ULNA}),
+        (
+            "The radius, the ulna including the styloid and the carpal bones are intact.",
+            set(Region),
+        ),
+        ("Wrist joint and distal forearm bones: no fracture.", set(Region)),
+    ],
+)
+def test_a_bone_is_whole_in_the_words_of_many_departments(text, bones):
+    assert read(f"Left wrist. {text}") == dict.fromkeys(bones, "absent")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "otherwise no fracture.",
+        "nil else bony.",
+        "otherwise regular findings.",
+        "no other injury.",
+        "remaining bones, joints and soft tissues normal.",
+        "further bony lesions are not recognizable.",
+    ],
+)
+def test_what_else_is_denied_is_denied_of_the_bones_that_were_not_named(text):
+    expected = {RADIUS: "present", ULNA: "absent", STYLOID: "absent"}
+    assert read(f"Left wrist. Buckle fracture of the distal radius, {text}") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Physis of the distal ulna normal.",
+        "The volar cortex of the distal radius is intact while the dorsal cortex is broken.",
+        "No associated displacement.",
+        "No previous fracture.",
+        "I disagree that the wrist is normal: the distal radius is broken.",
+        "Buckle fracture of the distal radius without abnormality of the joint.",
+    ],
+)
+def test_what_is_normal_beside_a_fracture_makes_no_bone_whole(text):
+    found = read(f"Left wrist. Buckle fracture of the distal radius. {text}")
+    assert found == {RADIUS: "present"}
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        'Last report (12/03): "Displaced fracture of the left distal radius. Styloid avulsed."\n',
+        "PRIOR IMPRESSION (copied): Fracture of the distal radius. Ulna fractured.\nCURRENT: ",
+        "The only earlier study on file is of the right wrist, which showed a radial fracture. ",
+        "Previous imaging (May): buckle fracture, right distal radius. ",
+        "Prior study of the right wrist from 2019 showed a healed fracture of the radius. ",
+        "He had a greenstick fracture of the left radius as a toddler. ",
+    ],
+)
+def test_what_an_earlier_study_showed_is_no_finding(prior):
+    text = f"{prior}Today the left wrist is normal. No fracture."
+    assert read(text) == ALL_ABSENT
+    assert mine(text).laterality is Laterality.LEFT
+
+
+def test_what_an_earlier_study_showed_counts_where_it_is_still_there():
+    prior = 'Prior report: "Salter-Harris II fracture of the right distal radius, displaced."\n'
+    found = radius(prior + "Today: The Salter-Harris II fracture is again noted, callus is seen.")
+    assert (found.fracture, found.type, found.healing) == ("present", "salter_harris_2", "healing")
+    healed = radius("Left wrist. The last film showed a radius fracture. It is healed now.")
+    assert (healed.fracture, healed.healing) == ("present", "healed")
+
+
+@pytest.mark.parametrize(
+    ("text", "displacement", "degrees"),
+    [
+        ("off-ended on the injury films, now shows slight residual displacement", "mild", None),
+        ("(off-ended in ED) now has 30% residual displacement", "moderate", None),
+        ("minimally displaced, completely displaced before reduction", "mild", None),
+        ("angulated 12 degrees, previously 20 degrees", None, 12),
+        ("with a residual tilt of 4-6 degrees (28 degrees last week)", None, 5),
+        ("angulated fourteen degrees, no, make that sixteen degrees", None, 16),
+        ("angulated 15 to 20 degrees", None, 17.5),
+    ],
+)
+def test_a_fracture_is_as_it_is_now_not_as_it_was(text, displacement, degrees):
+    found = radius(f"Left wrist. Distal radius fracture, {text}.")
+    assert (found.displacement, found.angulation_deg) == (displacement, degrees)
+
+
+def test_displaced_without_a_degree_yields_to_one_that_has():
+    text = "EXAM: Left wrist\nFINDINGS: Off-ended radius fracture.\nIMPRESSION: Displaced radius "
+    assert radius(text + "fracture.").displacement == "severe"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Buckle fractures of the distal radius are common and may be managed in a splint.",
+        "Advice: Greenstick and Salter-Harris fractures should be discussed with orthopaedics.",
+        "A Salter-Harris I fracture of the distal radius is a clinical diagnosis.",
+        "Please note that fractures of the radius can be occult at first.",
+        "Remember that ulnar styloid fractures often accompany distal radius fractures.",
+        "A normal radiograph does not exclude a fracture of the distal radius.",
+    ],
+)
+def test_what_is_taught_of_fractures_in_general_is_no_finding(text):
+    assert read(f"Left wrist: normal appearances. {text}") == ALL_ABSENT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A Salter-Harris I fracture of the distal radius is difficult to exclude.",
+        "A fracture of the distal radius remains a possibility.",
+        "The distal radius is less clear; an undisplaced fracture is possible.",
+        "I am not certain whether there is a fracture of the distal radius.",
+        "Lateral view raises suspicion of an infraction of the distal radius.",
+        "Doubtful fracture line in the distal radius.",
+        "Distal radius fracture questionable.",
+    ],
+)
+def test_a_doubt_may_be_said_in_many_ways(text):
+    assert radius(f"Left wrist. {text}").fracture == "possible"
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("XR RIGHT WRIST\nNo fracture.\nADDENDUM: Wrong side. It is the left wrist.", "left"),
+        ("Left wrist: normal.\nADDENDUM: Wrong heading. Films are of the RIGHT wrist.", "right"),
+        ("XR RIGHT WRIST\nNormal.\nADDENDUM: Each right above should read left.", "left"),
+        ("XR RIGHT WRIST\nNormal.\nADDENDUM: The left was imaged, not the right.", "left"),
+        ("right wrist sorry left wrist two views no fracture is seen the ulna is normal", "left"),
+        ("Leave the left out of it: the right wrist was X-rayed. No fracture.", "right"),
+        ("Right wrist (left for comparison not obtained). No fracture.", "right"),
+        ("Left wrist. The right knee was X-rayed too. No fracture.", "left"),
+        ("Left wrist. Callus on both sides of the radius fracture.", "left"),
+        ("Right wrist. The cast was left in place. No fracture.", "right"),
+        ("Lft wrist. No fracture.", "left"),
+    ],
+)  # fmt: skip
+def test_a_side_is_corrected_and_never_made_of_a_word_by_the_way(text, side):
+    assert mine(text).laterality.value == side
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "Comparison view of the left wrist was taken and is normal.",
+        "The left wrist, filmed for comparison, is normal.",
+        "LEFT WRIST: fracture of the second metacarpal, otherwise no fracture.",
+    ],
+)
+def test_the_other_wrist_is_reported_where_it_is_called_normal(left):
+    text = f"Right wrist: buckle fracture of the distal radius. {left}"
+    assert read(text, Laterality.LEFT) == ALL_ABSENT
+    assert read(text, Laterality.RIGHT) == {RADIUS: "present"}
+
+
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [
+        ("Thumb spica splint recommended.", ()),
+        ("Listed for K-wire fixation.", ()),
+        ("Two wires cross the physis.", ("hardware",)),
+        ("The soft tissue swelling has resolved.", ()),
+        ("Swelling? No. Foreign body? Yes, 3 mm.", ("foreign_body",)),
+        ("Considerable soft tissue swelling.", ("soft_tissue_swelling",)),
+        ("A density in the thenar is retained glass.", ("foreign_body",)),
+        ("Sclerotic focus, a bone island.", ("bone_lesion",)),
+    ],
+)
+def test_what_is_only_planned_or_gone_is_left_out_of_the_other_findings(words, other):
+    assert collapse_others(mine(f"Left wrist. {words}")) == other
+
+
 PIECES = st.sampled_from(
     [piece for report in REPORTS for piece in report["text"].replace("\n", ". ").split(". ")]
 )
@@ -832,7 +1036,7 @@ def test_white_space_and_case_change_no_code(text):
 
 
 def test_the_json_form_has_the_keys_of_the_contract():
-    row = mine_json("report.txt", mine(BOTH))
+    row = mine_json("report.txt", mine(BOTH), "rules 3")
     assert list(row) == [
         "file",
         "language",
@@ -853,7 +1057,7 @@ def test_the_json_form_has_the_keys_of_the_contract():
         "evidence": row["sides"]["right"]["regions"]["distal_radius"][0]["evidence"],
     }
     assert row["regions"]["distal_ulna"]["fracture"] == "absent"
-    assert (row["file"], row["laterality"], row["miner"]) == ("report.txt", "unknown", "rules 2")
+    assert (row["file"], row["laterality"], row["miner"]) == ("report.txt", "unknown", "rules 3")
     assert json.loads(json.dumps(row)) == row
 
 
@@ -922,6 +1126,11 @@ def test_three_hundred_reports_a_second_are_read_by_one_core():
         "fractrue ",
         "ulna, ",
         "there is ",
+        "left no sorry ",
+        "previously, ",
+        "fractures may be ",
+        "the ulna is not ",
+        "ignore the ",
     ],
 )
 def test_no_text_takes_time_without_end(piece):

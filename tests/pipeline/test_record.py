@@ -102,3 +102,9 @@ def test_a_failing_database_does_not_tell_a_reports_words(records):
     with pytest.raises(sa.exc.OperationalError) as failed:
         records.keep("1.2", REPORT, "rules 1", TEXT)
     assert "Buckle" not in str(failed.value)
+
+
+def test_what_another_miner_or_version_has_read_can_be_found(records: Records) -> None:
+    records.keep("1.2.3", REPORT, "rules 1", TEXT)
+    records.keep("1.2.4", REPORT, "rules 2", TEXT)
+    assert records.not_read_by("rules 2") == ("1.2.3",)

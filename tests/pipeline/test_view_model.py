@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deploy.settings import SHIPPED_BUNDLE as SHIPPED
 from pipeline.bundle import Bundle
 from pipeline.decoder import Decoder
 from pipeline.radiograph import radiograph
@@ -14,7 +15,6 @@ from pipeline.view_model import ViewModel
 
 TESTS = Path(__file__).parents[1]
 STUDIES = TESTS / "data" / "studies"
-SHIPPED = TESTS.parent / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 with (STUDIES / "manifest.csv").open(newline="", encoding="utf-8") as stream:
     IMAGES = [row for row in csv.DictReader(stream) if row["kind"] == "image"]

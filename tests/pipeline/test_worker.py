@@ -29,6 +29,7 @@ from pipeline.errors import (
     DecoderUnavailableError,
     IdentityError,
     IndexUnavailableError,
+    LanguageModelUnavailableError,
     RequestError,
     ResultError,
 )
@@ -69,6 +70,12 @@ class Steps:
         self.exams = 1
         self.answers = 1
         self.unread = 0
+        self.to_mine = True
+        self.mining = threading.Event()
+        self.mining.set()
+
+    def can_mine(self) -> bool:
+        return self.mining.is_set()
 
     def _called(self, step: str, subject: str) -> None:
         self.calls.append((step, subject))
@@ -81,7 +88,11 @@ class Steps:
         self.file_gone = file_gone
         reasons = {} if self.exams else {"it is labelled lateral": 1}
         return IndexedStudy(
-            self.exams, len(files), reasons, to_mine=bool(files), unread=self.unread
+            self.exams,
+            len(files),
+            reasons,
+            to_mine=self.to_mine and bool(files),
+            unread=self.unread,
         )
 
     def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
@@ -695,3 +706,56 @@ def test_files_that_another_try_may_read_leave_the_study_to_be_indexed_again(rig
     assert rig.job(number).state is JobState.READY
     assert "could not be read this time" in (rig.job(number).last_error or "")
     assert rig.ledger.study(GOOD).indexed_generation == 0
+
+
+def test_reports_are_read_side_by_side_and_beside_everything_else(rig: Rig) -> None:
+    together = threading.Barrier(4, timeout=20)  # three reports and the index job of a study
+    stop = threading.Event()
+
+    def meet() -> None:
+        if together.wait() == 0:
+            stop.set()
+
+    for number in (301, 302, 303):
+        rig.ledger.enqueue(MINE, f"1.2.3.{number}")
+        rig.steps.does[f"1.2.3.{number}"] = meet
+    rig.steps.to_mine = False
+    rig.receive(GOOD)
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.steps.does[GOOD] = meet
+    _run_until(rig, stop, readers=3)
+    assert not together.broken
+    assert sorted(step for step, _ in rig.steps.calls) == ["index", "mine", "mine", "mine"]
+
+
+def test_no_report_is_taken_while_what_reads_them_is_down(rig: Rig) -> None:
+    stop = threading.Event()
+    rig.steps.mining.clear()
+    rig.steps.to_mine = False
+    job = rig.ledger.enqueue(MINE, "1.2.3.304")
+    rig.steps.does["1.2.3.304"] = stop.set
+    rig.receive(GOOD)
+    rig.ledger.enqueue(INDEX, GOOD)
+    # it is up again some time after the image was indexed
+    rig.steps.does[GOOD] = threading.Timer(0.3, rig.steps.mining.set).start
+    _run_until(rig, stop, readers=2)
+    assert rig.steps.calls == [("index", GOOD), ("mine", "1.2.3.304")]
+    assert rig.job(job).attempts == 1
+
+
+def test_a_report_waits_out_an_outage_of_the_language_model(rig: Rig) -> None:
+    def down() -> None:
+        raise LanguageModelUnavailableError
+
+    job = rig.ledger.enqueue(MINE, GOOD)
+    rig.steps.does[GOOD] = down
+    rig.work_through_waits()
+    assert rig.job(job).attempts > 8
+    assert rig.job(job).state is JobState.READY
+
+
+def _run_until(rig: Rig, stop: threading.Event, readers: int) -> None:
+    given_up = threading.Timer(20, stop.set)
+    given_up.start()
+    replace(rig.worker, readers=readers).run(stop, 0.01)
+    given_up.cancel()

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,12 +7,11 @@ pytestmark = pytest.mark.training
 
 pytest.importorskip("onnx", reason="needs the training extra")
 
+from deploy.settings import SHIPPED_BUNDLE as FOLDER  # noqa: E402
 from pipeline.bundle import Bundle  # noqa: E402
 from pipeline.encoder import ImageEncoder, TextEncoder  # noqa: E402
 from training.baseline import untrained, whole_wrist  # noqa: E402
 from training.dataset import Pair  # noqa: E402
-
-FOLDER = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 
 @pytest.fixture(scope="module")

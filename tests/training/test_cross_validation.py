@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from data_folder import write_data_folder
+from pydantic import TypeAdapter
 
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
@@ -9,7 +10,13 @@ pytest.importorskip("ultralytics", reason="needs the training extra")
 
 from deploy.settings import SHIPPED_BUNDLE  # noqa: E402
 from pipeline.bundle import Bundle  # noqa: E402
-from training.cross_validation import Fold, cross_validate, fold_of  # noqa: E402
+from training.cross_validation import (  # noqa: E402
+    CrossValidation,
+    Fold,
+    cross_validate,
+    fold_of,
+    witness_of,
+)
 from training.dataset import real_pictures  # noqa: E402
 from training.errors import DataError  # noqa: E402
 from training.settings import (  # noqa: E402
@@ -19,6 +26,7 @@ from training.settings import (  # noqa: E402
 )
 
 PATIENTS = range(90001, 90025)
+LATERALS = PATIENTS[:6]
 TINY = DetectorSettings(phantoms=2, phantom_epochs=1, copies=1, mixed_phantoms=1, epochs=1, batch=8)
 SETTINGS = TrainingSettings(
     threads=1, roi=TINY, bones=TINY, view=ViewModelSettings(phantoms=1, others=4, steps=2, batch=4)
@@ -28,7 +36,7 @@ SETTINGS = TrainingSettings(
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    write_data_folder(folder, PATIENTS[:-1], PATIENTS[-1:])
+    write_data_folder(folder, PATIENTS[:-1], PATIENTS[-1:], LATERALS)
     return folder
 
 
@@ -48,11 +56,29 @@ def test_more_folds_than_patients_are_refused(data, tmp_path):
         Fold(data, tmp_path, SETTINGS, empty, 500)
 
 
-def test_all_folds_together_make_one_table(data, tmp_path):
-    found = cross_validate(data, tmp_path, Bundle.load(SHIPPED_BUNDLE), SETTINGS, folds=2, draws=30)
-    assert (found.folds, found.pictures, found.patients) == (2, len(PATIENTS), len(PATIENTS))
+@pytest.fixture(scope="module")
+def found(data, tmp_path_factory):
+    work = tmp_path_factory.mktemp("folds")
+    return cross_validate(data, work, Bundle.load(SHIPPED_BUNDLE), SETTINGS, folds=2, draws=30)
+
+
+def test_all_folds_together_make_one_table(found):
+    pictures = len(PATIENTS) + len(LATERALS)
+    assert (found.folds, found.pictures, found.patients) == (2, pictures, len(PATIENTS))
     assert found.detection.pictures == len(PATIENTS)
     assert found.detection.rows["wrist"].drawn == len(PATIENTS)
-    assert dict(found.view.n) == {"pa": len(PATIENTS)}
-    made = sorted(path.name for path in (tmp_path / "fold-1").glob("*.onnx"))
-    assert made == ["bones.onnx", "roi.onnx", "view.onnx"]
+    counts = {"pa": len(PATIENTS), "lateral": len(LATERALS)}
+    assert (dict(found.view.n), dict(found.witnessed.n)) == (counts, counts)
+
+
+def test_a_bundle_takes_the_witness_from_the_file_that_is_left(found, tmp_path):
+    file = tmp_path / "folds.json"
+    file.write_bytes(TypeAdapter(CrossValidation).dump_json(found))
+    assert witness_of(file) == found.witness
+
+
+def test_a_file_of_something_else_is_refused_by_name(tmp_path):
+    file = tmp_path / "folds.json"
+    file.write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match=r"folds\.json is no result of"):
+        witness_of(file)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ pytest.importorskip("onnx", reason="needs the training extra")
 
 import typer  # noqa: E402
 
+from deploy.settings import SHIPPED_BUNDLE as BUNDLE  # noqa: E402
 from pipeline.bundle import Bundle  # noqa: E402
 from pipeline.region import Laterality, View  # noqa: E402
 from training.dataset import phantom_pair  # noqa: E402
@@ -26,7 +26,6 @@ from training.paper_tables import Kind, sheets  # noqa: E402
 from training.phantom.prevalence import PREVALENCES  # noqa: E402
 from training.phantom.visit import look  # noqa: E402
 
-BUNDLE = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 SPLITS = [Split.TRAIN, Split.TRAIN, Split.VALIDATION, Split.TEST]
 
 
@@ -83,12 +82,12 @@ def evaluation(folder, output):
 def test_every_table_of_the_paper_is_printed(output):
     for title in ("Table 1", "Table 2", "Table 4", "Table 5", "Table 6", "Table 7", "Table 8"):
         assert title in output
-    assert "wristmir-demonstration-3" in output
+    assert BUNDLE.name in output
 
 
 def test_the_record_holds_the_bundle_what_it_is_compared_with_and_both_baselines(evaluation):
     names = [encoder.name for encoder in evaluation.encoders]
-    assert names == ["wristmir-demonstration-3", "again", "untrained", "chance"]
+    assert names == [BUNDLE.name, "again", "untrained", "chance"]
     ours, again = evaluation.encoders[:2]
     assert ours.captions == again.captions
     assert [(m.stored_split, m.same_side) for m in ours.matching] == [

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
+from deploy.settings import SHIPPED_BUNDLE as SHIPPED
 from pipeline.bundle import MANIFEST_FILE, Manifest
 from training.manifest import write_manifest
-
-SHIPPED = Path(__file__).parents[2] / "deploy" / "bundle" / "wristmir-demonstration-3"
 
 
 def test_a_written_manifest_reads_back_the_same(tmp_path):

@@ -62,12 +62,7 @@ def test_a_missed_wrist_costs_recall_and_a_box_off_its_place_costs_both():
 
 
 def test_balanced_accuracy_weighs_each_view_that_occurs_alike():
-    pictures = [
-        Picture(str(n), np.full((9, 9), float(view is View.PA), np.float32), view)
-        for n, view in enumerate([View.PA] * 8 + [View.LATERAL] * 2)
-    ]
-    always = SimpleNamespace(classify=lambda _: {view: float(view is View.PA) for view in View})
-    quality = view_quality(always, pictures)
+    quality = view_quality([(View.PA, View.PA)] * 8 + [(View.LATERAL, View.PA)] * 2)
     assert quality.n == {"pa": 8, "lateral": 2}
     assert quality.recall == {"pa": 1.0, "lateral": 0.0}
     assert quality.balanced_accuracy == 0.5

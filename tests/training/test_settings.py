@@ -8,7 +8,7 @@ pytestmark = pytest.mark.training
 
 import training  # noqa: E402
 from training.errors import DataError  # noqa: E402
-from training.settings import BIOMEDCLIP, EncoderSettings  # noqa: E402
+from training.settings import BIOMEDCLIP, EncoderSettings, TrainingSettings  # noqa: E402
 
 RECIPES = Path(training.__file__).parent / "recipes"
 
@@ -40,3 +40,13 @@ def test_a_recipe_that_cannot_be_followed_is_refused_by_what_is_wrong_in_it(tmp_
 def test_a_missing_recipe_is_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=r"none\.toml"):
         EncoderSettings.read(tmp_path / "none.toml")
+
+
+def test_a_rehearsal_takes_a_share_of_every_training():
+    whole = TrainingSettings()
+    part = whole.smaller(0.1)
+    assert (part.bones.copies, part.bones.phantoms) == (9, 150)
+    assert (part.view.steps, part.encoder.exams) == (300, 754)
+    assert part.bones.epochs == whole.bones.epochs
+    assert whole.smaller(0.01).encoder.exams == 200
+    assert whole.smaller(1.0) == whole

@@ -1,0 +1,65 @@
+"""Where in a report the words stand that a finding quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.entry import JOIN
+from pipeline.passage import Passage
+
+__all__ = ["Quotations"]
+
+
+class Quotations:
+    """A report that is searched for quotes, case and white space aside.
+
+    Parameters
+    ----------
+    text
+        The report.
+    passages
+        Its sentences, with offsets into ``text``; none where only `stand` is asked.
+    """
+
+    def __init__(self, text: str, passages: Sequence[Passage] = ()) -> None:
+        self._passages = passages
+        folded: list[str] = []
+        self._origin: list[int] = []  # of each folded character in the text
+        for place, character in enumerate(text):
+            white = character.isspace()
+            if white and (not folded or folded[-1] == " "):
+                continue
+            for one in " " if white else character.casefold():
+                folded.append(one)
+                self._origin.append(place)
+        self._folded = "".join(folded)
+
+    def stand(self, evidence: str) -> bool:
+        """Whether every quote of the evidence stands in the report."""
+        quotes = _quotes(evidence)
+        return bool(quotes) and all(quote in self._folded for quote in quotes)
+
+    def within(self, evidence: str) -> tuple[Passage, ...]:
+        """Return the sentences that any quote of the evidence stands in, wherever it stands."""
+        spans = [span for quote in _quotes(evidence) for span in self._spans(quote)]
+        return tuple(
+            passage
+            for passage in self._passages
+            if any(_overlap(passage, first, last) for first, last in spans)
+        )
+
+    def _spans(self, quote: str) -> Iterator[tuple[int, int]]:
+        place = self._folded.find(quote)
+        while place >= 0:
+            yield self._origin[place], self._origin[place + len(quote) - 1]
+            place = self._folded.find(quote, place + len(quote))
+
+
+def _quotes(evidence: str) -> tuple[str, ...]:
+    pieces = evidence.replace("...", JOIN).split(JOIN.strip())
+    folded = (" ".join(piece.casefold().split()) for piece in pieces)
+    return tuple(piece for piece in folded if piece)
+
+
+def _overlap(passage: Passage, first: int, last: int) -> bool:
+    return passage.start <= last and first < passage.start + len(passage.words)
