@@ -141,18 +141,16 @@ class AnatomyDetector:
         return bones
 
     def _detect(self, session: Any, image: Grey, size: int) -> list[list[Candidate]]:
-        """Return the best boxes of each class, the best first, in pixels of ``image``.
-
-        The network is YOLO11's: float (1, 3, size, size) in 0..1, out (1, 4 + classes, anchors)
-        with centre, width and height in input pixels.
-        """
+        """Return the best boxes of each class, the best first, in pixels of ``image``."""
         padded, place = square(image, size)
-        blob = np.broadcast_to(padded.astype(np.float32) / 255, (1, 3, size, size))
-        name = session.get_inputs()[0].name
-        raw = session.run(None, {name: np.ascontiguousarray(blob)})[0][0]
+        average = self._preprocessing.average_boxes
+        raw = _drawn(session, padded)
+        if average:
+            mirrored = _drawn(session, np.ascontiguousarray(padded[:, ::-1]))
+            mirrored[0] = size - mirrored[0]
+            raw = np.concatenate([raw, mirrored], axis=1)
         centres, sides = raw[:2].T, raw[2:4].T
         corners = np.concatenate([centres - sides / 2, centres + sides / 2], axis=1)
-        average = self._preprocessing.average_boxes
         return [_distinct(corners, scores, place, average=average) for scores in raw[4:]]
 
     def _likeliest(
@@ -236,6 +234,18 @@ def as_left(cuts: Mapping[str, Grey], side: Laterality) -> dict[str, Grey]:
 _CANDIDATES = 8
 _LEAST_SCORE = 0.002
 _SAME_BOX = 0.6  # intersection over union from which two boxes are one
+
+
+def _drawn(session: Any, padded: Grey) -> NDArray[np.float32]:
+    """Return what a network draws in an image (size, size): (4 + classes, boxes).
+
+    The network is YOLO11's: float (1, 3, size, size) in 0..1, out (1, 4 + classes, boxes) with
+    centre, width and height in input pixels.
+    """
+    blob = np.broadcast_to(padded.astype(np.float32) / 255, (1, 3, *padded.shape))
+    name = session.get_inputs()[0].name
+    drawn: NDArray[np.float32] = session.run(None, {name: np.ascontiguousarray(blob)})[0][0]
+    return drawn.copy()
 
 
 def _distinct(

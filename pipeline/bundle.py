@@ -173,7 +173,8 @@ class Preprocessing(_Part):
     view_size: int = Field(gt=0, description="Side of the view model's input, pixels.")
     average_boxes: bool = Field(
         default=False,
-        description="Whether a box is the mean of all that the detector draws of one thing.",
+        description="Whether a box is the mean of all that the detector draws of one thing, in "
+        "the image and in its mirror image.",
     )
     mirror_right: bool = Field(
         default=False, description="Whether the image encoder sees right wrists mirrored."
