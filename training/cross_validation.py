@@ -34,7 +34,7 @@ from training.paper_tables import box_sheet
 from training.quality import view_quality, views_told
 from training.settings import Device, TrainingSettings
 from training.stages import Stages
-from training.witness import Testimony, fit_witness
+from training.witness import Hearing, fit_witness
 
 __all__ = ["CrossValidation", "Fold", "cross_validate", "fold_of", "main", "witness_of"]
 
@@ -187,7 +187,7 @@ def _told(
 
 def _heard(
     fitted: Sequence[Bundle], pictures: Sequence[Picture], own: Mapping[str, int]
-) -> list[Testimony]:
+) -> list[Hearing]:
     """Return what the folds' models say of wrists that they never saw, training patients only."""
     models = [(ViewModel(bundle), AnatomyDetector(bundle)) for bundle in fitted]
     heard = []
@@ -197,7 +197,7 @@ def _heard(
         model, detector = models[own[picture.name]]
         pa = model.classify(picture.pixels)[View.PA]
         joint = joint_score(detector.locate(picture.pixels).scores)
-        heard.append(Testimony(picture.view, pa, joint))
+        heard.append(Hearing(picture.view, pa, joint))
     return heard
 
 

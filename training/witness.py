@@ -12,11 +12,11 @@ from pipeline.region import View
 from pipeline.witness import Witness, log_odds
 from training.errors import DataError
 
-__all__ = ["Testimony", "fit_witness"]
+__all__ = ["Hearing", "fit_witness"]
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Hearing:
     """What two networks say of one wrist, and what it shows.
 
     ``pa`` is the view model's probability of PA, ``joint`` the bones' `joint_score`.
@@ -27,7 +27,7 @@ class Testimony:
     joint: float
 
 
-def fit_witness(heard: Sequence[Testimony]) -> Witness:
+def fit_witness(heard: Sequence[Hearing]) -> Witness:
     """Fit by logistic regression, PA and everything else weighing the same.
 
     Raises

@@ -7,12 +7,12 @@ pytestmark = pytest.mark.training
 
 from pipeline.region import Region, View  # noqa: E402
 from training.errors import DataError  # noqa: E402
-from training.witness import Testimony, fit_witness  # noqa: E402
+from training.witness import Hearing, fit_witness  # noqa: E402
 
 
 def heard(generator, view, pa, joint, count):
     return [
-        Testimony(view, float(np.clip(generator.normal(pa, 0.1), 0, 1)), generator.normal(joint, 1))
+        Hearing(view, float(np.clip(generator.normal(pa, 0.1), 0, 1)), generator.normal(joint, 1))
         for _ in range(count)
     ]
 
