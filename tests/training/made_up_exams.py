@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from pipeline.exam import RegionFindings
 from pipeline.region import Laterality, Region, View

@@ -5,7 +5,7 @@ import pytest
 
 pytestmark = pytest.mark.training
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from training.contact_sheet import contact_sheet, spread  # noqa: E402
 from training.errors import DataError  # noqa: E402

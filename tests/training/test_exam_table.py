@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytestmark = pytest.mark.training
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from pipeline.exam import RegionFindings  # noqa: E402
 from pipeline.region import Laterality, Region, View  # noqa: E402

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 pytestmark = pytest.mark.training
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from deploy.settings import SHIPPED_BUNDLE  # noqa: E402
 from training.errors import DataError  # noqa: E402

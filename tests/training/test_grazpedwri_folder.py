@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.training
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from deploy.settings import SHIPPED_BUNDLE  # noqa: E402
 from pipeline.region import Region, View  # noqa: E402

@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.training
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from dicom_files import document  # noqa: E402
 from pdf_files import pdf  # noqa: E402

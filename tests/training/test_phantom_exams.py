@@ -5,7 +5,7 @@ import pytest
 
 pytestmark = pytest.mark.training
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from pipeline.region import View  # noqa: E402
 from training.exam_import import import_exams  # noqa: E402

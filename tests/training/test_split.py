@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 pytestmark = pytest.mark.training
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from training.errors import DataError  # noqa: E402
 from training.exam_table import Split  # noqa: E402

@@ -5,7 +5,7 @@ from rich.console import Console
 
 pytestmark = pytest.mark.training
 
-pytest.importorskip("pyarrow", reason="needs the training extra")
+pytest.importorskip("sklearn", reason="needs the training extra")
 
 from test_exam_table import exam  # noqa: E402
 

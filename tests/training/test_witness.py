@@ -5,6 +5,8 @@ import pytest
 
 pytestmark = pytest.mark.training
 
+pytest.importorskip("sklearn", reason="needs the training extra")
+
 from pipeline.region import Region, View  # noqa: E402
 from training.errors import DataError  # noqa: E402
 from training.witness import Hearing, fit_witness  # noqa: E402
