@@ -20,7 +20,7 @@ from deploy.mining_progress import mining_progress
 from deploy.mining_summary import MiningSummary
 from deploy.private_file import remove_leftovers
 from deploy.reading import CONCURRENCY, Outcome, Reading, miner_name, readings
-from deploy.report_folder import reports_in
+from deploy.report_folder import reports_in, shown
 from pipeline.mining import Miner
 
 __all__ = ["PATIENCE", "journal_of", "mine_archive"]
@@ -92,7 +92,7 @@ class _Run:
 
     def take(self, reading: Reading) -> None:
         """Keep what a reading came to."""
-        file, miner = str(reading.file), self._summary.miner
+        file, miner = shown(reading.file), self._summary.miner
         if not reading.content:
             self._unopened[reading.file] = reading.reason
             return
@@ -110,9 +110,9 @@ class _Run:
         """Yield the rows of files that are reports, in their order."""
         for file in files:
             if (reason := self._unopened.get(file)) is not None:
-                yield unread_row(str(file), self._summary.miner, reason)
+                yield unread_row(shown(file), self._summary.miner, reason)
             elif (row := self._journal.row(self._contents[file])) is not None:
-                yield row | {"file": str(file)}
+                yield row | {"file": shown(file)}
             else:
                 self._summary.no_report += 1
 

@@ -92,7 +92,8 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
                 age_band_years=retrieval.age_band_years,
             ),
             lease_seconds=pipeline.lease_seconds,
-            readers=pipeline.mining.at_once,
+            # the rules are as fast in turn
+            readers=0 if pipeline.mining.engine == "rules" else pipeline.mining.concurrency,
         )
 
 

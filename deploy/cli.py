@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from deploy.errors import DeployError, InputError
+from deploy.errors import DeployError, InputError, ServiceUnavailableError
 from deploy.settings import SHIPPED_BUNDLE, Settings, load
 from listener.errors import ListenerError
 from pipeline.errors import BundleError, DecodeError, PipelineError
@@ -217,6 +217,9 @@ def _mine_archive(paths: list[Path], out: Path, miner: Miner, at_once: int, as_j
 
     summary = mine_archive(paths, out, miner, at_once)
     _print(summary.as_json(), summary.as_tables(), as_json)
+    if summary.to_try_again:
+        text = f"the miner failed on {summary.to_try_again} reports; start again to try just these."
+        raise ServiceUnavailableError(text)
     if summary.not_read.total() == summary.reports:
         text = f"no report could be read; the reason stands with each in {out}."
         raise InputError(text)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -72,7 +75,7 @@ class GoldFile:
         OSError
             Where the disk refuses; nothing is changed then.
         """
-        with self._lock:
+        with self._lock, self._alone():
             self._refresh()
             line = report.model_dump(mode="json") | {
                 "read": read.gold.model_dump(mode="json"),
@@ -97,7 +100,7 @@ class GoldFile:
         GoldError, OSError
             As `put`.
         """
-        with self._lock:
+        with self._lock, self._alone():
             self._refresh()
             earlier = self._reports.get(text)
             if earlier is not None:
@@ -105,6 +108,17 @@ class GoldFile:
                     {name: line for name, line in self._lines.items() if name != earlier.id},
                     {name: gold for name, gold in self._reports.items() if name != text},
                 )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let no other process change the file between reading and writing it."""
+        beside = self.path.with_name(f".{self.path.name}.lock")
+        file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
 
     def _write(self, lines: dict[str, dict[str, Any]], reports: dict[str, GoldReport]) -> None:
         with private_file(self.path.resolve()) as stream:
@@ -119,7 +133,7 @@ class GoldFile:
     def _read(self) -> None:
         stamp = _stamp(self.path)
         reports = gold_reports(self.path) if stamp else ()
-        lines = self.path.read_text(encoding="utf-8").splitlines() if stamp else ()
+        lines = self.path.read_text(encoding="utf-8").split("\n") if stamp else ()
         raw = [json.loads(line) for line in lines if line.strip()]
         self._lines = {line["id"]: line for line in raw}
         self._reports = {text_id(report.text): report for report in reports}

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from deploy.reading import miner_name
-from deploy.report_folder import find_reports
+from deploy.report_folder import find_reports, shown
 from deploy.report_reader import ReportReader
 from pipeline.errors import PipelineError, ReportError
 from pipeline.gold import Counts, GoldScore, gold_reports, score
@@ -131,9 +131,10 @@ def mine_files(paths: Sequence[Path], miner: Miner) -> Iterator[Mined]:
                 text = reader.text(file)
                 if text is None:
                     raise ReportError
+                report = miner.mine(text)
             except PipelineError as error:
-                yield Mined(file, {"file": str(file), "reason": str(error)})
+                yield Mined(file, {"file": shown(file), "reason": str(error)})
             except OSError as error:
-                yield Mined(file, {"file": str(file), "reason": error.strerror or "not readable"})
+                yield Mined(file, {"file": shown(file), "reason": error.strerror or "not readable"})
             else:
-                yield Mined(file, mine_json(str(file), miner.mine(text), miner_name(miner)))
+                yield Mined(file, mine_json(shown(file), report, miner_name(miner)))

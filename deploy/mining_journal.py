@@ -35,7 +35,7 @@ class MiningJournal:
     Raises
     ------
     ServiceUnavailableError
-        Where another process writes this journal.
+        Where another process writes this journal, or the file is none.
     OSError
         Where it cannot be opened.
     """
@@ -48,6 +48,7 @@ class MiningJournal:
         self._synced = time.monotonic()
         self._file = _locked(path)
         try:
+            _refuse_other(path, self._file)
             self._end = self._load()
             os.ftruncate(self._file, self._end)
         except BaseException:
@@ -141,6 +142,17 @@ def _locked(path: Path) -> int:
             text = f"{path}: another process is writing this result; wait for it, or end it"
             raise ServiceUnavailableError(text) from None
         os.close(file)  # the other process had just finished and removed it
+
+
+def _refuse_other(path: Path, file: int) -> None:
+    """Refuse a file that is no journal: what cannot be understood would be cut off."""
+    start = os.pread(file, len(_START), 0)
+    if not _START.startswith(start):
+        text = f"{path}: is there and no journal of a mining run; name another --out"
+        raise ServiceUnavailableError(text)
+
+
+_START = b'{"content"'
 
 
 def _whole_lines(file: int) -> Iterator[bytes]:

@@ -12,7 +12,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from deploy.report_reader import ReportReader
-from pipeline.errors import DecoderUnavailableError, PipelineError
+from pipeline.errors import (
+    DecoderUnavailableError,
+    LanguageModelUnavailableError,
+    PipelineError,
+)
 from pipeline.findings import WristReport
 from pipeline.mining import Miner
 
@@ -119,6 +123,9 @@ def _content(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+_PAUSE_SECONDS = 0.5
+
+
 class _Waiting:
     """A miner that is waited for while it is not ready."""
 
@@ -132,12 +139,18 @@ class _Waiting:
         while True:
             try:
                 return self.miner.mine(text)
-            except PipelineError as error:
-                if self.miner.ready:
-                    raise
-                while not self.miner.ready:
-                    if time.monotonic() > deadline or self.over.wait(0.1):
-                        return error
+            except LanguageModelUnavailableError as error:
+                # also the first failures, before it is known to be down, and an overload
+                if self._not_back(deadline):
+                    return error
+
+    def _not_back(self, deadline: float) -> bool:
+        """Wait a while, and while the miner is not ready; tell whether that was in vain."""
+        while True:
+            if self.over.wait(_PAUSE_SECONDS) or time.monotonic() > deadline:
+                return True
+            if self.miner.ready:
+                return False
 
 
 def _read(file: Path, content: str, reader: ReportReader, waiting: _Waiting) -> Reading:

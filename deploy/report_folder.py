@@ -14,7 +14,7 @@ from listener.errors import CannotUnderstandError
 from listener.instance import read_file_meta
 from pipeline.report import is_document, is_report
 
-__all__ = ["FoundReports", "find_reports", "reports_in"]
+__all__ = ["FoundReports", "find_reports", "reports_in", "shown"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class FoundReports:
     files: tuple[Path, ...]
     no_report: int
     other: int
+
+
+def shown(file: Path) -> str:
+    """Return a file's name as text; bytes that are no UTF-8 are shown by a mark."""
+    return os.fsencode(file).decode("utf-8", "replace")
 
 
 def find_reports(paths: Iterable[Path]) -> FoundReports:

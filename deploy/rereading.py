@@ -30,7 +30,7 @@ class Rereading:
     def as_sentence(self) -> str:
         """Return the same in words."""
         if not self.studies:
-            return f"Every report was read by {self.miner}."
+            return f"What has been read was read by {self.miner}."
         return f"The reports of {self.studies} studies are read anew by {self.miner}."
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.errors import InputError
+from deploy.errors import InputError, ServiceUnavailableError
 from deploy.gold_file import GoldFile
 from deploy.mining_progress import mining_progress
-from deploy.reading import Reading, miner_name, readings
+from deploy.reading import Outcome, Reading, miner_name, readings
 from deploy.report_folder import reports_in
 from deploy.web.loopback import LoopbackServer
 from deploy.web.review import review_app
@@ -77,6 +77,8 @@ def read_worklist(paths: Sequence[Path], gold: Path, miner: Miner, at_once: int 
         task = shown.add_task("reports", total=len(found.files))
         read: list[Reading] = []
         for reading in readings(found.files, miner, at_once):
+            if reading.outcome is Outcome.MINER_GONE:
+                raise ServiceUnavailableError(reading.reason)
             read.append(reading)
             shown.advance(task)
     worklist = Worklist(read, file, miner_name(miner))

@@ -20,7 +20,7 @@ from pipeline.findings import (
 )
 from pipeline.region import Laterality, Region, View
 
-__all__ = ["Answer", "answer_schema"]
+__all__ = ["Answer", "StatedFracture", "StatedOther", "answer_schema"]
 
 Quote = Annotated[str, Field(min_length=1, max_length=400)]
 

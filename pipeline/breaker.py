@@ -22,7 +22,8 @@ class Breaker:
     """A circuit breaker: closed while a server answers, open after failures in a row.
 
     Open, it lets nobody through for a pause; then one caller is to probe. A probe that fails
-    doubles the pause, one that succeeds closes the breaker. Threads may share one.
+    doubles the pause, one that succeeds closes the breaker; one that is never told of is given to
+    another caller after the longest pause. Threads may share one.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class Breaker:
         self._failures = 0
         self._pause = pause_seconds
         self._opened_at: float | None = None
-        self._probing = False
+        self._probed_at: float | None = None
 
     @property
     def ready(self) -> bool:
@@ -61,28 +62,30 @@ class Breaker:
         """Say what the caller may do; who is told to probe has to report how that went."""
         with self._lock:
             admission = self._stands()
-            self._probing |= admission is Admission.PROBE
+            if admission is Admission.PROBE:
+                self._probed_at = self._clock()
             return admission
 
     def succeeded(self) -> None:
         """Take note of an answer."""
         with self._lock:
             self._failures, self._pause = 0, self._first_pause
-            self._opened_at, self._probing = None, False
+            self._opened_at, self._probed_at = None, None
 
-    def failed(self) -> None:
-        """Take note that no answer came."""
+    def failed(self, *, probing: bool = False) -> None:
+        """Take note that no answer came, to the probe or to an earlier caller."""
         with self._lock:
             self._failures += 1
-            if self._probing:
+            if probing and self._probed_at is not None:
                 self._pause = min(self._pause * 2, self._longest)
-                self._opened_at, self._probing = self._clock(), False
+                self._opened_at, self._probed_at = self._clock(), None
             elif self._opened_at is None and self._failures >= self._most:
                 self._opened_at = self._clock()
 
     def _stands(self) -> Admission:
         if self._opened_at is None:
             return Admission.GO
-        if self._probing or self._clock() - self._opened_at < self._pause:
+        now = self._clock()
+        if self._probed_at is not None and now - self._probed_at < self._longest:
             return Admission.WAIT
-        return Admission.PROBE
+        return Admission.PROBE if now - self._opened_at >= self._pause else Admission.WAIT

@@ -5,27 +5,36 @@ Nothing unsupported gets through, and where the two readers disagree both readin
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.bearing import (
+    bears_out,
+    denies,
+    doubts,
+    is_asked,
+    names_bone,
+    names_no_bone,
+    sides_named,
+    with_borne_details,
+)
 from pipeline.draft import Draft
 from pipeline.entry import JOIN
 from pipeline.exam import RegionFindings
 from pipeline.findings import (
     Disagreement,
-    Displacement,
     Finding,
     Fracture,
     FractureType,
-    Healing,
     OtherFinding,
     SideFindings,
     WristReport,
     collapse,
 )
-from pipeline.passage import Section, passages, tidied
+from pipeline.language import has_english
+from pipeline.other_findings import others_in
+from pipeline.passage import Passage, Section, passages, tidied
 from pipeline.quotation import Quotations
 from pipeline.region import Laterality, Region
 
@@ -35,84 +44,33 @@ __all__ = ["corroborated"]
 def corroborated(read: WristReport, text: str) -> WristReport:
     """Return a language model's reading of a report as far as the report bears it out.
 
-    A finding whose quote does not stand in the text, or only where nothing is found (indication,
-    comparison, closing words, orders to a program), is dropped and counted; so is an angle that
-    the quote does not give. Where the rules read another state, the finding becomes ``possible``;
-    where they read another type, stage, degree or angle, that is left open; where they read
-    another side, the side is unknown: each with both readings in ``disputed``. What only the
-    rules find is disputed too, and no finding. The rules read English; of other languages only
-    the quotes are checked.
+    A finding is dropped and counted where its quote does not stand in the text, stands where
+    nothing is found (indication, comparison, closing words, orders to a program), or tells neither
+    of the bone nor of what is said of it; a detail that the quoted sentences have no word for is
+    left open and counted.
+
+    Where the rules read another state of a bone, the finding becomes ``possible``; another type,
+    stage, degree or angle is left open; a side that they do not read is unknown: each with both
+    readings in ``disputed``. What only the rules find is disputed too, and no finding. The rules
+    read English; in other languages words of denial, headings and sides are known, no more.
 
     Parameters
     ----------
     read
-        The model's reading; its ``language`` decides whether the rules read as well.
+        The model's reading.
     text
         The report.
     """
     tidy = tidied(text)
     sentences = passages(tidy)
-    check = _Check(Quotations(tidy, sentences))
-    sides = {side: check.supported(found) for side, found in read.sides.items()}
-    supported = read.model_copy(update={"sides": sides})
-    if read.language == "en":
-        rules = Draft(tidy, sentences).report()
-        supported = _Comparison(rules, check.disputed).of(supported)
-    return supported.model_copy(
-        update={"dropped": check.dropped, "disputed": tuple(check.disputed)}
-    )
+    english = read.language == "en" or has_english(tidy)
+    rules = Draft(tidy, sentences).report() if english else WristReport(language=read.language)
+    check = _Check(Quotations(tidy, sentences), rules, english)
+    settled = check.settled(check.sided(read, sides_named(tidy.lower())))
+    return settled.model_copy(update={"dropped": check.dropped, "disputed": tuple(check.disputed)})
 
 
 _COUNTS = {Section.TITLE, Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM}
-_DENIES = re.compile(
-    r"\b(?:no|not|without|never|absent|removed|free\s+of|rather\s+than|nor|neither)\b"
-)
-_NUMBER = re.compile(r"(?<![\d.])\d{1,3}(?![\d.]*\d)")
-
-
-@dataclass
-class _Check:
-    """Findings against their quotes."""
-
-    quotations: Quotations
-    dropped: int = 0
-    disputed: list[Disagreement] = field(default_factory=list)
-
-    def supported(self, found: SideFindings) -> SideFindings:
-        """Return what the report bears out; count the rest."""
-        regions = {
-            region: tuple(self._measured(f) for f in findings if self._stands(f.evidence))
-            for region, findings in found.regions.items()
-        }
-        kept = {region: findings for region, findings in regions.items() if findings}
-        other = tuple(o for o in found.other if self._stands(o.evidence) and not _is_denied(o))
-        self.dropped += sum(len(f) for f in found.regions.values())
-        self.dropped -= sum(len(f) for f in kept.values())
-        self.dropped += len(found.other) - len(other)
-        return found.model_copy(update={"regions": kept, "other": other})
-
-    def _stands(self, evidence: str) -> bool:
-        where = self.quotations.within(evidence)
-        counts = any(passage.section in _COUNTS for passage in where)
-        return counts and self.quotations.stand(evidence)
-
-    def _measured(self, finding: Finding) -> Finding:
-        """Return a finding without an angle that its quote does not give.
-
-        The mean of a range is given by it; an angle in words is left to the comparison.
-        """
-        numbers = [int(number) for number in _NUMBER.findall(finding.evidence)]
-        angle = finding.angulation_deg
-        if angle is None or not numbers or min(numbers) <= angle <= max(numbers):
-            return finding
-        self.dropped += 1
-        return finding.model_copy(update={"angulation_deg": None})
-
-
-def _is_denied(other: OtherFinding) -> bool:
-    return bool(_DENIES.match(other.evidence.casefold().lstrip()))
-
-
 _BROKEN = (Fracture.PRESENT, Fracture.POSSIBLE)
 _UNSPECIFIC = {FractureType.UNSPECIFIED, FractureType.SALTER_HARRIS_UNSPECIFIED}
 _OPEN: Mapping[str, Any] = {
@@ -123,77 +81,164 @@ _OPEN: Mapping[str, Any] = {
 }
 """What a value is where two readers differ."""
 _SAME_ANGLE = 2.0
+_KNOWN = (Laterality.LEFT, Laterality.RIGHT)
 
 
-@dataclass(frozen=True)
-class _Comparison:
-    """One reading against that of the rules."""
+@dataclass
+class _Check:
+    """A reading against the report's words and the rules' reading of them."""
 
+    quotations: Quotations
     rules: WristReport
-    disputed: list[Disagreement]
+    english: bool
+    dropped: int = 0
+    disputed: list[Disagreement] = field(default_factory=list)
 
-    def of(self, read: WristReport) -> WristReport:
-        """Return the reading with every disagreement settled by leaving the value open."""
-        sides = {side: self._side(side, found, read) for side, found in read.sides.items()}
-        mine, theirs = (_known(report) for report in (read, self.rules))
-        if mine and theirs and mine != theirs:
-            readings = ("+".join(mine), "+".join(theirs))
-            self.disputed.append(
-                Disagreement(
-                    side=Laterality.UNKNOWN,
-                    region=None,
-                    field="laterality",
-                    readings=readings,
-                    evidence=(),
-                )
-            )
-            if len(sides) == 1 and not set(mine) & set(theirs):
-                sides = {Laterality.UNKNOWN: next(iter(sides.values()))}
+    def sided(self, read: WristReport, named: frozenset[Laterality]) -> WristReport:
+        """Return a reading whose sides the report names; what is of another has no side."""
+        stated = frozenset(_known(self.rules)) if self.english else named
+        foreign = [side for side in _known(read) if side not in stated]
+        if not foreign:
+            return read
+        readings = ("+".join(_known(read)), "+".join(sorted(stated)) or "unknown")
+        self._dispute(Laterality.UNKNOWN, None, "laterality", readings, ())
+        sides = {side: found for side, found in read.sides.items() if side not in foreign}
+        if not set(sides) & set(_KNOWN):
+            moved = [read.sides[side] for side in read.sides]
+            return read.model_copy(update={"sides": {Laterality.UNKNOWN: _merged(moved)}})
+        # the other wrist's findings are not given to the one that the report is about
+        self.dropped += sum(_count(read.sides[side]) for side in foreign)
         return read.model_copy(update={"sides": sides})
+
+    def settled(self, read: WristReport) -> WristReport:
+        """Return what is left of a reading, side by side, also of a side that only rules read."""
+        sides = dict.fromkeys(
+            (*read.sides, *(s for s in _known(self.rules) if s not in read.sides))
+        )
+        if len(read.sides) == 1 and len(_known(self.rules)) <= 1:
+            sides = dict.fromkeys(read.sides)
+        empty = SideFindings()
+        return read.model_copy(
+            update={"sides": {s: self._side(s, read.sides.get(s, empty), read) for s in sides}}
+        )
 
     def _side(self, side: Laterality, found: SideFindings, read: WristReport) -> SideFindings:
         rules = _merged(self._counterparts(side, read))
-        by_rules, own = (collapse(WristReport(sides={side: one})) for one in (rules, found))
+        by_rules = collapse(WristReport(sides={side: rules}))
+        stated = {
+            region: tuple(self._borne(findings, region, by_rules[region]))
+            for region, findings in found.regions.items()
+        }
+        own = collapse(WristReport(sides={side: SideFindings(regions=stated)}))
         regions = {}
         for region in Region:
-            said = (one.regions.get(region, ()) for one in (found, rules))
-            at = _Place(side, region, own[region], by_rules[region], *said)
-            settled = at.settled()
-            self.disputed.extend(at.disagreements())
-            if settled:
-                regions[region] = settled
-        return found.model_copy(update={"regions": regions})
+            said = stated.get(region, ()), rules.regions.get(region, ())
+            at = _Place(own[region], by_rules[region], *said)
+            for name, readings, evidence in at.disagreements():
+                self._dispute(side, region, name, readings, evidence)
+            regions[region] = at.settled()
+        return SideFindings(
+            regions={region: findings for region, findings in regions.items() if findings},
+            alignment=rules.alignment if self.english else None,
+            other=self._others(side, found.other, rules.other),
+        )
 
     def _counterparts(self, side: Laterality, read: WristReport) -> list[SideFindings]:
         """Return what the rules read of the same wrist, however they name its side."""
-        one_wrist = len(read.sides) == 1 and len(_known(self.rules)) <= 1
+        one_wrist = len(read.sides) <= 1 and len(_known(self.rules)) <= 1
         if one_wrist or set(self.rules.sides) == {Laterality.UNKNOWN}:
             return list(self.rules.sides.values())
         return [self.rules.sides[side]] if side in self.rules.sides else []
+
+    def _borne(
+        self, findings: Sequence[Finding], region: Region, rules: RegionFindings
+    ) -> Iterator[Finding]:
+        """Yield the findings of one bone that the sentences they quote bear out."""
+        for finding in findings:
+            words = self._quoted(finding.evidence)
+            agreed = rules.fracture == finding.fracture
+            if not words or not (agreed or _touches(words, region, finding.fracture)):
+                self.dropped += 1
+            elif finding.fracture is Fracture.ABSENT:
+                yield finding
+            else:
+                borne, opened = with_borne_details(finding, words)
+                self.dropped += opened
+                if not agreed and not bears_out(words, finding.fracture):
+                    self.dropped += 1  # the bone is named, but no word tells of a fracture
+                    borne = borne.model_copy(update={"fracture": Fracture.POSSIBLE})
+                yield self._undenied(borne, region, words)
+
+    def _undenied(self, finding: Finding, region: Region, words: str) -> Finding:
+        """Return a finding, doubted where a language that the rules do not read denies anything."""
+        if self.english or finding.fracture is not Fracture.PRESENT or not denies(words):
+            return finding
+        readings = (finding.fracture.value, "denied?")
+        self._dispute(Laterality.UNKNOWN, region, "fracture", readings, (finding.evidence,))
+        return finding.model_copy(update={"fracture": Fracture.POSSIBLE})
+
+    def _others(
+        self, side: Laterality, read: Sequence[OtherFinding], rules: Sequence[OtherFinding]
+    ) -> tuple[OtherFinding, ...]:
+        """Return the other findings that stand; what only the rules find is disputed."""
+        by_rules = {other.name: other for other in rules}
+        kept = [other for other in read if self._other_stands(other, other.name in by_rules)]
+        self.dropped += len(read) - len(kept)
+        for name in by_rules.keys() - {other.name for other in kept}:
+            quote = (by_rules[name].evidence,)
+            self._dispute(side, None, name.value, ("not_mentioned", "present"), quote)
+        return tuple(kept)
+
+    def _other_stands(self, other: OtherFinding, agreed: bool) -> bool:
+        words = self._quoted(other.evidence)
+        named = any(name is other.name for name, _ in others_in(words))
+        doubted = other.possible and doubts(words)
+        return bool(words) and (agreed or named or doubted or not denies(words))
+
+    def _quoted(self, evidence: str) -> str:
+        """Return the sentences that evidence quotes, in lower case; empty where it does not stand.
+
+        Each quote has to stand, as whole words, where something can be found.
+        """
+        if len(evidence.split()) < 2 or not self.quotations.stand(evidence):
+            return ""
+        told: list[Passage] = []
+        for quote in self.quotations.each(evidence):
+            counting = [p for p in quote if p.section in _COUNTS and not is_asked(p.words)]
+            if not counting:
+                return ""
+            told += counting
+        return " ".join(dict.fromkeys(passage.words for passage in told)).lower()
+
+    def _dispute(
+        self,
+        side: Laterality,
+        region: Region | None,
+        name: str,
+        readings: tuple[str, ...],
+        evidence: tuple[str, ...],
+    ) -> None:
+        one = Disagreement(
+            side=side, region=region, field=name, readings=readings, evidence=evidence
+        )
+        self.disputed.append(one)
 
 
 @dataclass(frozen=True)
 class _Place:
     """Both readings of one bone: collapsed, and as they were stated."""
 
-    side: Laterality
-    region: Region
     model: RegionFindings
     rules: RegionFindings
     stated: Sequence[Finding]
     by_rules: Sequence[Finding]
 
-    def disagreements(self) -> Iterator[Disagreement]:
-        """Yield every value that was read in two ways."""
+    def disagreements(self) -> Iterator[tuple[str, tuple[str, str], tuple[str, ...]]]:
+        """Yield every value that was read in two ways, with both readings and their quotes."""
         for name in self._differing():
-            values = (getattr(self.model, name), getattr(self.rules, name))
-            yield Disagreement(
-                side=self.side,
-                region=self.region,
-                field=name,
-                readings=tuple(str(value) for value in values),
-                evidence=tuple(JOIN.join(_quotes(f)) for f in (self.stated, self.by_rules) if f),
-            )
+            readings = str(getattr(self.model, name)), str(getattr(self.rules, name))
+            quotes = (JOIN.join(_quotes(f)) for f in (self.stated, self.by_rules) if f)
+            yield name, readings, tuple(quotes)
 
     def settled(self) -> tuple[Finding, ...]:
         """Return the model's findings with what differs left open."""
@@ -221,6 +266,14 @@ class _Place:
         )
 
 
+def _touches(words: str, region: Region, fracture: Fracture) -> bool:
+    """Whether words tell of this bone; a denial may be of the whole wrist."""
+    if fracture is Fracture.ABSENT:
+        general = names_no_bone(words) or names_bone(words, region)
+        return general and bears_out(words, fracture)
+    return names_bone(words, region)
+
+
 def _differ(model: RegionFindings, rules: RegionFindings, name: str) -> bool:
     one, other = getattr(model, name), getattr(rules, name)
     if one is None or other is None:
@@ -229,16 +282,19 @@ def _differ(model: RegionFindings, rules: RegionFindings, name: str) -> bool:
         return bool(abs(one - other) > _SAME_ANGLE)
     if name == "type":
         return one != other and not {FractureType(one), FractureType(other)} & _UNSPECIFIC
-    kind = Healing if name == "healing" else Displacement
-    return kind(one) is not kind(other)
+    return bool(one != other)
 
 
 def _quotes(findings: Sequence[Finding]) -> tuple[str, ...]:
     return tuple(finding.evidence for finding in findings)
 
 
-def _known(report: WristReport) -> tuple[str, ...]:
+def _known(report: WristReport) -> tuple[Laterality, ...]:
     return tuple(sorted(side for side in report.sides if side is not Laterality.UNKNOWN))
+
+
+def _count(found: SideFindings) -> int:
+    return sum(len(findings) for findings in found.regions.values()) + len(found.other)
 
 
 def _merged(sides: Sequence[SideFindings]) -> SideFindings:
@@ -246,4 +302,9 @@ def _merged(sides: Sequence[SideFindings]) -> SideFindings:
         region: tuple(f for side in sides for f in side.regions.get(region, ()))
         for region in Region
     }
-    return SideFindings(regions={region: found for region, found in regions.items() if found})
+    alignments = [side.alignment for side in sides if side.alignment is not None]
+    return SideFindings(
+        regions={region: found for region, found in regions.items() if found},
+        alignment=alignments[0] if alignments else None,
+        other=tuple(other for side in sides for other in side.other),
+    )

@@ -115,7 +115,7 @@ def gold_reports(path: Path) -> tuple[GoldReport, ...]:
         Where it cannot be read, or a line is none of a gold file; it names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path} cannot be read ({type(error).__name__})."
         raise GoldError(message) from error

@@ -17,7 +17,7 @@ from pipeline.exam import Exam, RegionFindings
 from pipeline.examination import Examiner
 from pipeline.findings import WristReport, collapse, collapse_others
 from pipeline.index import ExamIndex, Findings
-from pipeline.mining import Miner
+from pipeline.mining import Miner, RulesMiner
 from pipeline.record import Records
 from pipeline.region import Laterality, Region, View
 from pipeline.study import Study, read_study
@@ -200,33 +200,45 @@ class Indexer:
             unread=len(unread),
         )
 
-    def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
+    def mine(
+        self, study_uid: str, files: Sequence[StoredImage], *, by_rules: bool = False
+    ) -> MinedStudy:
         """Read a study's reports together and give the findings to its exams.
+
+        Parameters
+        ----------
+        study_uid, files
+            As for `index`.
+        by_rules
+            Where a language model's answers on this report are no use, the rules read it after
+            all; the record tells, so that it can be read again.
 
         Raises
         ------
+        AnswerError, LanguageModelUnavailableError
+            Of the language model, where that is what reads.
         UnreadError
             Where no report is found, and a file that may be one cannot be read this time.
         """
         study = self._read(study_uid, files)
         if study.report is None and any(item.passing for item in study.left_out):
             raise UnreadError
-        report = None
+        report, miner = None, RulesMiner() if by_rules else self._miner
         if study.report is not None:
             ages = [e.age_years for e in self._index.exams(study_uid) if e.age_years is not None]
-            report = self._miner.mine(study.report.text, min(ages, default=None))
+            report = miner.mine(study.report.text, min(ages, default=None))
         with self._joining:
-            enriched = self._enrich(study, report)
+            enriched = self._enrich(study, report, miner)
         read = report or WristReport()
         return MinedStudy(enriched, read.dropped, read.language)
 
-    def _enrich(self, study: Study, report: WristReport | None) -> int:
+    def _enrich(self, study: Study, report: WristReport | None, miner: Miner) -> int:
         """Keep what was read with the words that support it, and give it to the exams."""
         if study.report is None or report is None:
             self._records.forget(study.uid)
         else:
-            miner = f"{self._miner.name} {self._miner.version}"
-            self._records.keep(study.uid, report, miner, study.report.text)
+            name = f"{miner.name} {miner.version}"
+            self._records.keep(study.uid, report, name, study.report.text)
         enriched = 0
         for exam in self._enriched(self._index.exams(study.uid), report):
             enriched += self._index.set_findings(

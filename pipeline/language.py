@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-__all__ = ["language_of"]
+__all__ = ["has_english", "language_of"]
 
 
 def language_of(text: str) -> str:
@@ -20,6 +20,12 @@ def language_of(text: str) -> str:
     votes = {code: sum(words[word] for word in common) for code, common in _COMMON.items()}
     best = max(votes, key=lambda code: (votes[code], code == "en"))
     return best if votes[best] >= 2 and votes[best] > votes["en"] else "en"
+
+
+def has_english(text: str) -> bool:
+    """Whether a text holds enough English to be read as such, whatever else it holds."""
+    words = set(_WORD.findall(text.lower()))
+    return len(words & _ONLY_ENGLISH) >= 3
 
 
 _WORD = re.compile(r"(?<![.\w])[^\W\d_]+(?!\.\w)")
@@ -59,3 +65,6 @@ _FREQUENT = {
     "pl": "i w z na bez nie jest złamanie nadgarstka lewego prawego kości cech",
 }
 _COMMON = {code: frozenset(words.split()) for code, words in _FREQUENT.items()}
+_ONLY_ENGLISH = _COMMON["en"] - frozenset().union(
+    *(words for code, words in _COMMON.items() if code != "en")
+)

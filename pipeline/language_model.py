@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Annotated, Any, Self
 
 import openai
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from pipeline.breaker import Admission, Breaker
 from pipeline.errors import AnswerError, LanguageModelUnavailableError
 from pipeline.prompt import Message
 
 __all__ = ["LanguageModel", "Reply"]
+
+# its debug log would hold the requests, and those hold reports
+logging.getLogger("openai").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Reply:
 
 
 class LanguageModel:
-    """A client that never waits without end, and stops asking a server that is down.
+    """A client that waits so long and no longer, and stops asking a server that is down.
 
     Threads may share one: as many requests are under way as there are callers.
 
@@ -95,7 +99,7 @@ class LanguageModel:
             detail = "It did not answer before and is left alone for a while."
             raise LanguageModelUnavailableError(detail)
         if admission is Admission.PROBE:
-            self.probe()
+            self._probe(admitted=True)
         return self._completed(
             messages=list(messages),
             max_tokens=self._max_tokens,
@@ -113,11 +117,7 @@ class LanguageModel:
         LanguageModelUnavailableError
             Where it does not.
         """
-        messages = [{"role": "user", "content": "OK"}]
-        try:
-            self._completed(self._probe_seconds, messages=messages, max_tokens=1)
-        except AnswerError as error:
-            raise LanguageModelUnavailableError(error.detail) from None
+        self._probe(admitted=False)
 
     def close(self) -> None:
         """Hang up; requests under way fail as if the server had gone."""
@@ -134,7 +134,16 @@ class LanguageModel:
     ) -> None:
         self.close()
 
-    def _completed(self, seconds: float | None = None, **request: Any) -> Reply:
+    def _probe(self, *, admitted: bool) -> None:
+        messages = [{"role": "user", "content": "OK"}]
+        try:
+            self._completed(self._probe_seconds, admitted, messages=messages, max_tokens=1)
+        except AnswerError as error:
+            raise LanguageModelUnavailableError(error.detail) from None
+
+    def _completed(
+        self, seconds: float | None = None, probing: bool = False, **request: Any
+    ) -> Reply:
         """Ask, and tell the breaker how it went; messages of the server are not passed on."""
         body = {"model": self.model, "temperature": 0.0, **request}
         options: Any = {} if seconds is None else {"timeout": seconds}
@@ -145,24 +154,25 @@ class LanguageModel:
             )
             choice = _Completion.model_validate(done).choices[0]
         except openai.APIStatusError as error:
-            raise self._refused(error.status_code) from None
+            raise self._refused(error.status_code, probing) from None
         except openai.APITimeoutError:
-            self._breaker.failed()
+            self._breaker.failed(probing=probing)
             detail = "It did not answer in time."
             raise LanguageModelUnavailableError(detail) from None
-        except (openai.OpenAIError, ValidationError, RuntimeError) as error:
-            # RuntimeError: the client was closed while it waited
-            self._breaker.failed()
+        except (openai.OpenAIError, ValueError, RuntimeError) as error:
+            # ValueError: what it sent is no JSON, or none of a completion; RuntimeError: the
+            # client was closed while it waited
+            self._breaker.failed(probing=probing)
             detail = f"{self._client.base_url.host} does not answer ({type(error).__name__})."
             raise LanguageModelUnavailableError(detail) from None
         self._breaker.succeeded()
         return Reply(choice.message.content or "", choice.finish_reason == "stop")
 
-    def _refused(self, status: int) -> LanguageModelUnavailableError | AnswerError:
+    def _refused(self, status: int, probing: bool) -> LanguageModelUnavailableError | AnswerError:
         if status in _REQUEST_ITSELF:
             self._breaker.succeeded()  # the server is there
             return AnswerError(f"The server refuses the request ({status}).")
-        self._breaker.failed()
+        self._breaker.failed(probing=probing)
         return LanguageModelUnavailableError(_REASONS.get(status, f"It answers {status}."))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from pipeline.answer import Answer, answer_schema
+from pipeline.answer import Answer, StatedFracture, StatedOther, answer_schema
 from pipeline.corroboration import corroborated
 from pipeline.errors import AnswerError
 from pipeline.findings import WristReport
@@ -80,6 +80,8 @@ class MedGemmaMiner:
         return answer
 
 
+# a key that the model invents may be a word of the report
+_KEYS = {*Answer.model_fields, *StatedFracture.model_fields, *StatedOther.model_fields}
 _SHOWN = 2000  # of an answer that is no use; a loop may be as long as answers get
 _REPAIR = "That answer cannot be used: {fault} Answer again, shorter, in the same form."
 
@@ -103,5 +105,5 @@ def _parsed(reply: Reply) -> tuple[Answer | None, str]:
         return Answer.model_validate_json(reply.text), ""
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(str(step) for step in first["loc"]) or "the whole"
-        return None, f"{place}: {first['type']}."
+        place = ".".join(str(step) for step in first["loc"] if step in _KEYS or step in range(99))
+        return None, f"{place or 'the whole'}: {first['type']}."

@@ -21,8 +21,9 @@ Message = Mapping[str, str]
 
 SHIPPED = Path(__file__).parent / "prompts" / "1"
 """The prompt that comes with the plugin."""
-MAX_CHARACTERS = 16_000
-"""Longer reports are cut, so that prompt and answer fit into 8,192 tokens."""
+MAX_CHARACTERS = 12_000
+"""Of a longer report the middle is left out, so that prompt and answer fit into 8,192 tokens:
+impression and addenda stand at its end."""
 
 
 class Example(BaseModel):
@@ -84,7 +85,8 @@ class Prompt:
 
 
 _FILES = ("instructions.md", "examples.jsonl")
-_CONTROL = re.compile(r"<\s*/?\s*(?:start_of_turn|end_of_turn|bos|eos|pad|unk|unused\d+)\s*>", re.I)
+_MARK = re.compile(r"<\s*[/|]?\s*\w+\s*[/|]?\s*>|<<<|>>>")
+"""What steers a chat template, or ends a report, where it stands in one."""
 
 
 def _text(path: Path) -> str:
@@ -108,4 +110,7 @@ def _example(folder: Path, number: int, line: str) -> Example:
 def _question(text: str, age_years: float | None) -> str:
     """Return a report as a question; marks that steer a chat template are taken out of it."""
     age = "unknown" if age_years is None else f"{age_years:g} years"
-    return f"Age: {age}\nReport:\n<<<\n{_CONTROL.sub(' ', text)[:MAX_CHARACTERS]}\n>>>"
+    plain = _MARK.sub(" ", text)
+    if len(plain) > MAX_CHARACTERS:
+        plain = f"{plain[: MAX_CHARACTERS // 3]}\n[…]\n{plain[-2 * MAX_CHARACTERS // 3 :]}"
+    return f"Age: {age}\nReport:\n<<<\n{plain}\n>>>"

@@ -35,13 +35,16 @@ class Quotations:
         self._folded = "".join(folded)
 
     def stand(self, evidence: str) -> bool:
-        """Whether every quote of the evidence stands in the report."""
+        """Whether every quote of the evidence stands in the report, as whole words."""
         quotes = _quotes(evidence)
-        return bool(quotes) and all(quote in self._folded for quote in quotes)
+        return bool(quotes) and all(any(self._spans(quote)) for quote in quotes)
 
-    def within(self, evidence: str) -> tuple[Passage, ...]:
-        """Return the sentences that any quote of the evidence stands in, wherever it stands."""
-        spans = [span for quote in _quotes(evidence) for span in self._spans(quote)]
+    def each(self, evidence: str) -> tuple[tuple[Passage, ...], ...]:
+        """Return, for each quote of the evidence, the sentences in which it stands."""
+        return tuple(self._within(quote) for quote in _quotes(evidence))
+
+    def _within(self, quote: str) -> tuple[Passage, ...]:
+        spans = list(self._spans(quote))
         return tuple(
             passage
             for passage in self._passages
@@ -51,14 +54,20 @@ class Quotations:
     def _spans(self, quote: str) -> Iterator[tuple[int, int]]:
         place = self._folded.find(quote)
         while place >= 0:
-            yield self._origin[place], self._origin[place + len(quote) - 1]
-            place = self._folded.find(quote, place + len(quote))
+            end = place + len(quote)
+            if not (_cuts_word(self._folded, place) or _cuts_word(self._folded, end)):
+                yield self._origin[place], self._origin[end - 1]
+            place = self._folded.find(quote, place + 1)
 
 
 def _quotes(evidence: str) -> tuple[str, ...]:
     pieces = evidence.replace("...", JOIN).split(JOIN.strip())
     folded = (" ".join(piece.casefold().split()) for piece in pieces)
     return tuple(piece for piece in folded if piece)
+
+
+def _cuts_word(text: str, place: int) -> bool:
+    return 0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum()
 
 
 def _overlap(passage: Passage, first: int, last: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -42,13 +42,16 @@ class Readers(Generic[Work]):
     do: Callable[[Work], None]
 
     @contextmanager
-    def at_work(self, idle_seconds: float = 0.2) -> Iterator[None]:
-        """Work beside the caller; on leaving, what is under way is finished first."""
+    def at_work(self, idle_seconds: float = 0.2) -> Iterator[threading.Thread]:
+        """Work beside the caller; on leaving, what is under way is finished first.
+
+        The thread that is given hands out the work: should it end by itself, nothing is read.
+        """
         stop = threading.Event()
         thread = threading.Thread(target=self._run, args=(stop, idle_seconds), name="readers")
         thread.start()
         try:
-            yield
+            yield thread
         finally:
             stop.set()
             thread.join()
@@ -64,7 +67,7 @@ class Readers(Generic[Work]):
                     free.release()
                     stop.wait(idle_seconds)
                     continue
-                pool.submit(self.do, work).add_done_callback(lambda _: free.release())
+                pool.submit(self.do, work).add_done_callback(lambda done: _ended(done, free))
 
     def _next(self, stop: threading.Event) -> Work | None:
         if not self.ready():
@@ -75,3 +78,10 @@ class Readers(Generic[Work]):
             _LOG.error("the ledger cannot be used: %s", type(error).__name__)
             stop.wait(_LEDGER_PAUSE_SECONDS)
             return None
+
+
+def _ended(done: Future[None], free: threading.Semaphore) -> None:
+    error = done.exception()
+    if error is not None:  # its lease runs out, and it comes again
+        _LOG.error("how a job ended was not recorded: %s", type(error).__name__)
+    free.release()

@@ -74,6 +74,7 @@ _OUTAGES = (
     LanguageModelUnavailableError,
 )
 
+_TRIES_OF_AN_ANSWER = 3  # a language model's; then the rules read, until `wristmir reread`
 _LEDGER_PAUSE_SECONDS = 5.0
 _MOST_LEASES = 15
 
@@ -130,7 +131,7 @@ class Worker:
     kinds
         Which jobs this worker takes.
     readers
-        How many reports are read at a time, beside everything else; 1 reads them in turn with it.
+        How many reports are read at a time, beside everything else; 0 reads them in turn with it.
     """
 
     ledger: Ledger
@@ -142,7 +143,7 @@ class Worker:
     defaults: Request = field(default_factory=Request)
     lease_seconds: float = 120.0
     kinds: tuple[str, ...] = KINDS
-    readers: int = 1
+    readers: int = 0
 
     def run(
         self,
@@ -158,13 +159,21 @@ class Worker:
         A ledger that cannot be used for a while (a full disk, a long lock) is waited for: the
         job in hand comes again when its lease has run out.
         """
-        if self.readers < 2:
+        if not self.readers:
             self._run(stop, idle_seconds, alive)
             return
-        mining = replace(self, kinds=(MINE,), readers=1)
-        beside = replace(self, kinds=tuple(k for k in self.kinds if k != MINE), readers=1)
-        with Readers(self.readers, self.indexer.can_mine, mining._next, self._do).at_work():
-            beside._run(stop, idle_seconds, alive)
+        mining = replace(self, kinds=(MINE,), readers=0)
+        beside = replace(self, kinds=tuple(k for k in self.kinds if k != MINE), readers=0)
+        readers = Readers(self.readers, self.indexer.can_mine, mining._next, self._do)
+        with readers.at_work() as reading:
+
+            def all_alive() -> None:
+                if not reading.is_alive():
+                    message = "The readers of reports have ended by themselves."
+                    raise PipelineError(message)
+                alive()
+
+            beside._run(stop, idle_seconds, all_alive)
 
     def work_once(self) -> bool:
         """Do the next job, if there is one; return whether there was."""
@@ -259,7 +268,11 @@ class Worker:
         return replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
 
     def _mine(self, job: Job) -> _Done:
-        mined = self.indexer.mine(job.subject, stored_images(self.ledger, job.subject))
+        mined = self.indexer.mine(
+            job.subject,
+            stored_images(self.ledger, job.subject),
+            by_rules=job.attempts > _TRIES_OF_AN_ANSWER,
+        )
         return _Done(mined.as_json())
 
     def _answer(self, job: Job) -> _Done:

@@ -43,15 +43,17 @@ __all__ = ["CrossValidation", "Fold", "cross_validate", "fold_of", "main", "witn
 class CrossValidation:
     """What the folds came to, all patients together.
 
-    ``view`` says how each view was told by the view model alone, ``witnessed`` how with the bones
-    as a second witness. ``witness`` was fitted on the patients that bundles are trained on, so
-    that a bundle with it can be measured on the others.
+    ``share`` is how much of a full training each model got. ``view`` says how each view was told
+    by the view model alone, ``witnessed`` how with the bones as a second witness. ``witness``
+    was fitted on the patients that bundles are trained on, so that a bundle with it can be
+    measured on the others.
     """
 
     folds: int
     pictures: int
     patients: int
     detection: Detection
+    share: float
     view: ViewQuality
     witnessed: ViewQuality
     witness: Witness
@@ -64,6 +66,7 @@ def cross_validate(
     settings: TrainingSettings,
     folds: int = 5,
     draws: int = 1000,
+    share: float = 1.0,
 ) -> CrossValidation:
     """Fit and measure fold by fold; what a fold has fitted is kept in ``work`` and used again.
 
@@ -79,6 +82,8 @@ def cross_validate(
         How detectors and view model are fitted.
     folds, draws
         Number of folds; resamples of an interval.
+    share
+        How much of these trainings each model gets.
 
     Raises
     ------
@@ -87,7 +92,8 @@ def cross_validate(
     """
     pictures = real_pictures(data)
     fitted = [
-        _fitted(Fold(data, work / f"fold-{n}", settings, n, folds), donor) for n in range(folds)
+        _fitted(Fold(data, work / f"fold-{n}", settings.smaller(share), n, folds), donor)
+        for n in range(folds)
     ]
     own = {picture.name: fold_of(picture, folds) for picture in pictures}
     boxed = [picture for picture in pictures if picture.boxes]
@@ -103,6 +109,7 @@ def cross_validate(
             [str(picture.patient) for picture in boxed],
             draws,
         ),
+        share=share,
         view=_told(fitted, pictures, own),
         witnessed=_told([_with_witness(bundle, witness) for bundle in fitted], pictures, own),
         witness=witness,
@@ -220,8 +227,8 @@ def main(
 ) -> None:
     """Cross-validate detectors and view model by patient."""
     torch.set_num_threads(threads)
-    settings = TrainingSettings(threads=threads, device=device).smaller(share)
-    found = cross_validate(data, work, Bundle.load(bundle, threads), settings, folds)
+    settings = TrainingSettings(threads=threads, device=device)
+    found = cross_validate(data, work, Bundle.load(bundle, threads), settings, folds, share=share)
     out.write_bytes(TypeAdapter(CrossValidation).dump_json(found, indent=2))
     console = Console()
     console.print(terminal_table(box_sheet(found.detection), console.width))

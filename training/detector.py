@@ -74,7 +74,7 @@ def fit_bones(
     """Fit the bone detector; return its ONNX file in ``folder``.
 
     ``others`` are wrists in other projections than PA: on those it learns to stay silent, so that
-    the bones that it finds witness the view (`pipeline.view`).
+    the bones that it finds witness the view (`pipeline.witness`).
     """
     names = tuple(region.value for region in Region)
     fitting = _Fitting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TypedDict
 
@@ -31,6 +32,7 @@ from training.dataset import (
     real_pictures,
 )
 from training.detector import fit_bones, fit_roi
+from training.errors import DataError
 from training.exam_import import import_exams
 from training.exam_table import EXAMS_FILE, ExamTable, Split
 from training.export import ImageTower, Probabilities, TextTower, export, keep
@@ -106,10 +108,26 @@ class Stages:
         return tuple(p for p in self.real if p.boxes)
 
     def run(self) -> None:
-        """Make what is missing."""
+        """Make what is missing.
+
+        Raises
+        ------
+        DataError
+            Where the work folder holds what other settings have made, a rehearsal for example.
+        """
+        self._claim()
         for file, stage in self.files.items():
             if not (self.work / file).exists():
                 stage(self.work)
+
+    def _claim(self) -> None:
+        decides = self.settings.model_dump_json(exclude={"threads", "device", "int8"})
+        digest, known = sha256(decides.encode()).hexdigest(), self.work / "settings.sha256"
+        if not known.exists():
+            known.write_text(digest, encoding="ascii")
+        elif known.read_text(encoding="ascii") != digest:
+            detail = f"{self.work} holds what other settings have made; use another work folder."
+            raise DataError(detail)
 
     def _roi(self, work: Path) -> None:
         roi = self.settings.roi

@@ -23,7 +23,12 @@ from test_cli import wristmir
 from deploy.archive import PATIENCE, journal_of, mine_archive
 from deploy.errors import InputError, ServiceUnavailableError
 from deploy.reading import CONCURRENCY
-from pipeline.errors import PipelineError, ReportError
+from pipeline.errors import (
+    AnswerError,
+    LanguageModelUnavailableError,
+    PipelineError,
+    ReportError,
+)
 from pipeline.mining import RulesMiner
 
 
@@ -216,7 +221,7 @@ def test_a_miner_that_is_not_ready_is_waited_for(tmp_path: Path) -> None:
         if len(asked) <= 3:
             miner.ready = False
             threading.Timer(0.3, setattr, (miner, "ready", True)).start()
-            raise PipelineError
+            raise LanguageModelUnavailableError
 
     miner.before = start_slowly
     summary = mine_archive([tmp_path / "archive"], tmp_path / "findings.csv", miner, concurrency=1)
@@ -239,7 +244,7 @@ def test_a_run_stops_where_the_miner_fails_on_everything_and_keeps_what_is_done(
 
     def break_down(_: str) -> None:
         if miner.texts.total() >= 10:
-            raise PipelineError
+            raise AnswerError
 
     miner.before = break_down
     with pytest.raises(ServiceUnavailableError, match="start again with the same --out"):

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.errors import ServiceUnavailableError
 from deploy.mining_journal import MiningJournal
 
 COLUMNS = frozenset({"words", "reason"})
@@ -99,3 +100,11 @@ def test_the_file_is_its_owners_alone_even_where_it_was_not(place: Path) -> None
     place.touch(0o644)
     with opened(place):
         assert place.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "findings.csv.journal"
+    path.write_text("my notes", encoding="utf-8")
+    with pytest.raises(ServiceUnavailableError, match="no journal"):
+        MiningJournal(path, "rules 1", frozenset())
+    assert path.read_text(encoding="utf-8") == "my notes"

@@ -8,7 +8,7 @@ import pytest
 from invented_reports import WatchedMiner, write_reports
 
 from deploy.reading import Outcome, readings
-from pipeline.errors import PipelineError
+from pipeline.errors import LanguageModelUnavailableError
 
 
 def test_what_is_done_first_comes_first_and_nothing_waits_for_the_slow_one(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_miner_that_does_not_become_ready_is_told_from_one_that_fails(tmp_path
 
     def go_down(_: str) -> None:
         miner.ready = False
-        raise PipelineError
+        raise LanguageModelUnavailableError
 
     miner.before = go_down
     (reading,) = readings(files, miner, 1, patience_seconds=0.2)
@@ -52,7 +52,7 @@ def test_who_stops_early_does_not_wait_for_a_miner_that_is_gone(tmp_path: Path) 
     def go_down(_: str) -> None:
         if miner.texts.total():
             miner.ready = False
-            raise PipelineError
+            raise LanguageModelUnavailableError
 
     miner.before = go_down
     began = time.monotonic()

@@ -13,6 +13,7 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, PreTrainedTokenize
 PAD, END, BEGIN, UNKNOWN = "<pad>", "<eos>", "<bos>", "<unk>"
 TURN, TURN_END = "<start_of_turn>", "<end_of_turn>"
 LONGEST = 8192
+PROMPTS = Path(__file__).parents[2] / "pipeline" / "prompts"
 
 # Gemma's own: the system message stands at the head of the first turn
 TEMPLATE = (
@@ -33,12 +34,12 @@ def write_tokenizer(folder: Path) -> int:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=600,
+        vocab_size=2000,
         special_tokens=[PAD, END, BEGIN, UNKNOWN, TURN, TURN_END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    words = "No acute fracture of the distal radius. Salter-Harris II fracture, ulnar styloid."
-    tokenizer.train_from_iterator([words] * 20, trainer)
+    # on the words of the prompt, so that it has about as many tokens as for the real model
+    tokenizer.train([str(file) for file in sorted(PROMPTS.rglob("*.*"))], trainer)
     whole = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BEGIN,

@@ -30,6 +30,7 @@ class Says:
     text: str = "{}"
     finish_reason: str = "stop"
     status: int = 200
+    raw: bytes | None = None  # instead of a completion
 
 
 @contextmanager
@@ -57,7 +58,7 @@ def scripted_model(script: Callable[[Said], Says]) -> Iterator[ScriptedModel]:
             message = {"role": "assistant", "content": says.text}
             choice = {"index": 0, "message": message, "finish_reason": says.finish_reason}
             reply = {"id": "1", "object": "chat.completion", "created": 1, "model": "m"}
-            body = json.dumps({**reply, "choices": [choice]}).encode()
+            body = says.raw or json.dumps({**reply, "choices": [choice]}).encode()
             self.send_response(says.status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pipeline.breaker import Admission, Breaker
 
@@ -68,8 +68,28 @@ def test_a_probe_that_fails_doubles_the_pause_up_to_the_longest() -> None:
             clock.now += 1
             waited += 1
         pauses.append(waited)
-        made.failed()
+        made.failed(probing=True)
     assert pauses == [5, 10, 20, 20]
+
+
+def test_a_late_failure_of_an_earlier_caller_is_not_the_probes() -> None:
+    clock = Clock()
+    made = opened(clock)
+    clock.now += 5
+    made.enter()
+    made.failed()
+    assert made.enter() is Admission.WAIT
+    made.succeeded()
+    assert made.enter() is Admission.GO
+
+
+def test_a_probe_that_is_never_told_of_is_given_to_another() -> None:
+    clock = Clock()
+    made = opened(clock)
+    clock.now += 5
+    assert made.enter() is Admission.PROBE
+    clock.now += 20
+    assert made.enter() is Admission.PROBE
 
 
 class BreakerMachine(RuleBasedStateMachine):
@@ -81,6 +101,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.breaker = breaker(self.clock)
         self.in_a_row = 0
         self.probing = False
+        self.probed_at = 0.0
 
     @rule(seconds=st.floats(0, 30))
     def time_passes(self, seconds: float) -> None:
@@ -90,8 +111,8 @@ class BreakerMachine(RuleBasedStateMachine):
     def a_caller_comes(self) -> None:
         admission = self.breaker.enter()
         if admission is Admission.PROBE:
-            assert not self.probing
-            self.probing = True
+            assert not self.probing or self.clock.now - self.probed_at >= 20
+            self.probing, self.probed_at = True, self.clock.now
         if admission is Admission.GO:
             assert self.in_a_row < 3
 
@@ -104,9 +125,13 @@ class BreakerMachine(RuleBasedStateMachine):
     def none_comes(self) -> None:
         self.breaker.failed()
         self.in_a_row += 1
+
+    @rule()
+    def the_probe_fails(self) -> None:
+        self.breaker.failed(probing=self.probing)
+        self.in_a_row += 1
         self.probing = False
 
-    @precondition(lambda self: not self.probing)
     @invariant()
     def somebody_is_let_through_after_the_longest_pause(self) -> None:
         now = self.clock.now

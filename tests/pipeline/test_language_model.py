@@ -129,6 +129,22 @@ def test_a_dead_engine_behind_a_healthy_page_fails_the_probe() -> None:
         stop.set()
 
 
+def test_a_server_that_sends_no_completion_is_unavailable_and_probed_again() -> None:
+    healthy = threading.Event()
+
+    def script(_: Said) -> Says:
+        return Says() if healthy.is_set() else Says(raw=b"<html>gateway</html>")
+
+    breaker = Breaker(failures=1, pause_seconds=0.1)
+    with scripted_model(script) as served, LanguageModel(served.url, "m", breaker=breaker) as model:
+        for _ in range(2):  # once asked, once probed
+            with pytest.raises(LanguageModelUnavailableError, match="does not answer"):
+                model.ask(QUESTION, SCHEMA)
+            time.sleep(0.25)
+        healthy.set()
+        assert model.ask(QUESTION, SCHEMA).whole
+
+
 def test_as_many_requests_are_under_way_as_there_are_callers() -> None:
     together = threading.Barrier(64)
 

@@ -123,6 +123,12 @@ def test_twice_no_use_is_an_error_that_names_no_word_of_the_report() -> None:
     assert "fractures.0.type: enum" in str(raised.value)
 
 
+def test_a_key_that_the_model_invents_is_not_named() -> None:
+    with mining(answer(**{"Doe^Jane": 1})) as (miner, _), pytest.raises(AnswerError) as raised:
+        miner.mine(TEXT)
+    assert "Doe" not in str(raised.value)
+
+
 def test_an_answer_that_was_cut_off_is_no_use() -> None:
     cut = Says(answer(), finish_reason="length")
     with mining(cut) as (miner, _), pytest.raises(AnswerError, match="cut off"):

@@ -17,7 +17,8 @@ TEXT = (
 
 def sections(quote: str) -> set[Section]:
     tidy = tidied(TEXT)
-    return {passage.section for passage in Quotations(tidy, passages(tidy)).within(quote)}
+    (found,) = Quotations(tidy, passages(tidy)).each(quote)
+    return {passage.section for passage in found}
 
 
 def test_case_and_white_space_do_not_matter() -> None:
@@ -40,12 +41,21 @@ def test_a_quote_is_found_wherever_it_stands() -> None:
 
 def test_letters_that_fold_to_two_do_not_shift_the_place() -> None:
     text = "Größe unauffällig. Straße. Fraktur des Radius."
-    (passage,) = Quotations(text, passages(text)).within("FRAKTUR DES RADIUS")
+    ((passage,),) = Quotations(text, passages(text)).each("FRAKTUR DES RADIUS")
     assert passage.words.startswith("fraktur")
 
 
-@given(st.text(max_size=80), st.integers(0, 80), st.integers(1, 20))
-def test_whatever_is_cut_out_of_a_text_stands_in_it(text: str, start: int, length: int) -> None:
-    cut = text[start : start + length]
-    if cut.strip() and not {"…", "."} & set(cut):
-        assert Quotations(text).stand(cut)
+def test_parts_of_words_stand_nowhere() -> None:
+    assert not Quotations(TEXT).stand("uckle fracture")
+    assert not Quotations(TEXT).stand("buckle fractur")
+
+
+WORDS = st.lists(st.text("abcßÄ,;-", min_size=1, max_size=6), min_size=1, max_size=12)
+
+
+@given(WORDS, st.integers(0, 11), st.integers(1, 5))
+def test_whatever_words_are_cut_out_of_a_text_stand_in_it(
+    words: list[str], start: int, count: int
+) -> None:
+    cut = " ".join(words[start : start + count])
+    assert Quotations("  ".join(words)).stand(cut) == bool(cut)

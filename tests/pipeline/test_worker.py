@@ -23,6 +23,7 @@ from listener.ledger import Ledger
 from listener.settings import DestinationSettings, TitleSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
+    AnswerError,
     BundleError,
     DecodeError,
     DecodeReason,
@@ -30,11 +31,13 @@ from pipeline.errors import (
     IdentityError,
     IndexUnavailableError,
     LanguageModelUnavailableError,
+    PipelineError,
     RequestError,
     ResultError,
 )
 from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
 from pipeline.outbox import Outbox
+from pipeline.readers import Readers
 from pipeline.region import Region
 from pipeline.request import Mode, Request
 from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker
@@ -95,8 +98,10 @@ class Steps:
             unread=self.unread,
         )
 
-    def mine(self, study_uid: str, files: Sequence[StoredImage]) -> MinedStudy:
-        self._called("mine", study_uid)
+    def mine(
+        self, study_uid: str, files: Sequence[StoredImage], *, by_rules: bool = False
+    ) -> MinedStudy:
+        self._called("mine by rules" if by_rules else "mine", study_uid)
         return MinedStudy(1, 0, "en")
 
     def answer(
@@ -752,6 +757,26 @@ def test_a_report_waits_out_an_outage_of_the_language_model(rig: Rig) -> None:
     rig.work_through_waits()
     assert rig.job(job).attempts > 8
     assert rig.job(job).state is JobState.READY
+
+
+def test_after_three_answers_that_are_no_use_the_rules_read(rig: Rig) -> None:
+    def useless() -> None:
+        if rig.steps.calls[-1][0] == "mine":
+            raise AnswerError
+
+    job = rig.ledger.enqueue(MINE, GOOD)
+    rig.steps.does[GOOD] = useless
+    rig.work_through_waits()
+    assert [step for step, _ in rig.steps.calls] == ["mine", "mine", "mine", "mine by rules"]
+    assert rig.job(job).state is JobState.DONE
+
+
+def test_readers_that_end_by_themselves_end_the_worker(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Readers, "_run", lambda *_: None)
+    with pytest.raises(PipelineError, match="readers of reports have ended"):
+        replace(rig.worker, readers=2).run(threading.Event(), 0.01)
 
 
 def _run_until(rig: Rig, stop: threading.Event, readers: int) -> None:

@@ -12,6 +12,7 @@ pytest.importorskip("ultralytics", reason="needs the training extra")
 
 from pipeline.encoder import ImageEncoder, TextEncoder  # noqa: E402
 from training.dataset import held_out_patients  # noqa: E402
+from training.errors import DataError  # noqa: E402
 from training.publish import publish  # noqa: E402
 from training.settings import (  # noqa: E402
     DetectorSettings,
@@ -65,3 +66,9 @@ def test_the_models_name_no_path_of_the_machine(bundle, data):
     folder = Path(data).parent
     for file in (folder / "work0" / "bundle").glob("*.onnx"):
         assert str(folder).encode() not in file.read_bytes()
+
+
+def test_a_work_folder_of_other_settings_is_refused(data, tmp_path):
+    (tmp_path / "settings.sha256").write_text("0" * 64)
+    with pytest.raises(DataError, match="use another work folder"):
+        publish(data, tmp_path, tmp_path / "bundle", "tiny", SETTINGS, table=None)
