@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -39,6 +40,17 @@ def test_the_bone_detector_sees_the_enhanced_wrist_and_its_three_bones(phantoms)
     assert (np.array(centres) < size).all()
 
 
+def test_of_a_wrist_in_another_view_any_large_part_is_shown_and_no_bone(phantoms):
+    size = SETTINGS.preprocessing.bones_size
+    lateral = replace(phantoms[0], boxes={})
+    one, other = (
+        bones_sample(lateral, SETTINGS.preprocessing, np.random.default_rng(seed))
+        for seed in (1, 2)
+    )
+    assert (one.boxes, one.image.shape) == ({}, (size, size))
+    assert (one.image != other.image).any()
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_detector_is_fitted_in_two_rounds_and_exported(phantoms, tmp_path):
@@ -46,9 +58,10 @@ def test_a_detector_is_fitted_in_two_rounds_and_exported(phantoms, tmp_path):
     settings = DetectorSettings(
         phantoms=3, phantom_epochs=1, copies=1, mixed_phantoms=1, epochs=1, batch=2
     )
+    silent = [replace(phantoms[2], boxes={})]
     made = fit_bones(
-        phantoms[:2], phantoms, settings, preprocessing=preprocessing, folder=tmp_path, seed=1,
-        threads=1,
+        phantoms[:2], phantoms, silent, settings, preprocessing=preprocessing, folder=tmp_path,
+        seed=1, threads=1,
     )  # fmt: skip
     session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [1, 3, 96, 96]
