@@ -151,7 +151,8 @@ class _Fitting:
         for number, (pictures, silent, epochs, rate) in enumerate(rounds):
             if not pictures or not epochs:
                 continue
-            place = self.folder / f"round{number}"
+            # a relative path is taken by ultralytics as of a folder of its own
+            place = (self.folder / f"round{number}").resolve()
             samples = (self.sample(p, preprocessing, generator) for p in (*pictures, *silent))
             _write(place, self.names, samples)
             weights = self._train(place, weights, epochs, rate)

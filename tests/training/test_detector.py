@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -53,20 +54,21 @@ def test_of_a_wrist_in_another_view_any_large_part_is_shown_and_no_bone(phantoms
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a_detector_is_fitted_in_two_rounds_and_exported(phantoms, tmp_path):
+def test_a_detector_is_fitted_in_two_rounds_and_exported(phantoms, tmp_path, monkeypatch):
     preprocessing = SETTINGS.preprocessing.model_copy(update={"bones_size": 96})
     settings = DetectorSettings(
         phantoms=3, phantom_epochs=1, copies=1, mixed_phantoms=1, epochs=1, batch=2
     )
+    monkeypatch.chdir(tmp_path)
     silent = [replace(phantoms[2], boxes={})]
     made = fit_bones(
-        phantoms[:2], phantoms, silent, settings, preprocessing=preprocessing, folder=tmp_path,
-        seed=1, threads=1,
+        phantoms[:2], phantoms, silent, settings, preprocessing=preprocessing,
+        folder=Path("work"), seed=1, threads=1,
     )  # fmt: skip
     session = onnxruntime.InferenceSession(made, providers=["CPUExecutionProvider"])
     assert session.get_inputs()[0].shape == [1, 3, 96, 96]
     assert session.get_outputs()[0].shape[1] == 4 + len(Region)
     # what the first round taught goes into the second: ultralytics notes what it began with
-    begun = (tmp_path / "round1" / "fit" / "args.yaml").read_text()
+    begun = (tmp_path / "work" / "round1" / "fit" / "args.yaml").read_text()
     assert re.search(r"^model: .*round0.fit.weights.last\.pt$", begun, re.MULTILINE)
     assert re.search(r"^pretrained: true$", begun, re.MULTILINE)
