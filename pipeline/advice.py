@@ -75,7 +75,8 @@ _LINK = re.compile(
     r"|\s(?=(?:although|though|however|because)\b)"
 )
 _OBSERVED = re.compile(
-    r"\bthere\s+(?:is|are)\b|\b(?:is|are)\s+(?:\w+ly\s+)?(?:noted|identified|present"
+    r"\bthere\s+(?:is|are)\b|\bthe\s+[^.;]{0,40}\bfracture\s+can\s+be\s+seen\b|\b(?:is"
+    r"|are)\s+(?:\w+ly\s+)?(?:noted|identified|present"
     r"|demonstrated)\b"
     r"|\bthis\s+(?:wrist|child|patient|fracture)\b"
 )

@@ -43,7 +43,11 @@ _PART = (
     r"|fxs?|#|greenstick|salter|s-?h[\s-]?[iv\d]|plastic|bowing|avuls\w+|torus|transverse|oblique"
     r"|metaphysis|bone)"
 )
-_SHAFT_OF = r"(?:shaft|mid-?shaft|diaphys[ie]s|middle\s+third|proximal\s+third)\s+of\s+(?:the\s+)?"
+_THIRD = (
+    r"(?:middle|mid|proximal|upper)(?:\s+(?:and|to|/)\s+(?:middle|proximal|upper))?[\s-]+"
+    r"(?:thirds?|ends?|parts?|portions?|halves|half|metaphys[ie]s)"
+)
+_SHAFT_OF = rf"(?:shafts?|mid-?\s?shafts?|diaphys[ie]s|{_THIRD})\s+of\s+(?:the\s+|both\s+)?"
 _FOREARM_BONE = r"(?:radius|radial|ulnar?)"
 
 BONE = re.compile(
@@ -59,14 +63,17 @@ BONE = re.compile(
             rf"|\bulnostyloid|\b{_STYLOID}(?:\s+process)?\s+(?:of|from|at)\s+(?:the\s+)?"
             rf"(?:left\s+|right\s+)?(?:distal\s+)?ulna\b|\bu\.?s\.?p\b|\bus\b(?=\s+(?:fx|#|fract"
             rf"|nonunion|avuls|tip|nad|nl|ok|normal|intact)|\s*[:=(])"
-            r"|(?:(?<=du )|(?<=du/)|(?<=du \+ )|(?<=du & )|(?<=du and ))us\b)",
+            r"|(?:(?<=du )|(?<=du/)|(?<=du \+ )|(?<=du & )|(?<=du and )|(?<=# ))us\b)",
             rf"(?P<radial_styloid>\b(?:radial|radius)\s+{_STYLOID}(?:\s+process)?|\b{_STYLOID}"
             r"(?:\s+process)?\s+of\s+(?:the\s+)?(?:distal\s+)?radius\b)",
             rf"(?P<styloid>\b{_STYLOID}(?:\s+process)?)",
             r"(?P<scaphoid>\b(?:scaphoid|navicular)\w*)",
             r"(?P<carpus>\bcarp(?:al|us)(?:\s+(?:bones?|rows?|arcs?|alignment))?)",
             r"(?P<elsewhere>\b(?:lunat\w+|triquetr\w+|pisiform|trapezi\w+|capitate|hamat\w+"
-            r"|hook\s+of\s+hamate|(?:\w+\s+)?metacarp\w+|phalan\w+|fingers?|thumb|elbow|humer\w+"
+            r"|hook\s+of\s+hamate|(?:\w+\s+)?metacarp\w+"
+            r"|(?:(?<=st )|(?<=nd )|(?<=rd )|(?<=th ))mcs?\b"
+            r"|mc\s?[1-5]\b"
+            r"|phalan\w+|fingers?|thumb|elbow|humer\w+"
             r"|supracondylar|radial\s+(?:head|neck)|olecranon|coronoid|clavicle|sesamoid"
             rf"|(?:mid|proximal|mid-?shaft|middle\s+third)\s+(?:third\s+)?{_FOREARM_BONE}"
             rf"|mid-?forearm|proximal\s+forearm|(?<!distal )(?<!distal third ){_SHAFT_OF}"
@@ -102,8 +109,9 @@ SHAFT = re.compile(r"(?<!distal )\b(?:mid)?-?(?:shafts?|diaphys[ei]\w+|midshafts
 
 _SHAFT_BEHIND = re.compile(
     r"(?:(?!\b(?:distal|radius|radial|ulna\w*|styloid|no)\b)[^.;,]){0,60}?\b(?:of|in|through"
-    r"|at)\s+(?:the\s+|its\s+)?(?:mid-?\s?)?"
-    r"(?:shaft|diaphysis|midshaft)\b(?!\s+width)"
+    r"|at)\s+(?:the\s+|its\s+|their\s+)?(?:mid-?\s?)?"
+    rf"(?:shafts?|diaphys[ie]s|midshaft|{_THIRD})\b(?!\s+width)"
+    rf"|\s*[,(]\s*(?:at\s+)?(?:the\s+)?(?:mid-?shaft|{_THIRD})\b"
 )
 """Behind a bone's name: it is the shaft that is meant, "ulna: bowing of the midshaft"."""
 
@@ -149,7 +157,7 @@ def _is_of_shaft(words: str, match: re.Match[str], found: Sequence[NamedBone]) -
 
 
 _OF_SHAFT = re.compile(
-    r"\b(?:mid-?\s?shaft|shaft|diaphyseal|proximal|middle\s+third"
+    rf"\b(?:mid-?\s?shaft|shaft|diaphyseal|proximal|{_THIRD}"
     r"|mid-?diaphyseal)\s+(?:\w+\s+){0,2}?"
     r"(?:fractures?|fxs?|#s?)\s+(?:of|in|through)\s+(?:(?:the|both|left|right)\s+){0,3}$"
 )
@@ -211,10 +219,22 @@ def coordinated_back(
         governed_by = earlier and _GOVERNED.fullmatch(words, earlier[-1], bone.start)
         if governed_by and not _NEW_LIST.search(words, earlier[-1], group[0].start):
             break
-        if not COORDINATED.fullmatch(words, bone.end, group[0].start):
+        listed = COORDINATED.fullmatch(words, bone.end, group[0].start)
+        if not listed and not _has_with_it(words, bone, group[0]):
             break
         group.insert(0, bone)
     return group
+
+
+def _has_with_it(words: str, ulna: NamedBone, styloid: NamedBone) -> bool:
+    """Tell whether a styloid is named as a part: "ulna with styloid likewise without fracture"."""
+    if ulna.names != (Region.DISTAL_ULNA,) or styloid.names != (Region.ULNAR_STYLOID,):
+        return False
+    part = _WITH.fullmatch(words, ulna.end, styloid.start)
+    return bool(part) and not lexicon.HEAD.match(words, styloid.end + 1)
+
+
+_WITH = re.compile(r"\s+with\s+(?:its\s+|the\s+)?")
 
 
 def coordinated_on(words: str, behind: Sequence[NamedBone]) -> list[NamedBone]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline.bone import Elsewhere, bones_in
+from pipeline.bone import Elsewhere, NamedBone, bones_in, names_of
+from pipeline.denial import is_anaphoric
 from pipeline.entry import Entry, entry_of, resolved
 from pipeline.findings import (
     Alignment,
@@ -18,7 +20,8 @@ from pipeline.findings import (
     WristReport,
 )
 from pipeline.fracture_details import Details
-from pipeline.other_findings import alignment_in, others_in, views_in
+from pipeline.lexicon import HEAD
+from pipeline.other_findings import alignment_in, others_in, taken_off, views_in
 from pipeline.passage import Passage
 from pipeline.prior import without_prior_state
 from pipeline.region import Laterality, Region, View
@@ -43,6 +46,44 @@ _PLACING = re.compile(
     r"\s*(?:it|this|(?:the\s+)?(?:fracture|location|site|lesion))\s*(?::|(?:is|lies|involves|runs"
     r"|sits"
     r"|affects|crosses|concerns|located)\b)"
+)
+
+
+_OF_FRACTURE = re.compile(
+    r"\b(?:displac\w+|angulat\w+|callus|dislocat\w+|union|malunion|reduction|bridging|swelling"
+    r"|hardware|wires?)\b[^.;]{0,30}$"
+)
+"""Where a sentence ends on what a fracture has, so that "there is none" is of that."""
+_OF_PART = re.compile(r"\b(?:fore-?arm|hand|elbow|arm)s?\W*$")
+"""A heading of more than the wrist, or of another part."""
+_SAME = re.compile(
+    r"\bsame\s+(?:\w+\s+){0,2}?(?:goes|applies|holds|is\s+true|was\s+true|can\s+be\s+said|result"
+    r"|answer|outcome)\b|\b(?:ditto|likewise|similarly|equally)\b[^.;]{0,30}\W?$"
+)
+_AFFIRMED = re.compile(
+    r"^\W*(?:but\s+|and\s+|yes,?\s+)?(?:indeed\s+)?there\s+is\s+(?:one|indeed\s+one)\b"
+)
+"""An answer that needs its question: "There is one, of the distal radius."."""
+_VANISHED = re.compile(r"\bno\s+longer\b|\bany\s?(?:more|longer)\b|\bgone\b|\bvanished\b")
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The regions that a sentence asked of, and whether it named any bone."""
+
+    regions: tuple[Region, ...]
+    named: bool
+    age: int = 0
+
+
+def _regions(named: Sequence[NamedBone]) -> tuple[Region, ...]:
+    return tuple(b for b in names_of(named) if isinstance(b, Region))
+
+
+_FORGOTTEN = 1
+"""After so many sentences about something else nobody says "there is none" of it."""
+_APPARENT = re.compile(
+    r"\b(?:apparent|seeming\w*|looks?\s+like|suspicious|conspicuous|ask\w*)\b|\?"
 )
 
 
@@ -78,6 +119,8 @@ class Draft:
         self._early: list[tuple[Statement, str]] = []
         self._recalled: dict[_Place, tuple[Statement, str]] = {}
         self._before = ""
+        self._asked: _Asked | None = None
+        self._denied = False
 
     def report(self) -> WristReport:
         """Read every passage and return the report."""
@@ -88,6 +131,7 @@ class Draft:
                 self._read(passage, words)
             elif passage.section is Section.COMPARISON:
                 self._recall(passage, words)
+            self._remember_asked(words)
         disputed: list[Disagreement] = []
         sides = {}
         for side, gathered in self._sides.items():
@@ -125,18 +169,65 @@ class Draft:
         explicit = sides_in(words)
         if passage.section is not Section.TITLE:
             self._reported.carry(words)
-            for statement in statements(without_prior_state(words)):
+            said_so = _AFFIRMED.sub("there is a fracture", words) if self._asked else words
+            said = statements(without_prior_state(said_so)) or self._same_again(words)
+            for statement in said:
                 self._take(statement, passage, quote)
+            if said:
+                self._denied = said[-1].fracture is Fracture.ABSENT
             self._place(words, explicit, passage, quote)
-        self._before = words
         aligned = alignment_in(words)
         others = others_in(words)
+        if taken_off(words):
+            for gathered in self._sides.values():
+                gathered.other.pop(Other.CAST_OR_SPLINT, None)
         for side in self._reported.of(explicit, passage, denial=False):
             if aligned:
                 self._side(side).alignment = aligned
             for name, possible in others:
                 if passage.section is not Section.TITLE or name is Other.CAST_OR_SPLINT:
                     self._side(side).note(name, possible=possible, quote=quote)
+
+    def _same_again(self, words: str) -> tuple[Statement, ...]:
+        """Return what is denied by reference: "The same goes for the ulna."."""
+        if not self._denied or not _SAME.search(words):
+            return ()
+        return (Statement(Fracture.ABSENT, names_of(bones_in(words)), sides_in(words)),)
+
+    def _remember_asked(self, words: str) -> None:
+        """Keep what the next sentence may deny without a name: "There isn't one."."""
+        if is_anaphoric(words):
+            pass  # "It is not. Nor is there any sign that it ever was."
+        elif HEAD.search(words):
+            named = bones_in(words, asides=True) or bones_in(self._before, asides=True)
+            other = _OF_FRACTURE.search(words) is not None
+            self._asked = None if other else _Asked(_regions(named), bool(named))
+        elif _APPARENT.search(words) and (named := bones_in(words)):
+            self._asked = _Asked(_regions(named), named=True)
+        elif self._asked and self._asked.age < _FORGOTTEN:
+            self._asked = replace(self._asked, age=self._asked.age + 1)
+        else:
+            self._asked = None
+        self._before = words
+
+    def _deny_asked(
+        self, said: Statement, sides: tuple[Laterality, ...], rank: int, quote: str, place: int
+    ) -> None:
+        """Deny what was asked, and what was taken for a statement of it."""
+        if self._asked is None:
+            return
+        if not self._asked.regions:
+            if not self._asked.named:
+                for side in sides:
+                    entry = entry_of(replace(said, reach="all"), rank, quote, place)
+                    self._side(side).denials.append(entry)
+            return
+        for side in sides:
+            for bone in self._asked.regions:
+                entries = self._side(side).bones.setdefault(bone, [])
+                for entry in entries:
+                    entry.past = entry.past or entry.rank <= rank
+                entries.append(entry_of(replace(said, reach="all"), rank, quote, place))
 
     def _recall(self, passage: Passage, words: str) -> None:
         """Remember a fracture of an earlier study: the report may say that it is still there."""
@@ -154,26 +245,33 @@ class Draft:
     def _take(self, said: Statement, passage: Passage, quote: str) -> None:
         rank = _RANK[passage.section]
         located = [bone for bone in said.bones if isinstance(bone, Region)]
+        place = passage.start
         denial = said.fracture is Fracture.ABSENT
         sides = self._reported.of(said.sides, passage, denial=denial and not located)
+        if said.reach == "asked":
+            self._deny_asked(said, sides, rank, quote, place)
+            return
         if said.fracture is None:
-            self._remark(said, sides, rank, quote)
+            self._remark(said, sides, rank, quote, place)
             return
         if denial and not said.bones:
+            if _OF_PART.search(self._text[max(0, place - 20) : place].lower()):
+                said = replace(said, concludes=False)  # "Left forearm: no fracture."
             for side in sides:
-                self._side(side).denials.append(entry_of(said, rank, quote))
+                self._side(side).denials.append(entry_of(said, rank, quote, place))
             return
         targets = [(side, bone) for side in sides for bone in located]
         if not said.bones:
             targets = self._meant(said, sides, passage)
             if not targets and len(self._reported.named) < 2:
                 self._early.append((said, quote))
-        self._note(said, targets, rank, quote)
+        self._note(said, targets, rank, quote, place)
         if not denial:
             self._note_elsewhere(said, sides, quote)
         elif set(said.bones) >= _EVERYWHERE:
             for side in sides:
-                self._side(side).denials.append(entry_of(replace(said, reach="rest"), rank, quote))
+                entry = entry_of(replace(said, reach="rest"), rank, quote, place)
+                self._side(side).denials.append(entry)
 
     def _meant(
         self, said: Statement, sides: tuple[Laterality, ...], passage: Passage
@@ -198,7 +296,7 @@ class Draft:
         named = [b for bone in bones_in(words) for b in bone.names if isinstance(b, Region)]
         sides = self._reported.of(explicit, passage, denial=False)
         targets = [(side, bone) for bone in named for side in sides]
-        self._note(early[0], targets, _RANK[passage.section], quote)
+        self._note(early[0], targets, _RANK[passage.section], quote, passage.start)
 
     def _unplaced(self) -> list[Statement]:
         return [said for said, _ in self._early if said.fracture not in (None, Fracture.ABSENT)]
@@ -211,9 +309,11 @@ class Draft:
         named = bones_in(self._before, asides=True)
         return [b for bone in named for b in bone.names if isinstance(b, Region)]
 
-    def _note(self, said: Statement, targets: list[_Place], rank: int, quote: str) -> None:
+    def _note(
+        self, said: Statement, targets: list[_Place], rank: int, quote: str, place: int
+    ) -> None:
         for side, bone in targets:
-            entry = entry_of(said, rank, quote)
+            entry = entry_of(said, rank, quote, place)
             self._side(side).bones.setdefault(bone, []).append(entry)
             if said.fracture is Fracture.ABSENT:
                 continue
@@ -242,6 +342,7 @@ class Draft:
         sides: tuple[Laterality, ...],
         rank: int,
         quote: str,
+        place: int,
     ) -> None:
         """Add to what was said: to the bones named here, else to those named last or to all."""
         targets = self._last
@@ -262,8 +363,10 @@ class Draft:
                 broken[-1].amend(said.details, quote)
             elif broken:
                 broken[-1].gather(said.details, quote)
+                if broken[-1].past and _VANISHED.search(quote.lower()):
+                    broken[-1].vanished = True
             elif (said.implied or self._unplaced()) and not entries:
                 details = replace(said.details, type=FractureType.UNSPECIFIED)
                 meant = next((early.fracture for early in self._unplaced()), Fracture.PRESENT)
                 implied = replace(said, fracture=meant, details=details)
-                self._note(implied, [(side, bone)], rank, quote)
+                self._note(implied, [(side, bone)], rank, quote, place)

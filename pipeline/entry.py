@@ -21,7 +21,11 @@ _SPECIFIC = set(FractureType) - {FractureType.UNSPECIFIED, FractureType.SALTER_H
 
 @dataclass
 class Entry:
-    """One statement on one bone, gathering remarks as they come."""
+    """One statement on one bone, gathering remarks as they come.
+
+    ``place`` is where it stands in the report. A ``vanished`` fracture was only told of, and is
+    no longer seen.
+    """
 
     rank: int
     fracture: Fracture
@@ -29,6 +33,14 @@ class Entry:
     quotes: dict[str, None]
     reach: str = "all"
     past: bool = False
+    concludes: bool = False
+    place: int = 0
+    vanished: bool = False
+
+    @property
+    def lasting(self) -> bool:
+        """True of a fracture that heals or has healed: a wrist may be called whole beside it."""
+        return self.details.healing in (Healing.HEALING, Healing.HEALED) and not self.vanished
 
     def amend(self, details: Details, quote: str) -> None:
         """Take details over those that are known."""
@@ -47,10 +59,12 @@ class Entry:
             self.quotes[quote] = None
 
 
-def entry_of(said: Statement, rank: int, quote: str) -> Entry:
+def entry_of(said: Statement, rank: int, quote: str, place: int) -> Entry:
     """Return a statement as the entry of one bone."""
     status = said.fracture or Fracture.ABSENT
-    return Entry(rank, status, said.details, {quote: None}, said.reach, said.past)
+    return Entry(
+        rank, status, said.details, {quote: None}, said.reach, said.past, said.concludes, place
+    )
 
 
 def resolved(
@@ -61,7 +75,7 @@ def resolved(
     disputed: list[Disagreement],
 ) -> tuple[Finding, ...]:
     """Return the findings of one bone: the highest section's, completed by the others."""
-    entries = sorted(said, key=lambda entry: -entry.rank)
+    entries = sorted(_without_told(said), key=lambda entry: -entry.rank)
     entries = [*_overruling(entries, denials), *entries]
     if not entries:
         denials = sorted(denials, key=lambda entry: -entry.rank)
@@ -87,17 +101,44 @@ def _overruling(entries: list[Entry], denials: list[Entry]) -> Iterator[Entry]:
     for denial in denials:
         if denial.reach == "rest":
             continue
-        lasting = stated.details.healing in (Healing.HEALING, Healing.HEALED)
         if denial.rank <= stated.rank:
-            past = all(entry.past for entry in entries) and not lasting
-            if past and denial.reach == "all" and denial.rank == stated.rank:
+            if denial.rank == stated.rank and _concluded(entries, denial):
                 yield Entry(denial.rank + 1, denial.fracture, denial.details, denial.quotes)
                 return
             continue
         doubted = stated.fracture is Fracture.POSSIBLE
-        if doubted or (denial.reach == "all" and not lasting):
+        if doubted or (denial.reach == "all" and not stated.lasting):
             yield denial
             return
+
+
+def _concluded(entries: list[Entry], denial: Entry) -> bool:
+    """Tell whether a general denial outranks what its own section said before.
+
+    It does where that was only told of, or where it draws the sum behind all of it.
+    """
+    if denial.reach != "all" or any(entry.lasting for entry in entries):
+        return False
+    if all(entry.past for entry in entries):
+        return True
+    last = max(entry.place for entry in entries if entry.rank == denial.rank)
+    return denial.concludes and denial.place > last
+
+
+def _without_told(said: list[Entry]) -> list[Entry]:
+    """Return what was said without the fractures that were only told of, where one is denied."""
+    denied = [e for e in said if e.fracture is Fracture.ABSENT and e.reach == "all"]
+    if not denied:
+        return said
+    highest = max(entry.rank for entry in denied)
+    return [
+        entry
+        for entry in said
+        if entry.fracture is Fracture.ABSENT
+        or not entry.past
+        or entry.lasting
+        or entry.rank > highest
+    ]
 
 
 def _contradicted(

@@ -163,11 +163,18 @@ def _displacement(part: str) -> tuple[Displacement | None, bool | None]:
     mild, moderate = (2.0, 5.0) if unit == "mm" else (25.0, 50.0)
     if size == 0:
         return Displacement.NONE, None
+    begin = match.start("before" if match["before"] else "after")
+    if _MORE_THAN.search(part, 0, begin):
+        size += 1.0  # "more than 50 %" is over it
     if size <= mild:
         return Displacement.MILD, None
     return (Displacement.MODERATE if size <= moderate else Displacement.SEVERE), None
 
 
+_MORE_THAN = re.compile(
+    r"(?:\b(?:more|greater|larger|wider)\s+than|\bover|\babove|\bexceed(?:s|ing)|\bbeyond"
+    r"|\bupwards\s+of|\bin\s+excess\s+of|>)\s*$"
+)
 _OF_FAT = re.compile(r"\bfat\b[\w\s]{0,20}$")
 _ANGULATED = re.compile(r"angul|apex|tilt|\bang\b|\bangle\b|\bbend|\bbent\b|\bbow")
 

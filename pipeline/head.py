@@ -118,7 +118,8 @@ def _embraces(words: str, last: Head, head: Head, between: Sequence[NamedBone]) 
 
 
 _NOT_TIGHT = re.compile(
-    r"[,;:+&]|\b(?:of|with|in|at|and|is|are|has|have|shows?|demonstrat\w+|no|without|there|but"
+    r"[,;:+&]|\b(?:plus|also|then|of|with|in|at|and|is|are|has|have|shows?|demonstrat\w+|no|without"
+    r"|there|but"
     r"|through"
     r"|involv\w+|from|which|the|a|an|appears?|was|were|for|reveals?|or|to)\b"
 )

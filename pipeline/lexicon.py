@@ -54,7 +54,8 @@ _FRACTURE = (
     r"(?:\b(?:re|micro)?-?fr(?:acture|actrue|acure|atcure|ature|acutre|acturre|acrure|cature"
     r"|accture|actur)(?:s|d)?\b|\bf(?:r?x|xs)\b|\bnon-?union\b|\b(?:un|non)-?united\b(?=\s+(?:ulnar"
     r"|styloid|tip|fragment))|\bbroken\b|\b(?:bon[ye]|transverse|oblique|complete"
-    r"|clean)\s+breaks?\b"
+    r"|clean)\s+breaks?\b|\bbreaks?\b(?=\s+(?:of|in|through|across)\s+(?:(?:the|left|right|distal)"
+    r"\s+)*(?:radi|uln|styl|scaph|meta))"
     r"|\bfissures?\b(?!\s+fract)|\bcrack(?:s|ed)?\b|\binfractions?\b|#(?!\s*\d)s?(?!\w*\d))"
 )
 
@@ -161,6 +162,8 @@ DISPLACEMENTS: tuple[tuple[Displacement, re.Pattern[str]], ...] = (
         re.compile(
             rf"\b(?:severe|marked|gross|significant|complete|wide|substantial|considerable)(?:ly)?"
             rf"\s+{_DEGREE}{_SHIFT}|\boff[- ]?ended|\bbayonet|\bfull[\s-]+shaft|\bone[\s-]+shaft"
+            rf"|(?:\b(?:more|greater)\s+than|\bover|>|\bexceeding|\babove)\s*(?:half|one[\s-]half"
+            rf"|50\s*(?:%|per\s*cent))\s+{_DEGREE}(?:{_SHIFT}|shaft|width|diameter)"
             rf"|\b(?:two[\s-]+thirds|three[\s-]+quarters|2/3|3/4)\s+{_DEGREE}(?:{_SHIFT}|shaft"
             rf"|width)"
             rf"|{_IS}(?:severe|marked|complete)|{_LATER}(?:severely|markedly|completely|grossly"

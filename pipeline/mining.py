@@ -41,7 +41,7 @@ class RulesMiner:
 
     name = "rules"
     ready = True
-    version = "3"
+    version = "4"
 
     def probe(self) -> None:
         """Rules are never down."""

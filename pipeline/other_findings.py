@@ -9,7 +9,7 @@ from pipeline.cue import denied, doubted
 from pipeline.findings import Alignment, Other
 from pipeline.region import View
 
-__all__ = ["alignment_in", "others_in", "views_in"]
+__all__ = ["alignment_in", "others_in", "taken_off", "views_in"]
 
 
 def others_in(words: str) -> tuple[tuple[Other, bool], ...]:
@@ -17,12 +17,28 @@ def others_in(words: str) -> tuple[tuple[Other, bool], ...]:
     found: dict[Other, bool] = {}
     for name, pattern in _OTHERS.items():
         for match in pattern.finditer(words):
+            if name is Other.HARDWARE and _FILM.search(words):
+                continue
             if denied(words, match.start(), 80) or _ABSENT_BEHIND.match(words, match.end()):
                 continue
             if name in _PUT_ON and (_removed(words, match) or _planned(words, match)):
                 continue
             found[name] = found.get(name, True) and doubted(words, match.start())
     return tuple(found.items())
+
+
+def taken_off(words: str) -> bool:
+    """Tell whether a sentence says that a cast told of before was off when the films were made."""
+    return bool(_OFF_BEFORE.search(words))
+
+
+_OFF_BEFORE = re.compile(
+    r"\b(?:cast|splint|plaster|slab|backslab|pop|it|brace|orthosis)\s+(?:\w+\s+){0,3}?(?:off"
+    r"|removed"
+    r"|taken\s+(?:off|down)|cut\s+off)\s+(?:\w+\s+)?(?:before|prior\s+to|for)\s+(?:the\s+|these\s+"
+    r"|this\s+)?(?:exposure|exposing|imaging|x-?ray\w*|films?|radiograph\w*|views?|examination"
+    r"|exam|study|pictures?)"
+)
 
 
 def alignment_in(words: str) -> Alignment | None:
@@ -52,24 +68,31 @@ def _planned(words: str, match: re.Match[str]) -> bool:
     )
 
 
+_FILM = re.compile(
+    r"\b(?:scratch\w*|dust|dirt|smudge|artefact|artifact|clean|cassette|imaging|image|phosphor"
+    r"|detector|processing|fresh|digital|film)\b[^.;]{0,40}\bplates?\b"
+)
+"""A plate that takes pictures."""
 _PUT_ON = (Other.CAST_OR_SPLINT, Other.HARDWARE)
 _ABSENT_BEHIND = re.compile(
-    r"\s*(?:\w+\s+){0,3}?(?:not\s+\w+|absent|[\w\s/]{0,20}[:?]\s*(?:no|none|nil)"
+    r"-free\b|\s*(?:\w+\s+){0,3}?(?:not\s+\w+|absent|[\w\s/]{0,20}[:?]\s*(?:no|none|nil)"
     r"|(?:has\s+|have\s+|is\s+|are\s+)?(?:now\s+|completely\s+)?(?:resolved|settled|subsided|gone"
     r"|disappeared|no\s+longer))\b"
 )
 _PLANNED_AHEAD = re.compile(
     r"\b(?:plan(?:ned|s)?|list(?:ed)?|schedul\w+|book(?:ed)?|await\w+|consider\w*|recommend\w*"
     r"|advi[sc]e\w*|suggest\w*"
-    r"|requir\w+|needs?|please|discuss\w*|refer\w*|may|might|should|would|will|treat(?:ed"
+    r"|requir\w+|needs?|please|discuss\w*|refer\w*|may|might|should|would|will|treat\b|manage\b"
+    r"|treat(?:ed"
     r"|ment)?\s+(?:with|by|in)|if|or"
     r"|for(?!\s+\d)|apply|reapply|continue|leave|keep|consult\w*)\b[^.;]{0,50}$"
 )
 _PLANNED_BEHIND = re.compile(
     r"\s*(?:[\w-]+\s+){0,4}?(?:(?:is|are|was|were)\s+)?(?:recommended|advised|suggested|planned"
     r"|ok\b|okay|to\s+be\b|per\s+protocol|and\s+home"
-    r"|considered|required|needed|for\s+(?:\d|two|three|four|six|sport|comfort)|(?:may|should|will"
-    r"|would|can)\b)"
+    r"|considered|and\s+(?:see|review|re-?\w+|follow\w*|image|discharge|return|come|bring|x-?ray)\b"
+    r"|required|needed|for\s+(?:\d|two|three|four|six|sport|comfort)|(?:may|should|will"
+    r"|would|can)\b(?!\s+(?:now\s+)?(?:come|go|be)\s+(?:off|removed|taken|discarded|discontinued)))"
 )
 
 _OTHERS: Mapping[Other, re.Pattern[str]] = {
@@ -107,7 +130,9 @@ _OTHERS: Mapping[Other, re.Pattern[str]] = {
     Other.BONE_LESION: re.compile(
         r"\b(?:(?:bone|osseous|bony|lytic|sclerotic|lucent|focal)\s+lesions?|bone\s+cyst"
         r"|enchondroma"
-        r"|exostosis|osteochondroma|non-?ossifying\s+fibroma|nof|bone\s+islands?|enostos[ie]s"
+        r"|exostosis|osteochondroma|(?:bony|compact|compacta|dense|sclerotic)\s+islands?"
+        r"|islands?\s+of\s+(?:\w+\s+)?bone|non-?ossifying\s+fibroma|nof|bone\s+islands?"
+        r"|enostos[ie]s"
         r"|osteoma|osteoid\s+osteoma|fibroxanthoma"
         r"|(?:unicameral|simple|aneurysmal)\s+(?:bone\s+)?cyst|exostoses|fibrous\s+(?:cortical\s+)?"
         r"(?:defect|dysplasia))s?\b"
@@ -119,9 +144,11 @@ _REMOVED_AHEAD = re.compile(
     r"|short|long|arm|plaster|removal)[\s-]+){0,4}$"
 )
 _REMOVED_BEHIND = re.compile(
-    r"\s*(?:(?!(?:a|an|the|new|applied|remains?|present|place|situ)\b)[\w/-]+\s+){0,6}?"
+    r"(?:\s*,[^,;.]{0,60},)?\s*(?:(?!(?:a|an|the|new|applied|remains?|present|place|situ|may|can"
+    r"|should|will"
+    r"|still)\b)[\w/-]+\s+){0,6}?"
     r"(?:remov(?:ed|al)\b(?!\s+(?:may|is\s+(?:planned|advised)|at|in|to)\b)|off\b|pulled|discarded"
-    r"|taken\s+down"
+    r"|taken\s+down|cut\s+open|opened"
     r"|discontinued|no\s+longer)"
 )
 """What a cast or hardware has before or behind it that is there no more."""

@@ -64,6 +64,10 @@ def _own_angles(
     if ordered and len(named) == 2:
         return dict(zip(named, map(float, ordered.groups()), strict=True))
     for match in lexicon.ANGLE.finditer(words, *window):
+        behind = [bone for bone in bones if bone.start >= match.end()]
+        if behind and _IN.fullmatch(words, match.end(), behind[0].start):
+            angles.setdefault(behind[0].names[0], degrees_of(match))
+            continue
         before = [bone for bone in bones if bone.end <= match.start()]
         group = coordinated_back(words, before, governed=False) if before else []
         for name in names_of(group):
@@ -72,6 +76,12 @@ def _own_angles(
     return angles
 
 
+_IN = re.compile(
+    r"\s*(?:(?:of\s+)?(?:dorsal|volar|palmar|radial|ulnar)?\s*(?:angulation|tilt)\s+)?(?:in|at|of"
+    r"|for"
+    r"|on)\s+(?:the\s+)?(?:left\s+|right\s+)?"
+)
+"""Between an angle and its bone: "20 degrees in radius and 15 degrees in ulna"."""
 _RESPECTIVELY = re.compile(
     r"(\d{1,3}(?:\.\d+)?)\s*(?:°|deg\w*)?\s+and\s+(\d{1,3}(?:\.\d+)?)\s*(?:°"
     r"|deg\w*)?[\s,(]*respectively"

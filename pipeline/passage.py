@@ -10,11 +10,14 @@ from pipeline.advice import advice_from
 from pipeline.bone import BONE
 from pipeline.dictation import is_dictated, utterances
 from pipeline.directive import is_command, is_directive, opens_turn
+from pipeline.hearsay import is_hearsay, quotes_in, without_quotes
 from pipeline.lexicon import HEAD
 from pipeline.prior import is_prior
 from pipeline.region import Laterality
 from pipeline.section import Section, sections
 from pipeline.self_correction import without_slips
+from pipeline.side import sides_in
+from pipeline.whole_bones import WHOLE
 
 __all__ = ["Passage", "Section", "flatten", "passages", "tidied"]
 
@@ -87,7 +90,12 @@ _SPOKEN = {
 """What a heading that was only spoken begins, by its first word."""
 
 
-_END = re.compile(r"(?P<stop>[.!](?=[\s\"')\]]|\Z)|;|\?(?=\s*\n|\s*\Z))|(?P<line>\n)", re.MULTILINE)
+_END = re.compile(
+    r"(?P<stop>[.!](?=[\s\"')\]]|\Z)|;|\?(?=\s*\n|\s*\Z)(?!\s*(?:ans(?:wer)?|a|reply"
+    r"|response)\s*[:.=-]))|(?P<line>\n)"
+    r"|(?P<dash>\s-\s(?=known\b|k/c/o\b|c/o\b|case\s+of\b|f/u\b))",
+    re.MULTILINE,
+)
 _ABBREVIATION = re.compile(
     r"(?:\b(?P<always>approx|dist|prox|dr|vs|incl|resp|e\.g|i\.e|p\.a|a\.p|d\.p|uln|rad)"
     r"|(?:^|(?<=[\s.(]))(?P<letter>[a-z])"
@@ -108,6 +116,7 @@ def _abbreviates(flat: str, text: str, first: int, stop: int) -> bool:
     return not (found["often"] and re.match(r"\s*[A-Z]", text[stop + 1 : stop + 4]))
 
 
+_ANSWER = re.compile(r"\s*(?:ans(?:wer)?|a|reply|response)\s*[:.=-]")
 _BULLET = re.compile(r"\s*(?:[-*•>]|\d+[.)]\s)")
 
 
@@ -127,6 +136,8 @@ def _sentences(flat: str, text: str, start: int, end: int) -> Iterator[tuple[int
 def _breaks(flat: str, first: int, newline: int, end: int) -> bool:
     """Tell whether a line's end is a sentence's end, or the text was only wrapped there."""
     following = flat[newline + 1 : end]
+    if flat[first:newline].endswith("?") and _ANSWER.match(following):
+        return False
     if not following.strip() or following.lstrip(" ").startswith("\n") or _BULLET.match(following):
         return True
     line = flat[flat.rfind("\n", 0, newline) + 1 : newline].rstrip()[-_LONGEST:]
@@ -165,8 +176,10 @@ _SEEN = re.compile(
     r"|escaped|not\s+been"
     r"|(?:is|are)\s+not|was\s+(?:imaged|x-?rayed|radiographed)|neither|not\s+(?:injured|fractured"
     r"|involved|broken)|spared|normal|intact|unremarkable"
-    r"|there\s+(?:is|are)|seen|shows?|demonstrat\w+|noted|identified|visible|evident|reveals?)\b"
-    r"|\?\s*(?:no|none|nil|yes)\b|(?:cannot|can\s*not|not|difficult\s+to"
+    r"|there\s+(?:is|are|isn't|aren't)|seen|shows?|demonstrat\w+|noted|identified|visible|evident"
+    r"|reveals?)\b|=\s*[a-z]"
+    r"|\?\W*(?:(?:ans(?:wer)?|a|reply|response|result)\s*[:.-]+\s*)?(?:no|none|nil|not|negative"
+    r"|positive|yes|it\s+(?:is|was|has|does)|there)\b|(?:cannot|can\s*not|not|difficult\s+to"
     r"|hard\s+to)\s+(?:be\s+)?exclu"
 )
 _QUERIED = re.compile(r"\?[^.?]*\b(?:vs|rad|radius|radial|uln\w*|styloid|phys\w+|metaph\w*)\b")
@@ -199,12 +212,24 @@ def _without_preamble(found: list[Passage]) -> Iterator[Passage]:
         yield Passage(passage.start, words, section, passage.side)
 
 
+_RESUMED = re.compile(
+    rf"(?:the\s+)?(?:distal\s+)?(?:radius|ulna|(?:ulnar\s+)?styloid|carpal\s+bones|bones)\b"
+    rf"[^.;]{{0,60}}\b{WHOLE}\s*[.]?$"
+)
+
+
+def _resumes(passage: Passage) -> bool:
+    """Tell whether advice is over on its own line: "Adv: review. Ulna and styloid normal."."""
+    return passage.section is Section.CLOSING and bool(_RESUMED.match(passage.words))
+
+
 _READ = frozenset((Section.TITLE, Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM))
 
 
 def _told_apart(found: Iterator[Passage], flat: str) -> Iterator[Passage]:
     """Yield the passages with orders, advice and what is told of earlier studies named as such."""
     ordered = in_turn = in_quote = False
+    titled: frozenset[Laterality] = frozenset()
     end = 0
     for passage in found:
         words = passage.words
@@ -219,12 +244,31 @@ def _told_apart(found: Iterator[Passage], flat: str) -> Iterator[Passage]:
         if ordered:
             yield replace(passage, section=Section.DIRECTIVE)
         elif passage.section not in _READ:
-            yield passage
-        elif in_quote or is_prior(words):
+            yield replace(passage, section=Section.FINDINGS) if _resumes(passage) else passage
+        elif in_quote or is_prior(words) or is_hearsay(words) or _of_other_side(words, titled):
             yield replace(passage, section=Section.COMPARISON)
             in_quote = in_quote != quoted
         else:
-            yield from _without_advice(passage)
+            titled = titled or sides_in(words)
+            for first, last in quotes_in(words):
+                quote = passage.words[first:last]
+                start = passage.start + first
+                yield replace(passage, start=start, words=quote, section=Section.COMPARISON)
+            yield from _without_advice(replace(passage, words=without_quotes(words)))
+
+
+_KNOWN = re.compile(
+    r"\b(?:known|under\s+treatment|previous(?:ly)?|prior|earlier|old|last\s+(?:year|month|week)"
+    r"|(?:years?|months?|weeks?|days?)\s+(?:ago|back|earlier)|in\s+(?:19|20)\d\d|history)\b"
+)
+
+
+def _of_other_side(words: str, titled: frozenset[Laterality]) -> bool:
+    """Tell whether a known fracture is of the side that the report is not about."""
+    if len(titled) != 1 or not _KNOWN.search(words) or not HEAD.search(words):
+        return False
+    sides = sides_in(words)
+    return bool(sides) and not sides & titled
 
 
 def _without_advice(passage: Passage) -> Iterator[Passage]:

@@ -46,7 +46,8 @@ _PRIOR_STUDY = re.compile(
     r"|\W*(?:last|previous)\s+(?:week|month|year|time)\b"
 )
 _STILL = re.compile(
-    r"\b(?:unchanged|again|still|now|today|current(?:ly)?|persist\w*|remain\w*|compared"
+    r"\b(?:unchanged|(?<!not )(?:agree|concur)|again"
+    r"|still|now|today|current(?:ly)?|persist\w*|remain\w*|compared"
     r"|present\s+(?:study|films?)"
     r"|since|no\s+longer|progress\w*|increas\w+|decreas\w+|interval|improv\w+|has|have"
     r"|(?:is|are)(?!\s+(?:of|from|on|(?:not\s+)?available))"

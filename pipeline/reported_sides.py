@@ -49,6 +49,8 @@ class ReportedSides:
 
         ``denial`` is a general one: without a side it is of every wrist.
         """
+        if len(self.named) == 2 and _OF_EITHER.search(passage.words):
+            return tuple(sorted(self.named))
         for told in (self.explicit(sides), self.explicit(passage.side)):
             if told:
                 return tuple(sorted(told))
@@ -63,6 +65,16 @@ class ReportedSides:
         return (Laterality.UNKNOWN,)
 
 
+_OF_EITHER = re.compile(
+    r"\beither\s+(?:distal\s+|ulnar?\s+)?(?:radius|ulna|styloid)\b(?!\s+(?:n?or|/)\s)"
+)
+"""Of both wrists: "no fracture of either ulna"."""
+_CONCLUDED = re.compile(
+    r"(?:^|[.;,]\s+)\W*(?:so|hence|thus|therefore|in\s+(?:fact|short)"
+    r"|conclusion)\b[\s:,]*(?:(?:this|it)\s+is\s+)?"
+    r"(?:the\s+)?(?P<side>left|right)\s+(?:wrist|side|hand)\b"
+)
+"""The side that a report settles on: "Request says left, marker says R. So: right wrist."."""
 _OF_BOTH = re.compile(
     r"\bboth\s+(?:\w+\s+){0,2}?(?:styloids|radii|radiuses|ulnae|ulnas|metaphyses|processes)\b"
     r"|\b(?:radii|ulnae|styloids)\b"
@@ -70,6 +82,9 @@ _OF_BOTH = re.compile(
 
 
 def _named(read: Sequence[tuple[Passage, str]]) -> Sides:
+    for _, words in read:
+        if concluded := _CONCLUDED.search(words):
+            return frozenset({Laterality(concluded["side"])})
     for sections in (
         (Section.TITLE,),
         (Section.FINDINGS, Section.IMPRESSION, Section.ADDENDUM),

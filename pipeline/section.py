@@ -46,7 +46,7 @@ _HEADINGS = {
     Section.IMPRESSION: r"(?:final\s+)?impressions?|conclusions?|opinion|summary|assessment"
     r"|(?:final\s+)?diagnosis|interpretation|comments?|imp",
     Section.ADDENDUM: r"(?:final\s+|late\s+)?addend(?:um|a)(?:\s+#?\d[\d/.-]*)?"
-    r"(?:\s+by\s+\w+(?:\s+\w+)?)?"
+    r"(?:\s+by\s+\w+(?:\s+\w+)?|,[^:\n]{1,30}(?=:))?"
     r"|amendment|corrections?|erratum|(?:amended|corrected|supplementary|revised)\s+report",
     Section.CLOSING: r"recommendations?|plan|(?:electronically\s+)?signed(?:\s+by)?"
     r"|dictated(?:\s+by)?|reported\s+by|radiologist|verified\s+by|transcribed(?:\s+by)?"
@@ -117,6 +117,10 @@ _LOOKED = re.compile(
     r"|there\s+(?:is|are)|intact|unremarkable|normal|regular|not\s+been\s+broken|seen)\b)"
 )
 """Where a report of one line goes on from what was asked to what was seen."""
+_ANSWERED = re.compile(r"[ ]?[^?\n]{3,120}\?[\s\"]*(?:ans(?:wer)?|a|reply|response)[ ]*[:.=-]")
+"""A question with its answer at once is no indication."""
+_QUOTE = re.compile(r"[ ]?\"[^\"\n]{3,300}\"(?=[ ][a-z])")
+"""A request that is quoted ends with its quotation."""
 _GAP = re.compile(r"\n[ ]*\n")
 
 
@@ -128,8 +132,12 @@ def _ended(
     It ends at an empty line, at a bone's own line, and, where no heading of findings follows at
     all (``told`` is False), with its first line.
     """
+    if section is Section.INDICATION and _ANSWERED.match(flat, start, end):
+        section = Section.FINDINGS
     if section in (Section.INDICATION, Section.COMPARISON, Section.TITLE):
         ends = [m.start() for p in (_GAP, _TOPIC) if (m := p.search(flat, start, end))]
+        if section is Section.INDICATION and (quoted := _QUOTE.match(flat, start, end)):
+            ends.append(quoted.end())
         first = flat.find("\n", len(flat[:end]) - len(flat[start:end].lstrip()), end)
         if not told and first >= 0:
             ends.append(first)

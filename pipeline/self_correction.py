@@ -26,7 +26,8 @@ _NUMBER = (
     r"|nine|ten|eleven|twelve|\w{3,5}teen)|twenty|thirty|forty|fifty|sixty)"
 )
 _SLIP = re.compile(
-    rf"\b(?:left|right)\b(?:[^\S\n]+(?:wrist|hand|forearm|side))?{_TAKEN_BACK}(?=(?:the\s+)?(?:left"
+    rf"\b(?:left|right)\b(?:[^\S\n]+(?:wrist|hand|forearm|side))?{_TAKEN_BACK}(?=(?:(?:of|on|it'?s"
+    rf"|it\s+is)\s+)?(?:the\s+)?(?:left"
     rf"|right)\b)"
     rf"|\b{_NUMBER}\s*(?:°|degrees?\b|deg\b|mm\b|%|percent\b)?{_TAKEN_BACK}(?={_NUMBER}\b)"
 )

@@ -38,7 +38,8 @@ _BOTH = (Laterality.LEFT, Laterality.RIGHT)
 # a lone letter is a side only beside what has one
 _LETTER = (
     r"(?:\({0}\)|(?<=wrist ){0}\b|(?<=wrist, ){0}\b"
-    r"|(?<![\w.]){0}\.?(?=\s+(?:wrist|hand|forearm|elbow|fa\b|distal|dist\b|dr\b|radius|radial"
+    r"|(?<![\w.]){0}\.?(?=\s+(?:wrist|hand|forearm|elbow|thumb|finger|arm|scaphoid|fa\b|distal"
+    r"|dist\b|dr\b|radius|radial"
     r"|ulnar?|#))"
     r"|(?<=side: ){0}\b)"
 )
@@ -55,7 +56,12 @@ _SIDE = re.compile(
     r"\s+(?:with|to|on)\s+(?:(?:that|those|the\s+one)\s+(?:of|on)\s+)?"
     r"(?:the\s+)?(?:normal\s+|opposite\s+|contralateral\s+|asymptomatic\s+|uninjured\s+)?(?:left"
     r"|right)\b"
-    rf"|\bto\s+the\s+{_SIDE_WORD}\s+of\b|\b(?:nothing|anything|none)\s+left\b|\bleft\s+over\b"
+    rf"|\bto\s+the\s+{_SIDE_WORD}\s+of\b|\b(?:is|are|was|were|what's|that's|has)\s+left\s+of\b"
+    rf"|(?<!the )(?<!on )\bleft\s+(?:his|her|their|our|my|home"
+    rf"|school|work|hospital)\b|\b{_SIDE_WORD}(?:\s+(?:wrist|side|hand|one))?\s+(?:was|is|were"
+    rf"|has\s+been)?\s*(?:only\s+)?(?:taken|done|filmed|imaged|obtained|included"
+    rf"|shown)\s+(?:only\s+)?"
+    rf"for\s+comparison\s+only\b|\b(?:nothing|anything|none)\s+left\b|\bleft\s+over\b"
     rf"|\b(?:not|never|instead\s+of|rather\s+than|leave|leaving|mistaken\s+for)\s+(?:(?:on|of|at"
     rf"|for)\s+)?(?:the\s+)?{_SIDE_WORD}\b"
     rf"|\b{_SIDE_WORD}(?:-sided)?\s+(?:\w+\s+){{0,5}}?(?:{_UNSEEN})\b"
@@ -112,7 +118,8 @@ def _is_no_side(words: str, match: re.Match[str]) -> bool:
 
 
 _WRONG = re.compile(
-    r"\b(?:wrong|incorrect\w*|erroneous\w*|mistake\w*|mislabel\w*|error|laterality|should\s+(?:read"
+    r"\bfor\s+[\"']?(?:left|right)[\"']?,?\s+(?:please\s+)?read\b|\b(?:wrong(?:ly)?|incorrect\w*"
+    r"|erroneous\w*|mistake\w*|mislabel\w*|error|laterality|should\s+(?:read"
     r"|be|say|have\s+\w+)"
     r"|correct(?:ion|ed|s)?|(?:in|of)\s+fact|not\s+(?:of\s+)?(?:the\s+)?(?:left|right)|swapped"
     r"|transposed|side\s+marker)\b"
@@ -121,6 +128,7 @@ _SHOULD_READ = re.compile(
     r"\b(?:should|must|ought\s+to)\s+(?:read|be|say|have\s+(?:read|been"
     r"|said))\s+(?:as\s+)?(?:the\s+)?[\"']?(?:left|right)\b"
     r"|\b(?:changed|corrected|amended)\s+(?:from\s+\"?\w+\"?\s+)?to\s+[\"']?(?:left|right)\b"
+    r"|(?<=please )read\s+[\"']?(?:left|right)\b"
     r"|\bread\s+[\"']?(?:left|right)[\"']?\s+(?:for|instead|throughout|not)\b"
 )
 _IS_OF = re.compile(

@@ -30,6 +30,8 @@ def stance_of(words: str, head: Head, following: Head | None) -> tuple[Fracture 
             return None, ""
         if not _HEADED.search(gap):
             meant = Fracture.POSSIBLE
+    if _WOULD.match(words, head.end):
+        return None, ""
     behind = words[head.end : following.start if following else len(words)]
     behind = re.split(r"[;]|\b(?:but|however|although)\b", behind)[0]
     cue_behind = BACKWARD.search(behind)
@@ -51,6 +53,12 @@ def _is_of_change(gap: str, behind: str) -> bool:
 
 
 _CONFIRMED = re.compile(r"[\w\s]{0,30}\b(?:is|was|are|has\s+been)\s+(?:now\s+|thus\s+)?confirmed\b")
+_WOULD = re.compile(
+    r"[^.;:,]{0,45}\bwould\s+(?:have\s+|also\s+|now\s+)*(?:show|be\s+(?:seen|visible|expected"
+    r"|apparent"
+    r"|evident)|been\s+(?:seen|visible|apparent)|appear|look|stand|display|declared?)\b"
+)
+"""What a fracture would do if there were one."""
 _VERB = re.compile(r"\b(?:shows?|demonstrates?|has)\b")
 _HEADED = re.compile(r"#|\bfract\w+(?!\s+or)")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.bone import NamedBone, coordinated_back, coordinated_on
+from pipeline.bone import COORDINATED, NamedBone, coordinated_back, coordinated_on
 from pipeline.lexicon import HEAD
 
 __all__ = ["LINKS", "NO_OF", "SUBJECT_NOT_BONE", "WHOLE", "WholeBones", "whole_bones"]
@@ -30,7 +30,7 @@ def whole_bones(words: str, bones: Sequence[NamedBone]) -> tuple[WholeBones, ...
     found: list[WholeBones] = []
     for number, bone in enumerate(bones):
         limit = bones[number + 1].start if number + 1 < len(bones) else len(words)
-        if found and _joins(words, bones[number - 1], found[-1].end, bone, limit):
+        if found and _goes_on(words, found[-1], bones[number - 1], bone, limit):
             found[-1] = found[-1].with_bone(bone)
         elif group := _whole_group(words, bones, number, limit):
             found.append(group)
@@ -43,6 +43,8 @@ def _whole_group(
     """Return the bones that are whole with this one, the last of them."""
     bone = bones[number]
     neither = number and _NEITHER.search(words, 0, bones[number - 1].start)
+    if neither and _NOR.fullmatch(words, bones[number - 1].end, bone.start):
+        return WholeBones(tuple(bones[number - 1 : number + 1]), bones[number - 1].start, bone.end)
     if neither and (said := _SUFFERED.match(words, bone.end, limit)):
         return WholeBones(tuple(bones[number - 1 : number + 1]), bone.start, said.end())
     behind = _BEHIND.match(words, bone.end, min(limit, bone.end + 120))
@@ -78,28 +80,51 @@ def _joins(words: str, last: NamedBone, end: int, bone: NamedBone, limit: int) -
     if _INCLUDED.fullmatch(words, end, bone.start):
         return True
     gap = words[end : bone.start]
+    behind = _INCLUDED_BEHIND.match(words, bone.end, limit) or _STYLOID_TOO.match(words, bone.end)
     return bool(
-        _INCLUDED_BEHIND.match(words, bone.end, limit) and re.fullmatch(r"[\s\w]{0,12}[,\s]+", gap)
+        behind
+        and re.fullmatch(r"[\s\w-]{0,45}[,(\s]+(?:(?:its|the|with|and)\s+)*", gap)
+        and not HEAD.search(gap)
     )
 
 
+def _goes_on(words: str, whole: WholeBones, last: NamedBone, bone: NamedBone, limit: int) -> bool:
+    return _joins(words, last, whole.end, bone, limit) or _lists_on(words, whole, last, bone)
+
+
+def _lists_on(words: str, whole: WholeBones, last: NamedBone, bone: NamedBone) -> bool:
+    """Tell whether a list goes on: "not broken, nor are the ulna or the styloid"."""
+    joined = whole.bones[-1] is last and whole.end == last.end and len(whole.bones) > 1
+    listed = joined and COORDINATED.fullmatch(words, last.end, bone.start)
+    return bool(listed) and not _OWN_VERB.match(words, bone.end)
+
+
+_OWN_VERB = re.compile(r"(?:\s+process)?\s+(?:is|are|has|have|shows?|was|were|appears?)\b")
+
+
 WHOLE = (
-    r"(?:intact|normal(?:ly)?|nl|nad|unremarkable|inconspicuous|regular(?:ly)?|uninvolved"
+    r"(?:intact|healthy|uninterrupted|normal(?:ly)?|nl|nad|unremarkable|inconspicuous"
+    r"|regular(?:ly)?|uninvolved"
     r"|unaffected|spared"
     r"|preserved|clear|fine|o\.?k(?:ay)?|sound|whole|unharmed|unhurt|unscathed|un-?(?:injured"
     r"|damaged|broken|fractured)"
     r"|in\s+one\s+piece|in\s+order|all\s+right|alright|good\s+shape|wnl|within\s+normal\s+limits"
     r"|neg(?:ative)?(?!\s+for)"
-    r"|free\s+of\s+(?:injury|abnormality|pathology|changes)"
+    r"|free\s+of\s+(?:injury|abnormality|pathology|changes|damage)|untouched|undisturbed"
+    r"|scot-?\s?free|left\s+alone|out\s+of\s+it|faultless|flawless|without\s+fault|blameless"
     r"|(?:come|came|suffered|taken)\s+(?:to\s+)?no\s+(?:harm|damage|injury)|escaped(?:\s+(?:injury"
     r"|unharmed|damage))?"
     r"|(?:not|nor|never)\s+(?:been\s+|appear(?:s)?\s+)?(?:fractured|injured|involved|broken"
-    r"|affected|damaged|suffered)"
+    r"|affected|damaged|suffered|harmed|touched|reached|implicated|hurt|cracked|abnormal"
+    r"|crossed)(?:\s+by\s+(?:the|this|that|any|a)\s+(?:\w+\s+){0,2}?(?:fracture|break|line"
+    r"|injury))?"
+    r"|no\s+part\s+(?:of|in)\s+(?:it|this|the\s+(?:fracture|injury))"
     r"|(?:without|no|nothing)\s+(?:(?:any|evidence\s+of|signs?\s+of|relevant"
     r"|pathological|significant"
     r"|bony|osseous|acute|traumatic|recent)\s+)*(?:findings?|abnormalit(?:y|ies)|abnormal|pathology"
     r"|amiss|wrong|injur(?:y|ies)"
-    r"|lesions?|damage|peculiarit(?:y|ies)|to\s+(?:report|note))"
+    r"|breaks?|cracks?|interruptions?|discontinuit(?:y|ies)|lesions?|damage|peculiarit(?:y|ies)"
+    r"|to\s+(?:report|note))"
     r"|as\s+(?:it|they)\s+should\s+be|where\s+(?:it|they)\s+should\s+be)"
 )
 NO_OF = (
@@ -111,6 +136,7 @@ LINKS = (
     r"|both|all|too|also"
     r"|of|an?|the|to|otherwise|quite|perfectly|therefore|thus|again|still|now|today|likewise|both"
     r"|themselves|itself"
+    r"|came|comes|come|come\s+through|through|emerged?s?|got|gets|away|off|survived|found|proved"
     r"|regarded|considered|reported|read|depicted|imaged|as|in|completely|entirely|age-appropriate"
     r"|(?!not\b|less\b|hardly\b)\w+ly)\s+)*"
 )
@@ -129,13 +155,17 @@ _BEHIND = re.compile(
     r"|\s+is\s+not\s*(?=[,.;]|$)"
 )
 _AHEAD = re.compile(
-    r"(?:\b|(?=,))(?:intact|normal|regular|inconspicuous|unremarkable|but\s+not(?:\s+(?:of|in))?"
+    r"(?:\b|(?=,))(?:(?:integrity|intactness|continuity)\s+of|intact|normal|regular|inconspicuous"
+    r"|unremarkable|(?:but|and)\s+not(?:\s+(?:of|in))?"
     r"|,\s*not|so\s+(?:is|are|does)"
     r"|nothing\s+(?:\w+\s+){0,2}?(?:at|in|of|with|on|about)"
     r"|(?:normal|regular|unremarkable|inconspicuous)\s+(?:\w+\s+)?(?:depiction|appearances?"
     r"|contours?|findings)\s+(?:of|at|in)"
     r"|no\s+(?:\w+\s+)?(?:abnormality|injury|pathology)\s+(?:of|in|at|to)"
-    r"|nor\s+(?:is|does|has|do|are|was)|the\s+same\s+(?:\w+\s+){1,2}?(?:for|to|of))\s+(?:(?:left"
+    r"|nor\s+(?:is|does|has|do|are|was)|(?:is\s+|was\s+)?(?:sparing|spares|spared)(?:\s+of)?"
+    r"|\b(?:not|without)\s+(?:involving|affecting|touching|reaching|injuring|harming)"
+    r"|\b(?:involves|affects|reaches|touches)\s+neither|the\s+same\s+(?:\w+\s+){1,2}?(?:for|to"
+    r"|of))\s+(?:(?:left"
     r"|right|the|its|both)\s+)*$"
 )
 _INCLUDED = re.compile(
@@ -146,9 +176,20 @@ _INCLUDED = re.compile(
     r"(?:(?:of|the|its|left|right)\s+)*"
 )
 _INCLUDED_BEHIND = re.compile(
-    r"\s*(?:process\s*)?,?\s*(?:included|as\s+well|too\b|likewise|also\b|neither\b|(?:does|is"
+    r"\s*(?:process\s*)?,?\s*(?:included|inclusive|and\s+all|into\s+the\s+bargain|as\s+well|too\b"
+    r"|likewise|also\b|neither\b|(?:does|is"
     r"|has)\s+not\s+either)"
 )
+_STYLOID_TOO = re.compile(
+    r"\s*(?:and|,|&)\s*(?:(?:its|the|ulnar)\s+)*styloid(?:\s+process)?,?\s*(?:included|as\s+well"
+    r"|too\b|likewise|also\b)"
+)
+_NOR = re.compile(
+    r"\s+(?:is|has|was|shows?|looks?)\s+(?:been\s+)?(?:an?\s+)?(?:fractured?|broken|injured|damaged"
+    r"|involved|affected|cracked|abnormal)(?:\s+on\s+\w+\s+\w+)?,?\s+nor\s+(?:(?:is|has|the|its|his"
+    r"|her|left|right)\s+)*"
+)
+"""Between bones: "neither the ulna is fractured nor its styloid"."""
 _NEITHER = re.compile(r"\bneither\s+(?:(?:the|left|right)\s+)*$")
 _SUFFERED = re.compile(
     r"(?:\s+process)?\s+(?:has|have|is|are|was|were|shows?|looks?"
