@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Literal
 
 from pipeline.anatomy import AnatomyDetector
-from pipeline.bundle import VECTOR_NAMES, Bundle, Manifest, Quality, RetrievalQuality
+from pipeline.bundle import VECTOR_NAMES, Bundle, Manifest, Quality, RetrievalQuality, ViewQuality
 from pipeline.encoder import ImageEncoder, TextEncoder
 from training.agreement import abstaining, agreement
 from training.curriculum import Curriculum
@@ -25,7 +25,12 @@ from training.vectors import Encoder, exam_vectors
 __all__ = ["appraised", "best_mode", "retrieval_of"]
 
 
-def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Manifest:
+def appraised(
+    bundle: Bundle,
+    stages: Stages,
+    parity: Mapping[str, float],
+    view: ViewQuality | None = None,
+) -> Manifest:
     """Return a bundle's manifest with calibration, quality and ranking.
 
     Parameters
@@ -36,6 +41,8 @@ def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Ma
         What it was made of: its exams and held-out pictures measure it.
     parity
         Least cosine of each exported network to the trained one, by file.
+    view
+        How well views are told, where the held-out pictures taught that too; measured by default.
     """
     validation, test = (stages.seen.part(split) for split in (Split.VALIDATION, Split.TEST))
     towers = _towers(bundle)
@@ -49,7 +56,7 @@ def appraised(bundle: Bundle, stages: Stages, parity: Mapping[str, float]) -> Ma
         "and public DICOM samples of other things, none of them trained on. Retrieval: phantoms "
         "that were not trained on, which says nothing about real fractures.",
         boxes=box_quality(AnatomyDetector(bundle), [p for p in stages.held_out if p.boxes]),
-        view=view_quality(views_told(bundle, (*stages.held_out, *others))),
+        view=view or view_quality(views_told(bundle, (*stages.held_out, *others))),
         retrieval=retrieval_quality(
             test,
             _patients(test),

@@ -17,7 +17,7 @@ from typing import Annotated
 import onnxruntime
 import torch
 import typer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from rich.console import Console
 
 from pipeline.anatomy import AnatomyDetector
@@ -36,7 +36,7 @@ from training.settings import Device, TrainingSettings
 from training.stages import Stages
 from training.witness import Hearing, fit_witness
 
-__all__ = ["CrossValidation", "Fold", "cross_validate", "fold_of", "main", "witness_of"]
+__all__ = ["CrossValidation", "Fold", "cross_validate", "fold_of", "main"]
 
 
 @dataclass(frozen=True)
@@ -114,21 +114,6 @@ def cross_validate(
         witnessed=_told([_with_witness(bundle, witness) for bundle in fitted], pictures, own),
         witness=witness,
     )
-
-
-def witness_of(file: Path) -> Witness:
-    """Return the witness that a cross-validation has fitted, from the file it left.
-
-    Raises
-    ------
-    DataError
-        Where the file is none of a cross-validation.
-    """
-    try:
-        return TypeAdapter(CrossValidation).validate_json(file.read_bytes()).witness
-    except (OSError, ValidationError) as error:
-        detail = f"{file} is no result of training.cross_validation ({type(error).__name__})."
-        raise DataError(detail) from error
 
 
 class Fold(Stages):

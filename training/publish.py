@@ -33,10 +33,8 @@ from pipeline.bundle import (
     Vectors,
 )
 from pipeline.calibration import Calibration
-from pipeline.witness import Witness
 from training.appraisal import appraised, retrieval_of
 from training.constellation import CONSTELLATION_WEIGHT, fit_constellation
-from training.cross_validation import witness_of
 from training.dataset import (
     held_out_patients,
     other_pictures,
@@ -48,6 +46,7 @@ from training.model_card import model_card
 from training.quantization import quantise, unharmed
 from training.settings import Device, EncoderSettings, TrainingSettings
 from training.stages import VIEWS, Stages
+from training.witness import WeighedWitness, witness_in
 
 __all__ = ["main", "publish"]
 
@@ -60,7 +59,7 @@ def publish(
     settings: TrainingSettings,
     table: Path | None = None,
     bank: Path | None = None,
-    witness: Witness | None = None,
+    witness: WeighedWitness | None = None,
 ) -> Bundle:
     """Make a bundle from a data folder (its layout: `training.dataset`).
 
@@ -81,7 +80,8 @@ def publish(
     bank
         State of a first training of the encoder, which lends captions to exams without report.
     witness
-        How much the bones count for the view, from a cross-validation; None for nothing.
+        How much the bones count for the view; None for nothing. Where it was fitted on the
+        held-out patients, the views' quality is its own, with each left out in turn.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def publish(
     stages.run()
     whole = _Tower(work / IMAGE_FILE, "fp32", _parity(stages, IMAGE_FILE))
     bundle = _written(out, name, stages, whole, witness)
-    return _smaller(bundle, out, stages) if settings.int8 else bundle
+    return _smaller(bundle, out, stages, witness) if settings.int8 else bundle
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class _Tower:
 
 
 def _written(
-    out: Path, name: str, stages: Stages, tower: _Tower, witness: Witness | None
+    out: Path, name: str, stages: Stages, tower: _Tower, witness: WeighedWitness | None
 ) -> Bundle:
     """Write a bundle, measure it, and write down what was measured."""
     shutil.rmtree(out, ignore_errors=True)
@@ -118,10 +118,12 @@ def _written(
     for file in (*stages.files, TOKENIZER_FILE):
         shutil.copyfile(tower.file if file == IMAGE_FILE else stages.work / file, out / file)
     draft = _draft(out, name, stages, tower.precision)
-    write_manifest(draft.model_copy(update={"witness": witness}), out / MANIFEST_FILE)
+    heard = None if witness is None else witness.witness
+    write_manifest(draft.model_copy(update={"witness": heard}), out / MANIFEST_FILE)
     bundle = Bundle.load(out, stages.settings.threads)
     parity = {file: _parity(stages, file) for file in (VIEW_FILE, TEXT_FILE)}
-    manifest = appraised(bundle, stages, {**parity, IMAGE_FILE: tower.parity})
+    view = None if witness is None else witness.view
+    manifest = appraised(bundle, stages, {**parity, IMAGE_FILE: tower.parity}, view)
     card = model_card(manifest).encode()
     (out / CARD_FILE).write_bytes(card)
     digests = {**manifest.files, CARD_FILE: hashlib.sha256(card).hexdigest()}
@@ -129,7 +131,7 @@ def _written(
     return Bundle.load(out, stages.settings.threads)
 
 
-def _smaller(bundle: Bundle, out: Path, stages: Stages) -> Bundle:
+def _smaller(bundle: Bundle, out: Path, stages: Stages, witness: WeighedWitness | None) -> Bundle:
     """Return the bundle with an 8-bit image tower where that gains and harms nothing."""
     console, made = Console(stderr=True), stages.work / "image-int8.onnx"
     exams = stages.seen.part(Split.VALIDATION)
@@ -144,7 +146,7 @@ def _smaller(bundle: Bundle, out: Path, stages: Stages) -> Bundle:
         return bundle
     beside = out.with_name(f"{out.name}.int8")
     tower = _Tower(made, "int8", found.cosine)
-    small = _written(beside, bundle.id, stages, tower, bundle.manifest.witness)
+    small = _written(beside, bundle.id, stages, tower, witness)
     before, after = (retrieval_of(one, exams) for one in (bundle, small))
     if not unharmed(before, after):
         console.print("8-bit encoder left out: it retrieves worse.")
@@ -230,8 +232,8 @@ def main(
     bank: Annotated[
         Path | None, typer.Option(help="a first encoder's state: lends captions, see CONTRIBUTING")
     ] = None,
-    folds: Annotated[
-        Path | None, typer.Option(help="result of a cross-validation: weighs the bones' witness")
+    witness: Annotated[
+        Path | None, typer.Option(help="of training.witness or training.cross_validation")
     ] = None,
     share: Annotated[
         float, typer.Option(min=0.01, max=1, help="of every training: 0.02 is a rehearsal")
@@ -241,8 +243,8 @@ def main(
     """Train, export, calibrate and measure a bundle."""
     encoder = EncoderSettings.read(recipe) if recipe else EncoderSettings()
     settings = TrainingSettings(threads=threads, device=device, encoder=encoder, int8=int8)
-    witness = None if folds is None else witness_of(folds)
-    bundle = publish(data, work, out, name, settings.smaller(share), table, bank, witness)
+    weighed = None if witness is None else witness_in(witness)
+    bundle = publish(data, work, out, name, settings.smaller(share), table, bank, weighed)
     quality = bundle.manifest.quality
     print(quality.model_dump_json(indent=2) if quality else "")  # noqa: T201
 

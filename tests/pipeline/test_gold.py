@@ -157,7 +157,7 @@ def test_the_sides_of_a_report_on_both_wrists_are_compared_each_with_its_own(
 
 
 @pytest.mark.parametrize(
-    ("part", "presence", "kind"), [("tuning", 0.99, 0.99), ("unseen", 0.95, 0.95)]
+    ("part", "presence", "kind"), [("tuning", 0.99, 0.99), ("unseen", 0.96, 0.96)]
 )
 def test_the_rules_read_no_worse_than_they_did(part: str, presence: float, kind: float) -> None:
     found = score(gold_reports(GOLD / f"{part}.jsonl"), RulesMiner())

@@ -15,7 +15,6 @@ from training.cross_validation import (  # noqa: E402
     Fold,
     cross_validate,
     fold_of,
-    witness_of,
 )
 from training.dataset import real_pictures  # noqa: E402
 from training.errors import DataError  # noqa: E402
@@ -24,6 +23,7 @@ from training.settings import (  # noqa: E402
     TrainingSettings,
     ViewModelSettings,
 )
+from training.witness import witness_in  # noqa: E402
 
 PATIENTS = range(90001, 90025)
 LATERALS = PATIENTS[:6]
@@ -74,11 +74,12 @@ def test_all_folds_together_make_one_table(found):
 def test_a_bundle_takes_the_witness_from_the_file_that_is_left(found, tmp_path):
     file = tmp_path / "folds.json"
     file.write_bytes(TypeAdapter(CrossValidation).dump_json(found))
-    assert witness_of(file) == found.witness
+    assert witness_in(file).witness == found.witness
+    assert witness_in(file).view is None
 
 
 def test_a_file_of_something_else_is_refused_by_name(tmp_path):
     file = tmp_path / "folds.json"
     file.write_text("{}", encoding="utf-8")
-    with pytest.raises(DataError, match=r"folds\.json is no result of"):
-        witness_of(file)
+    with pytest.raises(DataError, match=r"folds\.json holds no witness"):
+        witness_in(file)
