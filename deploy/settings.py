@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SHIPPED_BUNDLE", "Settings", "load", "site_key"]
 
-SHIPPED_BUNDLE = Path(__file__).parent / "bundle" / "wristmir-demonstration-3"
+SHIPPED_BUNDLE = Path(__file__).parent / "bundle" / "wristmir-demonstration-4"
 """The demonstration bundle that comes with the plugin."""
 
 

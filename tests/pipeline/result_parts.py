@@ -98,7 +98,7 @@ def exam(number: int = 0, **changes: Any) -> Exam:
             "distal_radius": (18.0, 20.0, 33.0, 50.0),
             "distal_ulna": (8.0, 22.0, 17.0, 48.0),
         },
-        bundle_id="wristmir-demonstration-3",
+        bundle_id="wristmir-demonstration-4",
         runtime="test",
         received_at=NOW,
         indexed_at=NOW,
@@ -149,7 +149,7 @@ def answer(regions: tuple[RegionAnswer, ...] | None = None, **changes: Any) -> A
         request=Request(),
         regions=regions,
         pool_size=132,
-        bundle_id="wristmir-demonstration-3",
+        bundle_id="wristmir-demonstration-4",
         answered_at=NOW,
         warnings=("The patient may not be a child.",),
     )

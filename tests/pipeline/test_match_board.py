@@ -13,7 +13,7 @@ from pipeline.region import Laterality, Region
 from pipeline.request import Answer, RegionAnswer
 from pipeline.wording import BundleWords
 
-BUNDLE = BundleWords("wristmir-demonstration-3", "Finds similar prior wrist radiographs.", True)
+BUNDLE = BundleWords("wristmir-demonstration-4", "Finds similar prior wrist radiographs.", True)
 CAUTION = (240, 228, 66)
 RADIUS = (86, 180, 233)
 

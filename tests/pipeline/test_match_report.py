@@ -31,7 +31,7 @@ from pipeline.request import Answer, RegionAnswer
 from pipeline.result_set import referenced_instances
 from pipeline.wording import BundleWords
 
-BUNDLE = BundleWords("wristmir-demonstration-3", "Finds similar prior wrist radiographs.", True)
+BUNDLE = BundleWords("wristmir-demonstration-4", "Finds similar prior wrist radiographs.", True)
 EARLIER = PriorResult("1.2.3.0", "1.2.3.0.9", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.3.0.9.1")
 
 
@@ -130,7 +130,7 @@ def test_the_report_says_what_it_is_and_what_it_is_not() -> None:
         "It is no probability",
         "132 prior radiographs were compared",
         "up to 10 each; wanted: same side.",
-        "wristmir-demonstration-3",
+        "wristmir-demonstration-4",
         "2025-03-14 09:26:53 UTC",
         "Too few left wrists: right wrists were added.",
         "The patient may not be a child.",

@@ -29,7 +29,7 @@ from pipeline.request import Answer
 from pipeline.result_set import assert_identity, assert_sendable, build, referenced_instances
 from pipeline.wording import BundleWords
 
-BUNDLE = BundleWords("wristmir-demonstration-3", "Finds similar prior wrist radiographs.", True)
+BUNDLE = BundleWords("wristmir-demonstration-4", "Finds similar prior wrist radiographs.", True)
 PLANTED = "Q7SECRETQ7"
 
 
