@@ -39,7 +39,7 @@ _MACHINE = (
     r"(?:\w+\s+)?(?:readers?|systems?|models?|extract\w+|annotat\w+|coders?|parsers?|tools?"
     r"|agents?)"
     r"|report\s+(?:readers?|miners?|parsers?)|parsers?|extract(?:or|ion)s?(?:\s+\w+)?"
-    r"|(?:virtual|helpful|medical|coding)\s+assistants?|annotators?|(?:nlp|reader)\s+programs?)"
+    r"|(?:virtual|helpful|coding)\s+assistants?|annotators?|(?:nlp|reader)\s+programs?)"
 )
 _DATA = (
     r"(?:fields?|values?|flags?|labels?|keys?|json|variables?|attributes?|parameters?|columns?"
@@ -50,12 +50,20 @@ _TURN = re.compile(
     r"|endoftext|eot\w*"
     r"|bos|eos|s)\s*\|?>|<<\s*/?sys\s*>>|\[/?inst\]|```|#{2,}\s*(?:instructions?|system|response"
     r"|human)\b"
-    r"|(?:^|[\s\"'>\])])(?:system|assistant|developer|user|human)\s*:(?!\s*(?:intact|normal|none))"
+    r"|(?:^|[\"'>\[(*])\s*(?:system|assistant|developer|human)\s*:(?!\s*(?:intact|normal|none))"
     r"|\{\s*['\"]\w+['\"]\s*:"
 )
 _DIRECTIVE = re.compile(
     "|".join(
         (
+            # the same in languages that are not read here: a language model may read them
+            r"\b(?:ignorier\w*|vergiss|missachte\w*)\b[^.]{0,60}?\b(?:anweisung|instruktion|vorgabe"
+            r"|regeln|prompt)",
+            r"\b(?:ignore[zr]?|oublie[zr]?)\b[^.]{0,60}?\b(?:instruction|consigne|directive)",
+            r"\b(?:ignor\w+|olvid\w+|esque[cç]\w+|dimentic\w+)\b[^.]{0,60}?\b(?:instruc|instruç|istruz"
+            r"|[oó]rdenes|regras|regole)",
+            r"\bnegeer\b[^.]{0,60}?\b(?:instructie|opdracht)|\bzignoruj\b[^.]{0,60}?\b(?:instrukcj"
+            r"|polece)|\btalimat\w*[^.]{0,60}?(?:yok\s+say|görmezden)",
             # what came before is to be forgotten: instructions, or anything before an order
             r"\b(?:ignor\w+|disregard\w*|forget|overrid\w+|bypass)\b[^.]{0,50}?\b(?:instructions?"
             r"|prompts?"

@@ -19,7 +19,7 @@ from pipeline.self_correction import without_slips
 from pipeline.side import sides_in
 from pipeline.whole_bones import WHOLE
 
-__all__ = ["Passage", "Section", "flatten", "passages", "tidied"]
+__all__ = ["UNSEEN", "Passage", "Section", "flatten", "passages", "tidied"]
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,18 @@ def passages(text: str) -> tuple[Passage, ...]:
     return tuple(_told_apart(_without_preamble(found), flat))
 
 
+UNSEEN = frozenset("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff")
+"""Characters that take no room: soft hyphens, zero-width spaces and joiners, marks of direction."""
+_UNSEEN = dict.fromkeys(map(ord, UNSEEN))
+
+
 def tidied(text: str) -> str:
-    """Return the text with runs of white space collapsed, lines and paragraphs kept."""
-    lines = (" ".join(line.split()) for line in text.splitlines())
+    """Return the text with runs of white space collapsed, lines and paragraphs kept.
+
+    Characters that nobody sees are left out: they would hide words from the rules.
+    """
+    seen = text if text.isascii() else text.translate(_UNSEEN)
+    lines = (" ".join(line.split()) for line in seen.splitlines())
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 

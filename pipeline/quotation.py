@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.entry import JOIN
-from pipeline.passage import Passage
+from pipeline.passage import UNSEEN, Passage
 
 __all__ = ["Quotations"]
 
@@ -26,6 +26,8 @@ class Quotations:
         folded: list[str] = []
         self._origin: list[int] = []  # of each folded character in the text
         for place, character in enumerate(text):
+            if character in UNSEEN:
+                continue
             white = character.isspace()
             if white and (not folded or folded[-1] == " "):
                 continue
