@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.errors import GoldError
+from pipeline.errors import AnswerError, GoldError
 from pipeline.exam import RegionFindings
 from pipeline.findings import (
     Displacement,
@@ -253,13 +253,24 @@ def score(reports: Sequence[GoldReport], miner: Miner, at_once: int = 1) -> Gold
         details={name: [0, 0] for name in _DETAILS},
     )
     with ThreadPoolExecutor(at_once) as pool:
-        all_read = list(pool.map(lambda r: miner.mine(r.text, r.age_years), reports))
-    for report, read in zip(reports, all_read, strict=True):
+        all_read = list(pool.map(lambda report: _read(miner, report), reports))
+    for report, found in zip(reports, all_read, strict=True):
+        if found is None:
+            result.misses.append(Miss(report.id, "report", "reading", "", "no usable answer"))
+        read = found or WristReport()
         result.reports += 1
         result.dropped += read.dropped
         result.disputed += len(read.disputed)
         result.misses += list(_compared(report, read, result))
     return result
+
+
+def _read(miner: Miner, report: GoldReport) -> WristReport | None:
+    """Return what a miner reads, or None where a language model gave no usable answer."""
+    try:
+        return miner.mine(report.text, report.age_years)
+    except AnswerError:
+        return None
 
 
 def _compared(report: GoldReport, read: WristReport, result: GoldScore) -> Iterator[Miss]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import GoldError
+from pipeline.errors import AnswerError, GoldError
 from pipeline.findings import Finding, OtherFinding, SideFindings, WristReport
 from pipeline.gold import GoldReport, gold_reports, score
 from pipeline.mining import RulesMiner
@@ -164,3 +164,15 @@ def test_the_rules_read_no_worse_than_they_did(part: str, presence: float, kind:
     assert (found.overall.f1 or 0) >= presence
     right, whole = found.details["type"]
     assert right / whole >= kind
+
+
+def test_a_report_on_which_a_miner_gives_no_answer_counts_as_not_read(tmp_path: Path) -> None:
+    class Silent(RulesMiner):
+        def mine(self, text: str, age_years: float | None = None) -> WristReport:
+            raise AnswerError
+
+    broken = {**{b: bone() for b in BONES}, "distal_radius": bone("present", type="buckle")}
+    one = line(text="Left wrist.", gold={"laterality": "left", "regions": broken, "other": []})
+    found = score(gold_reports(written(tmp_path, one)), Silent())
+    assert found.overall.recall == 0
+    assert found.misses[0].read == "no usable answer"
