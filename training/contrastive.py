@@ -68,6 +68,8 @@ def fit_encoder(
     until
         Stop after this step, for a longer course that is to be gone on with.
     """
+    if checkpoint is not None:  # not after hours of training
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
     course = Course(pairs, towers, settings, seed, torch.device(device))
     if checkpoint is not None and checkpoint.exists():
         course.load(checkpoint)

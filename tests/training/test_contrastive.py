@@ -106,7 +106,7 @@ def test_training_that_was_interrupted_goes_on_exactly_where_it_stopped(tmp_path
     tokenizer = fit_tokenizer(WORDS)
     straight, first, second = (small_clip(tokenizer, 3) for _ in range(3))
     fit_encoder(drawn_pairs(), straight, SETTINGS, 1)
-    state = tmp_path / "encoder.pt"
+    state = tmp_path / "new" / "encoder.pt"
     fit_encoder(drawn_pairs(), first, SETTINGS, 1, checkpoint=state, until=3)
     resumed = fit_encoder(drawn_pairs(), second, SETTINGS, 1, checkpoint=state)
     assert resumed.step == resumed.steps > 3
