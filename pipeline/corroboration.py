@@ -41,7 +41,9 @@ from pipeline.region import Laterality, Region
 __all__ = ["corroborated"]
 
 
-def corroborated(read: WristReport, text: str) -> WristReport:
+def corroborated(
+    read: WristReport, text: str, sentences: Sequence[Passage] | None = None
+) -> WristReport:
     """Return a language model's reading of a report as far as the report bears it out.
 
     A finding is dropped and counted where its quote does not stand in the text, stands where
@@ -60,9 +62,11 @@ def corroborated(read: WristReport, text: str) -> WristReport:
         The model's reading.
     text
         The report.
+    sentences
+        Its passages, where they are known already; ``text`` is tidied then.
     """
-    tidy = tidied(text)
-    sentences = passages(tidy)
+    tidy = tidied(text) if sentences is None else text
+    sentences = tuple(passages(tidy) if sentences is None else sentences)
     english = read.language == "en" or has_english(tidy)
     rules = Draft(tidy, sentences).report() if english else WristReport(language=read.language)
     check = _Check(Quotations(tidy, sentences), rules, english)

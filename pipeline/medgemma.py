@@ -12,7 +12,7 @@ from pipeline.errors import AnswerError
 from pipeline.findings import WristReport
 from pipeline.language import language_of
 from pipeline.language_model import LanguageModel, Reply
-from pipeline.passage import Section, passages, tidied
+from pipeline.passage import Passage, Section, passages, tidied
 from pipeline.prompt import Message, Prompt
 
 __all__ = ["MedGemmaMiner"]
@@ -64,9 +64,11 @@ class MedGemmaMiner:
         AnswerError
             Where its answer is no use, also when it is asked once more.
         """
-        messages = self._prompt.messages(_without_directives(text), age_years)
+        tidy = tidied(text)
+        sentences = passages(tidy)
+        messages = self._prompt.messages(_without_directives(tidy, sentences), age_years)
         answer = self._answer(messages)
-        return corroborated(answer.report(language_of(text)), text)
+        return corroborated(answer.report(language_of(text)), tidy, sentences)
 
     def _answer(self, messages: Sequence[Message]) -> Answer:
         reply = self._model.ask(messages, self._schema)
@@ -86,11 +88,10 @@ _SHOWN = 2000  # of an answer that is no use; a loop may be as long as answers g
 _REPAIR = "That answer cannot be used: {fault} Answer again, shorter, in the same form."
 
 
-def _without_directives(text: str) -> str:
+def _without_directives(tidy: str, sentences: Sequence[Passage]) -> str:
     """Return a report without the sentences that give orders to a program."""
-    tidy = tidied(text)
     kept, end = [], 0
-    for passage in passages(tidy):
+    for passage in sentences:
         if passage.section is Section.DIRECTIVE:
             kept.append(tidy[end : passage.start])
             end = passage.start + len(passage.words)
