@@ -22,6 +22,7 @@ from listener.settings import DestinationSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
     PASSING,
+    AnswerError,
     BundleError,
     DecodeError,
     DecoderUnavailableError,
@@ -271,7 +272,7 @@ class Worker:
         mined = self.indexer.mine(
             job.subject,
             stored_images(self.ledger, job.subject),
-            by_rules=job.attempts > _TRIES_OF_AN_ANSWER,
+            by_rules=_is_unanswered(job),
         )
         return _Done(mined.as_json())
 
@@ -392,6 +393,15 @@ def _image(row: InstanceRow) -> StoredImage:
         message = "The file of an instance is not kept."
         raise RequestError(message)
     return StoredImage(row.path, row.sop_instance_uid, row.version, row.received_at)
+
+
+def _is_unanswered(job: Job) -> bool:
+    """Whether a language model was tried often enough, and at last gave an answer of no use.
+
+    Tries that an outage took do not count against it: the last one tells.
+    """
+    useless = (job.last_error or "").startswith(str(AnswerError()))
+    return job.attempts > _TRIES_OF_AN_ANSWER and useless
 
 
 def _is_final(error: Exception) -> bool:

@@ -771,6 +771,18 @@ def test_after_three_answers_that_are_no_use_the_rules_read(rig: Rig) -> None:
     assert rig.job(job).state is JobState.DONE
 
 
+def test_after_an_outage_the_model_is_asked_and_not_the_rules(rig: Rig) -> None:
+    def down_at_first() -> None:
+        if len(rig.steps.calls) <= 5:
+            raise LanguageModelUnavailableError
+
+    job = rig.ledger.enqueue(MINE, GOOD)
+    rig.steps.does[GOOD] = down_at_first
+    rig.work_through_waits()
+    assert rig.steps.calls == [("mine", GOOD)] * 6
+    assert rig.job(job).state is JobState.DONE
+
+
 def test_readers_that_end_by_themselves_end_the_worker(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
