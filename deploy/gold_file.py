@@ -112,6 +112,7 @@ class GoldFile:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Let no other process change the file between reading and writing it."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         beside = self.path.with_name(f".{self.path.name}.lock")
         file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

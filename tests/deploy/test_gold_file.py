@@ -73,3 +73,10 @@ def test_a_file_that_is_no_gold_file_is_refused_and_left_alone(tmp_path: Path) -
     with pytest.raises(GoldError, match="line 1"):
         GoldFile(path)
     assert path.read_text() == "my notes\n"
+
+
+def test_its_folder_is_made_when_the_first_correction_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "gold.jsonl"
+    GoldFile(path).put(read(BUCKLE), read(BUCKLE), "rules 0")
+    assert len(gold_reports(path)) == 1
+    assert path.parent.stat().st_mode & 0o777 == 0o700
