@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +22,7 @@ from pipeline.region import Region
 from pipeline.request import Mode
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from deploy.changeover import Changeover
     from pipeline.mining import Miner
@@ -121,10 +121,7 @@ def query(
     from deploy.query import query as query_
 
     outcome = query_(_settings(config), target, tuple(region or ()), k, mode, timeout)
-    if as_json:
-        _print_json(outcome.as_json())
-    else:
-        Console().print(outcome.as_table())
+    _print(outcome.as_json(), (outcome.as_table(),), as_json)
 
 
 @app.command()
@@ -137,10 +134,8 @@ def index(
     from deploy.folder import index_folder
 
     counts = index_folder(_settings(config), folder)
-    if as_json:
-        _print_json(counts)
-    else:
-        Console().print(", ".join(f"{value} {name}" for name, value in counts.items()))
+    words = ", ".join(f"{value} {name}" for name, value in counts.items())
+    _print(counts, (words,), as_json)
 
 
 @app.command()
@@ -149,10 +144,7 @@ def optimize(as_json: Json = False, config: Config = CONFIG) -> None:
     from deploy.graph import build_graph
 
     report = build_graph(_settings(config))
-    if as_json:
-        _print_json(report.as_json())
-    else:
-        Console().print(report.as_sentence())
+    _print(report.as_json(), (report.as_sentence(),), as_json)
 
 
 @app.command()
@@ -167,10 +159,7 @@ def inspect(
     with _failing_last() as failed:
         for row in inspect_files(files, bundle):
             failed.append(row.failed)
-            if as_json:
-                _print_json(row.as_json())
-            else:
-                Console().print(row.as_table())
+            _print(row.as_json(), (row.as_table(),), as_json)
 
 
 @app.command()
@@ -259,10 +248,7 @@ def reread(as_json: Json = False, config: Config = CONFIG) -> None:
     from deploy.rereading import reread as reread_
 
     found = reread_(_settings(config))
-    if as_json:
-        _print_json(found.as_json())
-    else:
-        Console().print(found.as_sentence())
+    _print(found.as_json(), (found.as_sentence(),), as_json)
 
 
 @jobs_app.callback(invoke_without_command=True)
@@ -334,10 +320,7 @@ def bundle_compare(
     from deploy.bundles import compare_bundles
 
     comparison = compare_bundles(folders)
-    if as_json:
-        _print_json(comparison.as_json())
-    else:
-        Console().print(comparison.as_table())
+    _print(comparison.as_json(), (comparison.as_table(),), as_json)
 
 
 @bundle_app.command("list")
@@ -458,14 +441,14 @@ def _print_changeover(changeover: Changeover, as_json: bool) -> None:
         Console(soft_wrap=True).print(changeover.as_text(), highlight=False)
 
 
-def _print(row: dict[str, Any], tables: tuple[Table, ...], as_json: bool) -> None:
+def _print(row: Mapping[str, Any], words: Sequence[RenderableType], as_json: bool) -> None:
     if as_json:
         _print_json(row)
     else:
-        Console().print(*tables, sep="\n")
+        Console().print(*words, sep="\n")
 
 
-def _print_json(row: dict[str, Any]) -> None:
+def _print_json(row: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pipeline.entry import JOIN
 from pipeline.findings import Fracture, WristReport
+from pipeline.quotation import quotes_in
 
 __all__ = ["Evidence", "Piece", "evidence_of", "marked"]
 
@@ -58,15 +58,15 @@ def evidence_of(report: WristReport) -> tuple[Evidence, ...]:
                 Evidence(
                     f"{side}-{region}",
                     region.value,
-                    _quotes(finding.evidence),
+                    quotes_in(finding.evidence),
                     finding.fracture is Fracture.ABSENT,
                 )
                 for finding in findings
             ]
-        found += [Evidence(f"other-{o.name}", "other", _quotes(o.evidence)) for o in said.other]
+        found += [Evidence(f"other-{o.name}", "other", quotes_in(o.evidence)) for o in said.other]
     for disputed in report.disputed:
         if disputed.region is not None:
-            quotes = tuple(quote for words in disputed.evidence for quote in _quotes(words))
+            quotes = tuple(quote for words in disputed.evidence for quote in quotes_in(words))
             found.append(
                 Evidence(f"{disputed.side}-{disputed.region}", disputed.region.value, quotes)
             )
@@ -91,11 +91,6 @@ def marked(text: str, evidence: Sequence[Evidence]) -> tuple[Piece, ...]:
         else:
             pieces += _unused(text, first, last, told)
     return tuple(pieces)
-
-
-def _quotes(evidence: str) -> tuple[str, ...]:
-    pieces = evidence.replace("...", JOIN).split(JOIN.strip())
-    return tuple(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
 
 
 def _spans(quote: str, text: str) -> Iterator[tuple[int, int]]:

@@ -7,7 +7,13 @@ from collections.abc import Iterator, Sequence
 from pipeline.entry import JOIN
 from pipeline.passage import UNSEEN, Passage
 
-__all__ = ["Quotations"]
+__all__ = ["Quotations", "quotes_in"]
+
+
+def quotes_in(evidence: str) -> tuple[str, ...]:
+    """Return the quotes of some evidence, as they are written, each once."""
+    pieces = evidence.replace("...", JOIN).split(JOIN.strip())
+    return tuple(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
 
 
 class Quotations:
@@ -38,12 +44,12 @@ class Quotations:
 
     def stand(self, evidence: str) -> bool:
         """Whether every quote of the evidence stands in the report, as whole words."""
-        quotes = _quotes(evidence)
+        quotes = _plain(evidence)
         return bool(quotes) and all(any(self._spans(quote)) for quote in quotes)
 
     def each(self, evidence: str) -> tuple[tuple[Passage, ...], ...]:
         """Return, for each quote of the evidence, the sentences in which it stands."""
-        return tuple(self._within(quote) for quote in _quotes(evidence))
+        return tuple(self._within(quote) for quote in _plain(evidence))
 
     def _within(self, quote: str) -> tuple[Passage, ...]:
         spans = list(self._spans(quote))
@@ -62,10 +68,8 @@ class Quotations:
             place = self._folded.find(quote, place + 1)
 
 
-def _quotes(evidence: str) -> tuple[str, ...]:
-    pieces = evidence.replace("...", JOIN).split(JOIN.strip())
-    folded = (" ".join(piece.casefold().split()) for piece in pieces)
-    return tuple(piece for piece in folded if piece)
+def _plain(evidence: str) -> tuple[str, ...]:
+    return tuple(" ".join(quote.casefold().split()) for quote in quotes_in(evidence))
 
 
 def _cuts_word(text: str, place: int) -> bool:
