@@ -14,8 +14,8 @@ from deploy.settings import Settings, site_key
 from deploy.state import check_owner
 from listener.arrivals import Arrivals
 from listener.errors import CannotUnderstandError
+from listener.file_meta import read_file_meta
 from listener.inbox import Inbox
-from listener.instance import read_file_meta
 from listener.ledger import Ledger
 from listener.settings import TitleSettings
 from listener.storage import Command, Storage, Visit

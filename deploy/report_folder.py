@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from deploy.errors import InputError
 from listener.errors import CannotUnderstandError
-from listener.instance import read_file_meta
+from listener.file_meta import read_file_meta
 from pipeline.report import is_document, is_report
 
 __all__ = ["FoundReports", "find_reports", "reports_in", "shown"]

@@ -40,8 +40,8 @@ from pynetdicom.sop_class import Verification
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from listener.errors import AddressError, PeerConnectionError
+from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.inbox import Spool
-from listener.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.peers import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION, Peers, Rejection
 from listener.settings import ListenerSettings
 from listener.storage import Command, Reply, Storage, Visit, encode_reply, read_command

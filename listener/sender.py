@@ -17,7 +17,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
 from listener.errors import CannotUnderstandError, DeliveryError, EchoError, ListenerError
-from listener.instance import (
+from listener.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     FileMeta,

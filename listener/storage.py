@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from listener.arrivals import Arrivals
+from listener.elements import is_uid
 from listener.errors import (
     CannotUnderstandError,
     ListenerError,
@@ -20,20 +21,16 @@ from listener.errors import (
     RefusalError,
     SopClassNotSupportedError,
 )
+from listener.file_meta import FileMeta, read_file_meta, write_file_meta
+from listener.header import Header, read_header
 from listener.inbox import Inbox, Spool
 from listener.instance import (
-    FileMeta,
-    Header,
     Instance,
     data_set_digest,
     file_name,
-    is_uid,
     keyed_hash,
     patient_keys,
-    read_file_meta,
-    read_header,
     unused_reason,
-    write_file_meta,
 )
 from listener.ledger import Ledger
 from listener.receipt import InstanceState, Outcome, Recorded

@@ -34,7 +34,7 @@ from pynetdicom import AE
 from deploy.settings import SHIPPED_BUNDLE
 from deploy.small_pacs import SmallPacs
 from listener.errors import EchoError
-from listener.instance import read_file_meta
+from listener.file_meta import read_file_meta
 from listener.job import INDEX, JobState
 from listener.ledger import Ledger
 from listener.receipt import InstanceState

@@ -19,8 +19,9 @@ from pydicom import dcmread, uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
+from listener.elements import is_uid
 from listener.errors import DeliveryError
-from listener.instance import FileMeta, is_uid, read_file_meta, write_file_meta
+from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.job import INDEX, JobState
 from listener.receipt import InstanceState
 from listener.sender import echo

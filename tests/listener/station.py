@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
 from pynetdicom.association import Association
@@ -28,6 +31,11 @@ from listener.settings import ListenerSettings, PeerSettings, TitleSettings
 
 SITE_KEY = b"a key of an invented site, 32 b."
 LOOPBACK = "127.0.0.1"
+
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 def radiograph(
@@ -66,6 +74,19 @@ def radiograph(
     ds.PixelData = noise.tobytes()
     ds["PixelData"].VR = "OW"
     return ds
+
+
+def encoded(ds: Dataset, syntax: str) -> bytes:
+    """Encode a data set as it goes over the network."""
+    stream = DicomBytesIO()
+    stream.is_implicit_VR = syntax == IMPLICIT
+    stream.is_little_endian = syntax != BIG_ENDIAN
+    write_dataset(stream, ds)
+    data = stream.getvalue()
+    if syntax == DEFLATED:
+        packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+        data = packer.compress(data) + packer.flush()
+    return data
 
 
 def secondary_capture(**given: Any) -> Dataset:

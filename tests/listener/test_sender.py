@@ -18,7 +18,7 @@ from station import LOOPBACK, radiograph, station
 
 from listener import sender
 from listener.errors import DeliveryError, EchoError
-from listener.instance import FileMeta, write_file_meta
+from listener.file_meta import FileMeta, write_file_meta
 from listener.sender import echo, send
 from listener.settings import DestinationSettings
 

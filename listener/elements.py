@@ -1,0 +1,265 @@
+"""Data elements: a small walk over the top level of an encoded data set (DICOM PS3.5 section 7.1).
+
+It goes without recursion and within bounds, and looks at a few values only; a DICOM library would
+read whatever a peer sends.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from listener.errors import CannotUnderstandError
+
+__all__ = ["EXPLICIT_LITTLE", "is_uid", "read_values", "uid_value"]
+
+EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
+"""Explicit VR Little Endian, also the encoding of file meta information."""
+
+
+def read_values(
+    stream: BinaryIO, transfer_syntax: str, wanted: tuple[int, ...], end: int | None = None
+) -> dict[int, bytes]:
+    """Walk the top-level elements from where the stream stands and return the wanted values.
+
+    Parameters
+    ----------
+    wanted
+        Tags in ascending order; nothing after the last one is looked at.
+    end
+        Where the walk ends at the latest, as the stream's position.
+
+    Raises
+    ------
+    CannotUnderstandError
+        If the elements cannot be walked so far, within bounds.
+    """
+    source, encoding = _source(stream, transfer_syntax), _encoding(transfer_syntax)
+    values: dict[int, bytes] = {}
+    walk = _Walk(source)
+    while end is None or source.tell() < end:
+        element = walk.next(encoding)
+        if element is None or element.tag > wanted[-1]:
+            break
+        if element.length == _UNDEFINED:
+            walk.pass_over(element, encoding)
+        elif element.tag in wanted:
+            if element.length > _LONGEST:
+                msg = "An identifier in it is too long."
+                raise CannotUnderstandError(msg)
+            values[element.tag] = walk.exactly(element.length)
+        else:
+            source.skip(element.length)
+    return values
+
+
+def uid_value(values: Mapping[int, bytes], tag: int) -> str:
+    """Return a UID among the values.
+
+    Raises
+    ------
+    CannotUnderstandError
+        If it is missing, or none.
+    """
+    value = values.get(tag, b"").rstrip(b" \0").decode("ascii", "replace")
+    if not is_uid(value):
+        msg = f"Its element ({tag >> 16:04X},{tag & 0xFFFF:04X}) is missing or no UID."
+        raise CannotUnderstandError(msg)
+    return value
+
+
+def is_uid(value: str) -> bool:
+    """Tell whether a value is a UID by characters and length (DICOM PS3.5 section 9).
+
+    Components with leading zeros break the standard and are in real archives: they are harmless
+    here and pass.
+    """
+    return len(value) <= 64 and _UID.fullmatch(value) is not None
+
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_LONGEST = 1024  # bytes of a value that is looked at
+_MOST_ELEMENTS = 200_000  # walked over before the wanted ones
+_DEEPEST = 1_000  # of nested sequences of undefined length
+_MOST_INFLATED = 64 * 1024 * 1024  # bytes; a header behind more than that is none
+
+_IMPLICIT = "1.2.840.10008.1.2"
+_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+_DEFLATED = frozenset(
+    {
+        "1.2.840.10008.1.2.1.99",  # Deflated Explicit VR Little Endian
+        "1.2.840.10008.1.2.4.95",  # JPIP Referenced Deflate
+        "1.2.840.10008.1.2.4.205",  # JPIP HTJ2K Referenced Deflate
+    }
+)
+# a reserved half and a length of four bytes follow these VRs (DICOM PS3.5 table 7.1-1)
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+
+
+class _Source(Protocol):
+    def read(self, size: int) -> bytes: ...
+    def skip(self, size: int) -> None: ...
+    def tell(self) -> int: ...
+
+
+class _FileSource:
+    """Bytes of a seekable stream; skipping costs nothing."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        return self._stream.read(size)
+
+    def skip(self, size: int) -> None:
+        self._stream.seek(size, 1)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+class _InflatedSource:
+    """Bytes of a deflated stream, inflated a little at a time and never beyond a bound."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._given = 0
+
+    def read(self, size: int) -> bytes:
+        out = b""
+        while len(out) < size and not self._inflate.eof:
+            packed = self._inflate.unconsumed_tail or self._stream.read(4096)
+            try:
+                piece = self._inflate.decompress(packed, size - len(out))
+            except zlib.error:
+                msg = "It is not deflated as its transfer syntax says."
+                raise CannotUnderstandError(msg) from None
+            if not packed and not piece:
+                break
+            out += piece
+        self._given += len(out)
+        if self._given > _MOST_INFLATED:
+            msg = "Its header inflates beyond any header's size."
+            raise CannotUnderstandError(msg)
+        return out
+
+    def skip(self, size: int) -> None:
+        while size > 0:
+            piece = self.read(min(size, 65536))
+            if not piece:
+                return
+            size -= len(piece)
+
+    def tell(self) -> int:
+        return self._given
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    implicit: bool
+    order: str
+
+
+_EXPLICIT_LITTLE = _Encoding(implicit=False, order="<")
+_IMPLICIT_LITTLE = _Encoding(implicit=True, order="<")
+
+
+def _encoding(transfer_syntax: str) -> _Encoding:
+    if transfer_syntax == _IMPLICIT:
+        return _IMPLICIT_LITTLE
+    if transfer_syntax == _BIG_ENDIAN:
+        return _Encoding(implicit=False, order=">")
+    return _EXPLICIT_LITTLE
+
+
+def _source(stream: BinaryIO, transfer_syntax: str) -> _Source:
+    return _InflatedSource(stream) if transfer_syntax in _DEFLATED else _FileSource(stream)
+
+
+@dataclass(frozen=True)
+class _Element:
+    tag: int
+    vr: bytes
+    length: int
+
+
+class _Walk:
+    """Steps from element to element, counting them, without recursion."""
+
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        self._count = 0
+
+    def next(self, encoding: _Encoding) -> _Element | None:
+        """Read one element's tag, VR and length (DICOM PS3.5 section 7.1); None at the end."""
+        self._count += 1
+        if self._count > _MOST_ELEMENTS:
+            msg = "It has too many elements before its identifiers."
+            raise CannotUnderstandError(msg)
+        start = self._source.read(8)
+        if not start:
+            return None
+        if len(start) < 8:
+            msg = "It ends within an element."
+            raise CannotUnderstandError(msg)
+        group, number = struct.unpack(encoding.order + "HH", start[:4])
+        tag = group << 16 | number
+        if encoding.implicit or group == 0xFFFE:
+            return _Element(tag, b"", struct.unpack(encoding.order + "I", start[4:])[0])
+        vr = start[4:6]
+        if vr in _LONG_VRS:
+            length = struct.unpack(encoding.order + "I", self.exactly(4))[0]
+        elif vr.isalpha() and vr.isupper():
+            length = struct.unpack(encoding.order + "H", start[6:])[0]
+        else:
+            msg = "An element in it has no value representation."
+            raise CannotUnderstandError(msg)
+        return _Element(tag, vr, length)
+
+    def exactly(self, size: int) -> bytes:
+        """Read so many bytes or refuse."""
+        value = self._source.read(size)
+        if len(value) != size:
+            msg = "It ends within an element."
+            raise CannotUnderstandError(msg)
+        return value
+
+    def pass_over(self, opened: _Element, encoding: _Encoding) -> None:
+        """Skip a sequence, or encapsulated fragments, of undefined length.
+
+        The stack holds what is open: for each level its encoding, and whether it holds items
+        (a sequence) or elements (an item).
+        """
+        stack: list[tuple[_Encoding, bool]] = [(_inside(opened, encoding), True)]
+        while stack:
+            if len(stack) > _DEEPEST:
+                msg = "It nests too deeply before its identifiers."
+                raise CannotUnderstandError(msg)
+            level, holds_items = stack[-1]
+            element = self.next(level)
+            if element is None:
+                msg = "It ends within a sequence."
+                raise CannotUnderstandError(msg)
+            if element.tag == (_SEQUENCE_END if holds_items else _ITEM_END):
+                stack.pop()
+            elif holds_items and element.tag != _ITEM:
+                msg = "A sequence in it holds something else than items."
+                raise CannotUnderstandError(msg)
+            elif element.length != _UNDEFINED:
+                self._source.skip(element.length)
+            elif holds_items:
+                stack.append((level, False))
+            else:
+                stack.append((_inside(element, level), True))
+
+
+def _inside(element: _Element, encoding: _Encoding) -> _Encoding:
+    """Return how the content of a sequence is encoded: UN of undefined length is implicit."""
+    return _IMPLICIT_LITTLE if element.vr == b"UN" else encoding
