@@ -166,7 +166,9 @@ def inspect(
 def mine(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Text files, DICOM structured reports, encapsulated PDF; or folders."),
+        typer.Argument(
+            help="Text files, DICOM structured reports, encapsulated PDF or CDA; or folders."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
