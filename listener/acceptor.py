@@ -17,7 +17,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -33,11 +32,10 @@ from pynetdicom.acse import ACSE
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import Verification
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from listener.errors import AddressError, PeerConnectionError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -45,6 +43,7 @@ from listener.inbox import Spool
 from listener.peers import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION, Peers, Rejection
 from listener.settings import ListenerSettings
 from listener.storage import Command, Reply, Storage, Visit, encode_reply, read_command
+from listener.upper_layer import BoundedSocket, Checkpoint, UpperLayer
 
 __all__ = ["Acceptor", "supported_contexts"]
 
@@ -163,7 +162,6 @@ _OTHERS = [
 _TRANSFER_SYNTAXES = (*_FIRST_CHOICES, *_OTHERS, *_LAST_CHOICES)
 
 _MOST_COMMAND_BYTES = 16 * 1024
-_MOST_UNANSWERED = 8  # no asynchronous operations are negotiated: nobody may need more
 _COMMAND, _LAST = 1, 2  # bits of a message control header (DICOM PS3.8 annex E.2)
 
 
@@ -313,10 +311,10 @@ class _Handler(RequestHandler):
         for event, handler in _CHATTER:
             association.unbind(event, handler)
         association.__class__ = _Association
-        association.dul.__class__ = _Dul
+        association.dul.__class__ = UpperLayer
         association.acse.__class__ = _Acse
         association.dimse.__class__ = _Dimse
-        association.dul.socket.__class__ = _Socket
+        association.dul.socket.__class__ = BoundedSocket
         association.prepare(self.server.guard, str(self.client_address[0]))
         return association
 
@@ -328,67 +326,6 @@ _CHATTER: tuple[tuple[Any, Callable[..., None]], ...] = (
     (evt.EVT_PDU_RECV, standard_pdu_recv_handler),
     (evt.EVT_PDU_SENT, standard_pdu_sent_handler),
 )
-
-
-class _Socket(AssociationSocket):
-    """Reads with a bound and a deadline."""
-
-    most_bytes: int
-    seconds: float
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read exactly so many bytes, or what came before the peer closed.
-
-        Raises
-        ------
-        PeerConnectionError
-            If the peer declares too large a PDU or does not complete it in time.
-        """
-        if nr_bytes > self.most_bytes:
-            msg = f"It declared a PDU of {nr_bytes} bytes."
-            raise PeerConnectionError(msg)
-        deadline = time.monotonic() + self.seconds
-        received = bytearray()
-        while len(received) < nr_bytes:
-            left = deadline - time.monotonic()
-            if left <= 0 or self.socket is None:
-                msg = "It did not complete a PDU in time."
-                raise PeerConnectionError(msg)
-            self.socket.settimeout(left)
-            piece = self.socket.recv(min(262144, nr_bytes - len(received)))
-            if not piece:
-                break
-            received += piece
-        if self.socket is not None:
-            self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
-        return received
-
-
-class _Dul(DULServiceProvider):
-    """The network thread; its failures end one association and print nothing."""
-
-    def run(self) -> None:
-        """Run until the association is over."""
-        try:
-            super().run()
-        except Exception as error:  # noqa: BLE001 - the one place where a network thread ends
-            _log.warning("a connection failed: %s", type(error).__name__)
-            self._kill_thread = True
-
-    def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
-        """Return the next primitive; waiting ends with the connection, not with the timeout."""
-        primitive = super().receive_pdu(wait=False)
-        if not wait or timeout is None:
-            return primitive
-        deadline = time.monotonic() + timeout
-        connected = False
-        while primitive is None and time.monotonic() < deadline and self.is_alive():
-            primitive = super().receive_pdu(wait=True, timeout=0.02)
-            idle = self.state_machine.current_state == "Sta1"
-            if connected and idle and primitive is None:
-                break
-            connected = connected or not idle
-        return primitive or super().receive_pdu(wait=False)
 
 
 class _Acse(ACSE):
@@ -406,32 +343,52 @@ class _Acse(ACSE):
         super()._negotiate_as_acceptor()
 
 
-@dataclass(frozen=True, eq=False)
-class _Request:
-    """A complete C-ECHO or C-STORE request."""
-
-    command: Command
-    spool: Spool | None
-
-
 class _Dimse(DIMSEServiceProvider):
-    """Takes messages apart within bounds; data sets go straight to a spool."""
+    """Takes messages apart within bounds, and serves them in the network thread itself.
+
+    A peer may not go on before it is answered, so there is nothing to gain by a second thread; a
+    data set goes straight to its spool.
+    """
 
     def prepare(self) -> None:
         """Set what a plain provider does not have."""
         self._encoded = bytearray()
         self._context_id = 0
-        self._current: _Request | None = None
-        self._unanswered: list[Spool] = []
+        self._command: Command | None = None
+        self._spool: Spool | None = None
 
     def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take the fragments of one P-DATA; whoever breaks the rules is aborted."""
+        """Take what came outside of data transfer; whoever breaks the rules is aborted."""
         try:
             for context_id, fragment in primitive.presentation_data_value_list:
-                self._take(context_id, bytes(fragment))
+                view = memoryview(bytes(fragment))
+                if view:
+                    self.take(context_id, view[0], view[1:], is_end=True)
         except PeerConnectionError as error:
             _log.warning("an association is aborted: %s", error)
             self.dul.event_queue.put("Evt19")  # invalid PDU: A-ABORT, DICOM PS3.8 table 9-10
+
+    def take(self, context_id: int, control: int, piece: memoryview, *, is_end: bool) -> None:
+        """Take a piece of a fragment (DICOM PS3.8 annex E.2).
+
+        Raises
+        ------
+        PeerConnectionError
+            If the peer breaks the rules of messages, or asks for what is not offered.
+        """
+        is_last = is_end and bool(control & _LAST)
+        if control & _COMMAND:
+            self._take_command(context_id, piece, is_last=is_last)
+            return
+        if self._command is None or self._spool is None:
+            msg = "A data set came without a command."
+            raise PeerConnectionError(msg)
+        if context_id != self._context_id:
+            msg = "A message changed its presentation context."
+            raise PeerConnectionError(msg)
+        self._spool.write(piece)
+        if is_last:
+            self._serve(self._command)
 
     def send_reply(self, context_id: int, command: Command, reply: Reply) -> None:
         """Send the answer to a request, in as many fragments as the peer wants."""
@@ -447,30 +404,12 @@ class _Dimse(DIMSEServiceProvider):
             self.dul.send_pdu(primitive)
 
     def discard(self) -> None:
-        """Give up what was not answered."""
-        for spool in self._unanswered:
-            spool.discard()
+        """Give up what was not complete."""
+        if self._spool is not None:
+            self._spool.discard()
 
-    def _take(self, context_id: int, fragment: bytes) -> None:
-        if not fragment:
-            msg = "A fragment has no message control header."
-            raise PeerConnectionError(msg)
-        header = fragment[0]
-        if header & _COMMAND:
-            self._take_command(context_id, fragment[1:], is_last=bool(header & _LAST))
-            return
-        if self._current is None or self._current.spool is None:
-            msg = "A data set came without a command."
-            raise PeerConnectionError(msg)
-        if context_id != self._context_id:
-            msg = "A message changed its presentation context."
-            raise PeerConnectionError(msg)
-        self._current.spool.write(fragment[1:])
-        if header & _LAST:
-            self._complete(self._current)
-
-    def _take_command(self, context_id: int, piece: bytes, *, is_last: bool) -> None:
-        if self._current is not None:
+    def _take_command(self, context_id: int, piece: memoryview, *, is_last: bool) -> None:
+        if self._command is not None:
             msg = "A command came within a data set."
             raise PeerConnectionError(msg)
         if len(self._encoded) + len(piece) > _MOST_COMMAND_BYTES:
@@ -483,37 +422,34 @@ class _Dimse(DIMSEServiceProvider):
         self._encoded.clear()
         self._context_id = context_id
         if command.field == Command.C_ECHO and not command.has_data_set:
-            self._complete(_Request(command, None))
+            self._serve(command)
         elif command.field == Command.C_STORE:
-            request = self._open(command, context_id)
-            if command.has_data_set:
-                self._current = request
-            else:  # it is answered all the same: there is nothing to understand
-                self._complete(request)
+            self._spool = self._opened(command)
+            self._command = command
+            if not command.has_data_set:  # it is answered: there is nothing to understand
+                self._serve(command)
         else:
             msg = f"It asked for what is not offered (command 0x{command.field:04X})."
             raise PeerConnectionError(msg)
 
-    def _open(self, command: Command, context_id: int) -> _Request:
-        self._check_backlog()
-        context = self.assoc._accepted_cx.get(context_id)
+    def _opened(self, command: Command) -> Spool:
+        context = self.assoc._accepted_cx.get(self._context_id)
         if context is None:
             msg = "It used a presentation context that was not accepted."
             raise PeerConnectionError(msg)
-        spool = self.assoc.visit.begin(command, str(context.transfer_syntax[0]))
-        self._unanswered.append(spool)
-        return _Request(command, spool)
+        visit: Visit = self.assoc.visit
+        return visit.begin(command, str(context.transfer_syntax[0]))
 
-    def _complete(self, request: _Request) -> None:
-        self._check_backlog()
-        self._current = None
-        self.msg_queue.put((self._context_id, request))
-
-    def _check_backlog(self) -> None:
-        self._unanswered = [s for s in self._unanswered if not s.closed]
-        if max(len(self._unanswered), self.msg_queue.qsize()) > _MOST_UNANSWERED:
-            msg = "It sends without waiting for answers."
+    def _serve(self, command: Command) -> None:
+        context = self.assoc._accepted_cx.get(self._context_id)
+        if context is None:
+            msg = "It used a presentation context that was not accepted."
             raise PeerConnectionError(msg)
+        reply, spool = Reply(0x0000), self._spool
+        if spool is not None:
+            reply = self.assoc.visit.store(command, str(context.abstract_syntax), spool)
+        self._command = self._spool = None
+        self.send_reply(self._context_id, command, reply)
 
 
 class _Association(Association):
@@ -531,9 +467,12 @@ class _Association(Association):
         self.visit = None
         self.connection = self.dul.socket.socket
         self.dimse.prepare()
+        self.dul.prepare(self.dimse)
         # PDUs that negotiate may be longer than those that carry data
-        self.dul.socket.most_bytes = max(guard.settings.max_pdu_bytes, 65536)
-        self.dul.socket.seconds = guard.settings.pdu_seconds
+        self.dul.socket.prepare(
+            max(guard.settings.max_pdu_bytes, 65536), guard.settings.pdu_seconds
+        )
+        self._reactor_checkpoint = Checkpoint(self.dul.activity)
 
     def run(self) -> None:
         """Serve until the association is over."""
@@ -550,6 +489,7 @@ class _Association(Association):
         self.dul.kill_dul()
         if self.dul.is_alive():
             self.dul.join()
+        self.dul.dispose()
         self.connection.close()  # one that the peer reset is left open otherwise
         self.dimse.discard()
         if self.visit is not None:
@@ -560,14 +500,3 @@ class _Association(Association):
         """Shut the connection, whatever its state."""
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
-
-    def _serve_request(self, msg: _Request, context_id: int) -> None:
-        context = self._accepted_cx.get(context_id)
-        if context is None or self.visit is None:
-            self.abort()
-            return
-        reply = Reply(0x0000)
-        if msg.spool is not None:
-            reply = self.visit.store(msg.command, str(context.abstract_syntax), msg.spool)
-        if self.is_established:
-            self.dimse.send_reply(context_id, msg.command, reply)

@@ -74,7 +74,7 @@ class Spool:
         """SHA-256 over the transfer syntax and all of the data set, in hexadecimal."""
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Take the next piece of the data set."""
         with self._lock:
             if self.error is None and not self.closed:
@@ -124,7 +124,7 @@ class Spool:
         except OSError as error:
             self._fail(_no_room(error))
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes | memoryview) -> None:
         self.size += len(data)
         self._hash.update(data)
         if self.size > self._most_bytes:
@@ -248,7 +248,7 @@ class Inbox:
         return swept
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
