@@ -149,9 +149,8 @@ def _shape(connection: Connection) -> dict[str, Any]:
             kind = column["type"].compile(connection.dialect)
             shape[f"column {table}.{column['name']}"] = kind, column["nullable"]
         for index in looked.get_indexes(table):
-            where = index.get("dialect_options", {}).get("sqlite_where")
-            detail = index["column_names"], index["unique"], where and str(where)
-            shape[f"index {index['name']}"] = detail
+            where = str(index.get("dialect_options", {}).get("sqlite_where"))
+            shape[f"index {index['name']}"] = index["column_names"], index["unique"], where
     return shape
 
 

@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from postgresql import PostgreSQL, server
-
-BOTH = ("sqlite", pytest.param("postgresql", marks=pytest.mark.peers))
+from postgresql import BOTH, PostgreSQL, server
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from peers import peer
 
-_NAME = "ledgers"
+BOTH = ("sqlite", pytest.param("postgresql", marks=pytest.mark.peers))
+"""The kinds of database that a ledger may lie in."""
+
+_WHO_MAY = "local all wristmir trust\nlocal all all scram-sha-256\n"
 _PORT = 5432  # no port: a part of the socket's name
 
 
@@ -43,6 +47,7 @@ class PostgreSQL:
         how += [] if durable else ["--no-sync"]
         made = self._as_itself([peer("initdb"), "-D", self._data, *how]).wait()
         assert made == 0, (folder / "log").read_text()[-2000:]
+        (folder / "data" / "pg_hba.conf").write_text(_WHO_MAY, encoding="ascii")
 
     @property
     def _data(self) -> str:
@@ -69,16 +74,15 @@ class PostgreSQL:
             self._process.wait(30)
             self._process = None
 
-    def database(self) -> str:
-        """Make an empty database and return its URL."""
+    def database(self, owner: str = "wristmir") -> str:
+        """Make an empty database and return its URL; any other owner needs a password."""
         name = f"ledger_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name}")
-        return f"postgresql://wristmir@/{name}?host={self._folder}&port={_PORT}"
+        self.execute(f"CREATE DATABASE {name} OWNER {owner}")
+        return f"postgresql://{owner}@/{name}?host={self._folder}&port={_PORT}"
 
     def drop(self, url: str) -> None:
         """Delete a database that `database` has made."""
-        name = url.partition("@/")[2].partition("?")[0]
-        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {name_of(url)} WITH (FORCE)")
 
     def execute(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run a statement as the server's owner, outside a transaction."""
@@ -106,6 +110,11 @@ class PostgreSQL:
                 env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
                 **self._account,
             )
+
+
+def name_of(url: str) -> str:
+    """Return the name of the database behind a URL."""
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @contextmanager
