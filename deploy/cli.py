@@ -406,6 +406,18 @@ def doctor(as_json: Json = False, config: Config = CONFIG) -> None:
 
 
 @app.command()
+def conformance(
+    config: Annotated[
+        Path | None, typer.Option(help="Of which installation; by default none in particular.")
+    ] = None,
+) -> None:
+    """Print the DICOM conformance statement, in Markdown."""
+    from deploy.conformance import conformance as statement
+
+    sys.stdout.write(statement(None if config is None else _settings(config).listener))
+
+
+@app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="Where the result objects go.")] = Path(
         "demo-output"

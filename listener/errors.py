@@ -11,6 +11,7 @@ __all__ = [
     "EchoError",
     "LeaseLostError",
     "LedgerError",
+    "LedgerUnavailableError",
     "ListenerError",
     "MismatchError",
     "OutOfResourcesError",
@@ -78,6 +79,10 @@ class AddressError(ListenerError):
 
 class LedgerError(ListenerError):
     """The ledger cannot do this."""
+
+
+class LedgerUnavailableError(LedgerError):
+    """The ledger's database cannot be reached."""
 
 
 class LeaseLostError(ListenerError):
