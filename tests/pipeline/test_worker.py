@@ -39,6 +39,7 @@ from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.region import Region
+from pipeline.report import ReportText
 from pipeline.request import Mode, Request
 from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker
 
@@ -85,7 +86,11 @@ class Steps:
         self.does.get(subject, lambda: None)()
 
     def index(
-        self, study_uid: str, files: Sequence[StoredImage], file_gone: frozenset[str] = frozenset()
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        file_gone: frozenset[str] = frozenset(),
+        told: Sequence[ReportText] = (),
     ) -> IndexedStudy:
         self._called("index", study_uid)
         self.file_gone = file_gone
@@ -99,7 +104,12 @@ class Steps:
         )
 
     def mine(
-        self, study_uid: str, files: Sequence[StoredImage], *, by_rules: bool = False
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        told: Sequence[ReportText] = (),
+        *,
+        by_rules: bool = False,
     ) -> MinedStudy:
         self._called("mine by rules" if by_rules else "mine", study_uid)
         return MinedStudy(1, 0, "en")
