@@ -260,8 +260,8 @@ def mark_lost(connection: Connection, queue: JobQueue, path: Path, now: datetime
 
 
 _NOT_COME = "its study has not come"
-_SEVERAL = "several studies bear its accession number; it names none of them by UID"
-_ANOTHER = "the study that it names is another patient's"
+_SEVERAL = "several studies bear its accession number: have the sender name one by its UID"
+_ANOTHER = "the study that it names is another patient's: look into RIS and PACS"
 _NAMES_NONE = "it names neither a study, nor an accession number with a patient"
 
 

@@ -117,6 +117,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self.settings = settings
         self.desk = desk
         self.stopping = False
+        self.reading = threading.Lock()  # what a message costs in memory is spent once
         self._lock = threading.Lock()
         self._open: dict[Any, _Connection] = {}
         is_v6 = isinstance(_literal(settings.host), IPv6Address)
@@ -250,7 +251,8 @@ class _Handler(socketserver.BaseRequestHandler):
         header = None
         try:
             header = read_message_header(message)
-            self.server.desk.take(message, Form.HL7)
+            with self.server.reading:
+                self.server.desk.take(message, Form.HL7)
         except (UnusableReportError, OutOfResourcesError) as error:
             return header, error
         except (OSError, SQLAlchemyError) as error:

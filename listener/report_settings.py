@@ -41,7 +41,7 @@ class Hl7Settings(_Frozen):
         description="Connections from one address; one more ends the one that is silent longest.",
     )
     max_message_bytes: int = Field(
-        default=16777216, ge=1024, description="Largest message taken; a larger one is cut off."
+        default=8388608, ge=1024, description="Largest message taken; a larger one is cut off."
     )
     message_seconds: float = Field(
         default=20.0, gt=0, description="Time within which a started message must be complete."
@@ -83,5 +83,5 @@ class DropFolderSettings(_Frozen):
     )
     poll_seconds: float = Field(default=1.0, gt=0, description="Time between two looks.")
     max_file_bytes: int = Field(
-        default=16777216, ge=1024, description="Largest HL7 or text file that is taken."
+        default=8388608, ge=1024, description="Largest HL7 or text file that is taken."
     )

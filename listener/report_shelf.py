@@ -94,11 +94,10 @@ class ReportShelf:
             if shutil.disk_usage(self._folder).free < self._watermark_bytes:
                 msg = "Free disk space is under watermark_bytes."
                 raise OutOfResourcesError(msg)
-            target.parent.mkdir(exist_ok=True, mode=0o700)
+            self._make_shelf(target.parent)
             _write(part, data)
             part.rename(target)
-            for folder in (target.parent, self._folder):
-                _sync(folder)
+            _sync(target.parent)
         except OSError as error:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -121,6 +120,11 @@ class ReportShelf:
                 path.unlink(missing_ok=True)
                 swept += 1
         return swept
+
+    def _make_shelf(self, shelf: Path) -> None:
+        with suppress(FileExistsError):
+            shelf.mkdir(mode=0o700)
+            _sync(self._folder)
 
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(hl7|txt)")

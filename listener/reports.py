@@ -89,7 +89,7 @@ class Reports:
             self._thread = None
 
     def _watch(self) -> None:
-        linked_at = time.monotonic()
+        linked_at, fails = time.monotonic(), False
         while not self._stopping.wait(self._poll_seconds):
             try:
                 if self._folder is not None:
@@ -98,7 +98,11 @@ class Reports:
                     linked_at = time.monotonic()
                     self._desk.link_waiting()
             except (OSError, SQLAlchemyError) as error:
-                _log.error("the drop folder, or the ledger, fails: %s", type(error).__name__)
+                if not fails:  # once, not at every look
+                    _log.error("drop folder or ledger cannot be used: %s", type(error).__name__)
+                fails = True
+            else:
+                fails = False
 
 
 def _indexing_title(settings: ListenerSettings) -> TitleSettings:

@@ -44,8 +44,8 @@ def oru(
 class Sender:
     """One MLLP connection from this machine."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+    def __init__(self, port: int, own_address: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), 10, (own_address, 0))
         self._rest = b""
 
     def __enter__(self) -> Sender:

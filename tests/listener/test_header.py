@@ -123,8 +123,14 @@ def test_the_accession_number_is_read_with_its_issuer(syntax: str, *, undefined:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\xff" * 20, b"\xfe\xff\x00\xe0\xff\xff\xff\x7f", b"\xfe\xff\x00\xe0\xff\xff\xff\xff"]
-    + [b"\xfe\xff\x00\xe0\x02\0\0\0\0\0", bytes(70_000)],
+    [
+        b"",
+        b"\xff" * 20,
+        b"\xfe\xff\x00\xe0\xff\xff\xff\x7f",
+        b"\xfe\xff\x00\xe0\xff\xff\xff\xff",
+        b"\xfe\xff\x00\xe0\x02\0\0\0\0\0",
+        bytes(70_000),
+    ],
 )
 def test_an_issuer_that_cannot_be_read_refuses_nothing(content: bytes) -> None:
     data = encoded(radiograph(), EXPLICIT)

@@ -45,6 +45,17 @@ def test_a_report_is_on_disk_and_in_the_ledger_when_it_is_acknowledged(tmp_path:
         assert (row.state, row.study_uid) == (LinkState.WAITING, "1.2.3")
 
 
+def test_the_client_of_another_library_is_served_and_reads_the_answer(tmp_path: Path) -> None:
+    from hl7 import parse
+    from hl7.client import MLLPClient
+
+    with station(tmp_path, hl7=hl7()) as link, MLLPClient("127.0.0.1", port(link)) as client:
+        for number in ("1", "2"):
+            answer = client.send_message(oru(TEXT, control_id=number))
+            parsed = parse(answer.strip(VT + FS + CR))
+            assert (str(parsed["MSA"][0][1]), str(parsed["MSA"][0][2])) == ("AA", number)
+
+
 def test_it_is_off_unless_the_settings_say_otherwise(tmp_path: Path) -> None:
     with station(tmp_path) as link:
         assert link.listener.hl7_address is None
