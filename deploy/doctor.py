@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -152,6 +153,8 @@ def _other_roads(settings: Settings) -> Look:
             yield "error", "nobody may send HL7; add the sender to listener.hl7.addresses"
         yield from _listened_on(listener.hl7.host, listener.hl7.port)
     if folder is not None:
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            yield "error", f"{folder} has to be readable and writable by this account"
         failed = list((folder / FAILED).glob(f"*{REASON}"))
         if failed:
             yield "warning", f"{len(failed)} files in {folder / FAILED}, each with its reason"

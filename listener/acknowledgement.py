@@ -19,8 +19,8 @@ def acknowledgement(
     """Return the answer to a message; None where its sender wants none.
 
     In the original mode that is an application's: AA, AE or AR. Where MSH-15 or MSH-16 are filled
-    (enhanced mode) it is what MSH-15 asks for, CA, CE or CR, and the application's where only
-    MSH-16 asks.
+    (enhanced mode) it is the accept acknowledgement, CA, CE or CR, where MSH-15 asks for one now,
+    else the application's where MSH-16 does; never both.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def _code(header: MessageHeader | None, condition: int) -> str | None:
         return f"A{letter}"
     if accept in ("AL", occasion):
         return f"C{letter}"
-    return f"A{letter}" if application in ("AL", occasion) and accept in ("", "NE") else None
+    return f"A{letter}" if application in ("AL", occasion) else None
 
 
 def _addresses(header: MessageHeader | None) -> list[str]:

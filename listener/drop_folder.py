@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ _log = logging.getLogger("wristmir.listener")
 _PIECE = 1 << 20
 _SUCCESS = 0x0000
 _SENDER = "DROPFOLDER"
+_LONGEST_WAIT_SECONDS = 600.0
 _UNFINISHED = frozenset({".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload"})
 
 
@@ -89,21 +91,32 @@ class DropFolder:
             msg = f"The drop folder cannot be made: {type(error).__name__}."
             raise ListenerError(msg) from None
 
-    def look(self) -> int:
-        """Take in every file that is whole; return how many were moved aside."""
+    def look(self, stopping: threading.Event | None = None) -> int:
+        """Take in every file that is whole; return how many were moved aside.
+
+        Parameters
+        ----------
+        stopping
+            Once it is set, no further file is begun.
+        """
         now, seen, moved = self._clock(), {}, 0
         for name, state in self._entries():
             before = self._seen.get(name)
             if before is None or before.state != state:
                 seen[name] = _Sight(state, now)
-            elif now - before.since < self._settings.settle_seconds:
+            elif now < before.since + self._wait(before) or (stopping and stopping.is_set()):
                 seen[name] = before
             elif self._settled(self._folder / name, state):
                 moved += 1
             else:
-                seen[name] = _Sight(state, now)  # later once more
+                seen[name] = _Sight(state, now, before.tries + 1)
         self._seen = seen
         return moved
+
+    def _wait(self, sight: _Sight) -> float:
+        """Return how long a file has to stand still; longer where it could not be taken in."""
+        doubled = self._settings.settle_seconds * 2.0 ** min(sight.tries, 16)
+        return min(doubled, max(_LONGEST_WAIT_SECONDS, self._settings.settle_seconds))
 
     def _entries(self) -> Iterator[tuple[str, _State]]:
         with os.scandir(self._folder) as entries:
@@ -217,10 +230,11 @@ class _State:
 
 @dataclass(frozen=True)
 class _Sight:
-    """A file's state, and since when it has been seen so."""
+    """A file's state, since when it has been seen so, and how often taking it in has failed."""
 
     state: _State
     since: float
+    tries: int = 0
 
 
 _HL7_STARTS = (b"MSH", b"FHS", b"BHS")

@@ -177,7 +177,7 @@ class _Server(socketserver.ThreadingTCPServer):
         if len(here) >= self.settings.max_connections_per_address:
             stalest = min(here, key=lambda request: self._open[request].heard_at)
             del self._open[stalest]
-            _cut(stalest)
+            _cut(stalest, socket.SHUT_RDWR)  # it may hang in an answer that nobody reads
 
 
 @dataclass
@@ -262,10 +262,10 @@ class _Handler(socketserver.BaseRequestHandler):
         return header, None
 
 
-def _cut(connection: socket.socket) -> None:
-    """Let a connection's thread read its end; an answer under way still goes out."""
+def _cut(connection: socket.socket, how: int = socket.SHUT_RD) -> None:
+    """Let a connection's thread read its end; by default an answer under way still goes out."""
     with suppress(OSError):
-        connection.shutdown(socket.SHUT_RD)
+        connection.shutdown(how)
 
 
 def _literal(address: str) -> Any:

@@ -22,11 +22,12 @@ class ReportStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """One report of one study, as its message or file tells it.
 
-    It holds a patient's data: it is hashed or written to the reports' folder, never logged.
+    It holds a patient's data: it is hashed or written to the reports' folder, never logged. Hence
+    it has no representation that would show it.
 
     Parameters
     ----------

@@ -93,7 +93,7 @@ class Reports:
         while not self._stopping.wait(self._poll_seconds):
             try:
                 if self._folder is not None:
-                    self._folder.look()
+                    self._folder.look(self._stopping)
                 if time.monotonic() - linked_at > _LINK_SECONDS:
                     linked_at = time.monotonic()
                     self._desk.link_waiting()

@@ -47,6 +47,8 @@ def test_a_refusal_says_what_is_wrong_and_whether_sending_again_helps(
         ("AL", "AL", None, "CA"),
         ("SU", "", None, "CA"),
         ("ER", "", None, ""),
+        ("ER", "AL", None, "AA"),
+        ("SU", "ER", 101, "AE"),
         ("NE", "AL", None, "AA"),
         ("NE", "NE", None, ""),
         ("AL", "", 101, "CE"),

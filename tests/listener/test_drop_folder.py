@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,8 +199,19 @@ def test_what_has_no_room_waits_where_it_lies(
     with monkeypatch.context() as patched:
         patched.setattr(Ledger, "record_reports", locked)
         assert dropped.settle() == 0
+    assert dropped.settle() == 0  # it is left alone for twice as long now
     assert dropped.settle() == 1
     assert len(dropped.ledger.reports()) == 1
+
+
+def test_no_file_is_begun_once_the_service_stops(dropped: Dropped) -> None:
+    stopping = threading.Event()
+    stopping.set()
+    dropped.put("a.hl7", oru(TEXT))
+    dropped.watch.look(stopping)
+    dropped.clock.now += 5
+    assert dropped.watch.look(stopping) == 0
+    assert dropped.watch.look() == 1
 
 
 def test_no_log_line_names_a_file(dropped: Dropped, caplog: pytest.LogCaptureFixture) -> None:

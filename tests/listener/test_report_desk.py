@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import logging
 import shutil
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 from oru import TEXT, oru
 from station import SITE_KEY
 
-from listener.errors import OutOfResourcesError
 from listener.ledger import Ledger
 from listener.linkage import LinkState
 from listener.report_desk import ReportDesk
@@ -88,32 +86,3 @@ def test_a_folder_that_was_moved_is_found_by_its_files_names(
     (row,) = ledger.reports()
     assert row.path == files(tmp_path / "elsewhere")[0]
     assert row.state is LinkState.WAITING
-
-
-def test_half_written_files_are_swept_unless_their_writer_lives(
-    desk: ReportDesk, tmp_path: Path
-) -> None:
-    dead, alive = tmp_path / "reports" / "dead.part", tmp_path / "reports" / "alive.part"
-    dead.write_bytes(b"x")
-    with alive.open("wb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        desk.reconcile()
-        assert not dead.exists()
-        assert alive.exists()
-
-
-@pytest.mark.parametrize("fails", ["os.fsync", "pathlib.Path.rename", "os.open"])
-def test_a_disk_that_refuses_leaves_nothing_behind(
-    desk: ReportDesk, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(fails, refuse)
-        with pytest.raises(OutOfResourcesError, match="No space left"):
-            desk.take(oru(TEXT), Form.HL7)
-    assert ledger.reports() == ()
-    assert list((tmp_path / "reports").glob("*.part")) == []
-    desk.take(oru(TEXT), Form.HL7)
-    assert len(ledger.reports()) == len(files(tmp_path)) == 1
