@@ -235,11 +235,7 @@ class _Reader:
     def _words(self, order: _Order) -> tuple[ReportStatus, str, bool]:
         """Return status and text, and whether all of it is an addendum."""
         message = self.message
-        codes = [
-            message.value(s, 11).upper()
-            for s in order.body
-            if _name(s) == "OBX" and message.value(s, 2).upper() in _TEXT_TYPES
-        ]
+        codes = [message.value(s, 11).upper() for s in order.body if self._is_text(s)]
         status = _status(message.value(order.request, 25).upper(), codes)
         lines: list[str] = []
         headings: list[str] = []
@@ -261,9 +257,7 @@ class _Reader:
             if name == "OBX":
                 kept = message.value(segment, 11).upper() not in _TAKEN_BACK
                 section = self._section(segment)
-                if not kept or message.value(segment, 2).upper() not in _TEXT_TYPES:
-                    continue
-                if message.value(segment, 3) in _STUDY_CODES:
+                if not kept or not self._is_text(segment):
                     continue
                 text = message.text(segment, 5)
             elif name == "NTE" and kept and message.value(segment, 2).upper() != "P":
@@ -272,6 +266,14 @@ class _Reader:
                 continue
             if text.strip():
                 yield section, text
+
+    def _is_text(self, segment: Segment) -> bool:
+        """Tell whether a segment is an observation in words, and not the name of a study."""
+        return (
+            _name(segment) == "OBX"
+            and self.message.value(segment, 2).upper() in _TEXT_TYPES
+            and self.message.value(segment, 3) not in _STUDY_CODES
+        )
 
     def _section(self, segment: Segment) -> str:
         """Return the heading of an observation, by its suffix, LOINC code or own name."""

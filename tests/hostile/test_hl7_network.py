@@ -147,6 +147,7 @@ def test_other_protocols_are_cut(link: Station, said: bytes) -> None:
     closed([other])
 
 
+@pytest.mark.slow
 def test_a_sender_that_reads_no_answer_is_given_up(link: Station) -> None:
     (deaf,) = connected(link, 1)
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -124,6 +124,12 @@ def test_without_it_the_observations_do(codes: str, status: str) -> None:
     assert "Line D" not in report.text
 
 
+def test_words_that_are_all_taken_back_withdraw_whatever_else_is_observed() -> None:
+    study = "OBX|2|ST|113014^DICOM Study^DCM||1.2.9||||||F"
+    report = one(oru(obx(TEXT, status="W"), study, "NTE|1|L|More."))
+    assert (report.status, report.study_uid) == (ReportStatus.WITHDRAWN, "1.2.9")
+
+
 def test_a_cancelled_order_needs_no_text() -> None:
     assert one(oru(status="X")).status is ReportStatus.WITHDRAWN
 
