@@ -126,10 +126,15 @@ def record(
 ) -> list[LinkState]:
     """Record the reports of one message and link what can be; return how each stands.
 
-    A message that is known already is nothing new: the list is empty.
+    A message that is known already is nothing new: the list is empty. One whose file was lost is
+    used again.
     """
-    known = sa.select(REPORT.c.id).where(REPORT.c.message_key == reports[0].message_key)
-    if connection.execute(known.limit(1)).first() is not None:
+    same = REPORT.c.message_key == reports[0].message_key
+    known = connection.execute(sa.select(REPORT.c.path, REPORT.c.state).where(same)).first()
+    if known is not None:
+        if known.state == LinkState.LOST:
+            move_file(connection, Path(known.path), reports[0].path)
+            _link_and_reopen(connection, queue, same, now)
         return []
     inserted = [_insert(connection, report, now) for report in reports]
     states = []
@@ -164,10 +169,7 @@ def link_waiting(connection: Connection, queue: JobQueue, now: datetime) -> int:
 
     Two transactions side by side, a study's and its report's, may not have seen each other.
     """
-    linked = _link_each(connection, _has_come())
-    for study_uid in linked:
-        _reopen(connection, queue, study_uid, now)
-    return len(linked)
+    return _link_and_reopen(connection, queue, _has_come(), now)
 
 
 def note_accession(connection: Connection, instance: Instance) -> None:
@@ -318,6 +320,16 @@ def _insert(connection: Connection, report: NewReport, now: datetime) -> int:
 
 def _row(connection: Connection, number: int) -> Row[Any]:
     return connection.execute(sa.select(REPORT).where(REPORT.c.id == number)).one()
+
+
+def _link_and_reopen(
+    connection: Connection, queue: JobQueue, which: sa.ColumnElement[bool], now: datetime
+) -> int:
+    """Link the waiting reports among these that can be, and have their studies read anew."""
+    linked = _link_each(connection, which)
+    for study_uid in linked:
+        _reopen(connection, queue, study_uid, now)
+    return len(linked)
 
 
 def _link_each(connection: Connection, which: sa.ColumnElement[bool]) -> list[str]:

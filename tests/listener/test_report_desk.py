@@ -77,6 +77,18 @@ def test_a_report_whose_file_vanished_is_marked_and_found_again_when_it_is_back(
     assert [row.state for row in ledger.reports()] == [LinkState.WAITING]
 
 
+def test_a_report_that_was_lost_is_used_again_when_it_is_sent_again(
+    desk: ReportDesk, ledger: Ledger, tmp_path: Path
+) -> None:
+    desk.take(oru(TEXT, study="1.2.3"), Form.HL7)
+    files(tmp_path)[0].unlink()
+    desk.reconcile()
+    desk.take(oru(TEXT, study="1.2.3"), Form.HL7)
+    (row,) = ledger.reports()
+    assert row.state is LinkState.WAITING
+    assert row.path.exists()
+
+
 def test_a_folder_that_was_moved_is_found_by_its_files_names(
     desk: ReportDesk, ledger: Ledger, tmp_path: Path
 ) -> None:
