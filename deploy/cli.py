@@ -148,6 +148,27 @@ def optimize(as_json: Json = False, config: Config = CONFIG) -> None:
 
 
 @app.command()
+def reports(
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="waiting, linked, quarantined or lost; by default all but linked."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 50,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """List reports that came by HL7 or the drop folder, and how they stand to their studies."""
+    from deploy import reports as reports_
+
+    rows = reports_.listed(_settings(config), state or (), limit)
+    if as_json:
+        for row in rows:
+            _print_json(reports_.as_json(row))
+    else:
+        Console().print(reports_.as_table(rows))
+
+
+@app.command()
 def inspect(
     files: Annotated[list[Path], typer.Argument(help="DICOM, PNG or JPEG files.")],
     bundle: Annotated[Path, typer.Option(help="Folder of the models.")] = SHIPPED_BUNDLE,

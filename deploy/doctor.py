@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,10 @@ from deploy.errors import ConfigurationError, DeployError
 from deploy.miner import open_miner
 from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
+from listener.drop_folder import FAILED, REASON
 from listener.errors import ListenerError
 from listener.job import JobState
+from listener.linkage import LinkState
 from listener.receipt import InstanceState
 from listener.service import echo
 from pipeline.bundle import Bundle
@@ -134,15 +137,41 @@ def _reports(settings: Settings) -> Look:
         yield "ok", f"read by {miner.name}, {miner.version}{where}"
 
 
+def _other_roads(settings: Settings) -> Look:
+    """Look at what came by HL7 and the drop folder, and at both where they are in use."""
+    with open_ledger(settings) as ledger:
+        counts = ledger.report_counts()
+    listener, folder = settings.listener, settings.listener.drop_folder.path
+    if counts or listener.hl7.enabled or folder is not None:
+        linked, waiting = (counts.get(s, 0) for s in (LinkState.LINKED, LinkState.WAITING))
+        yield "ok", f"{linked} reports linked, {waiting} waiting: see `wristmir reports`"
+    for state in (LinkState.QUARANTINED, LinkState.LOST):
+        if counts.get(state):
+            yield "warning", f"{counts[state]} reports {state}: see `wristmir reports`"
+    if listener.hl7.enabled:
+        if not listener.hl7.addresses:
+            yield "error", "nobody may send HL7; add the sender to listener.hl7.addresses"
+        yield from _listened_on(listener.hl7.host, listener.hl7.port)
+    if folder is not None:
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            yield "error", f"{folder} has to be readable and writable by this account"
+        failed = list((folder / FAILED).glob(f"*{REASON}"))
+        if failed:
+            yield "warning", f"{len(failed)} files in {folder / FAILED}, each with its reason"
+
+
 def _port(settings: Settings) -> Look:
-    listener = settings.listener
+    yield from _listened_on(settings.listener.host, settings.listener.port)
+
+
+def _listened_on(address: str, port: int) -> Look:
+    host = "127.0.0.1" if address in ("0.0.0.0", "") else address  # noqa: S104 - compared, not bound
     with socket.socket() as probe:
         probe.settimeout(2)
-        host = "127.0.0.1" if listener.host in ("0.0.0.0", "") else listener.host  # noqa: S104 - compared, not bound
-        if probe.connect_ex((host, listener.port)) == 0:
-            yield "ok", f"something listens on port {listener.port}, as it should when running"
+        if probe.connect_ex((host, port)) == 0:
+            yield "ok", f"something listens on port {port}, as it should when running"
         else:
-            yield "warning", f"nothing listens on port {listener.port}: the receiver is not running"
+            yield "warning", f"nothing listens on port {port}: the receiver is not running"
 
 
 def _peers(settings: Settings) -> Look:
@@ -177,6 +206,7 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "ledger": _ledger,
     "index": _index,
     "reports": _reports,
+    "reports by HL7 or folder": _other_roads,
     "port": _port,
     "peers": _peers,
     "destinations": _destinations,

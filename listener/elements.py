@@ -6,6 +6,7 @@ read whatever a peer sends.
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 import zlib
@@ -22,7 +23,11 @@ EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 
 
 def read_values(
-    stream: BinaryIO, transfer_syntax: str, wanted: tuple[int, ...], end: int | None = None
+    stream: BinaryIO,
+    transfer_syntax: str,
+    wanted: tuple[int, ...],
+    end: int | None = None,
+    inside: Mapping[int, int] | None = None,
 ) -> dict[int, bytes]:
     """Walk the top-level elements from where the stream stands and return the wanted values.
 
@@ -32,6 +37,9 @@ def read_values(
         Tags in ascending order; nothing after the last one is looked at.
     end
         Where the walk ends at the latest, as the stream's position.
+    inside
+        Sequences of which one element is wanted: tag of the sequence → tag of the element, whose
+        value in the first item that has it is returned under the sequence's tag.
 
     Raises
     ------
@@ -45,7 +53,9 @@ def read_values(
         element = walk.next(encoding)
         if element is None or element.tag > wanted[-1]:
             break
-        if element.length == _UNDEFINED:
+        if inside and element.tag in inside:
+            values[element.tag] = walk.within(element, encoding, inside[element.tag])
+        elif element.length == _UNDEFINED:
             walk.pass_over(element, encoding)
         elif element.tag in wanted:
             if element.length > _LONGEST:
@@ -83,6 +93,7 @@ def is_uid(value: str) -> bool:
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _LONGEST = 1024  # bytes of a value that is looked at
+_LONGEST_SEQUENCE = 65536  # bytes of a sequence that is looked into
 _MOST_ELEMENTS = 200_000  # walked over before the wanted ones
 _DEEPEST = 1_000  # of nested sequences of undefined length
 _MOST_INFLATED = 64 * 1024 * 1024  # bytes; a header behind more than that is none
@@ -229,6 +240,43 @@ class _Walk:
         if len(value) != size:
             msg = "It ends within an element."
             raise CannotUnderstandError(msg)
+        return value
+
+    def within(self, opened: _Element, encoding: _Encoding, wanted: int) -> bytes:
+        """Return an element's value in a sequence; empty where it has none.
+
+        A sequence of defined length that cannot be walked is stepped over: nothing hangs on it.
+        """
+        level = _inside(opened, encoding)
+        if opened.length == _UNDEFINED:
+            return self._first(level, wanted)
+        if opened.length > _LONGEST_SEQUENCE:
+            self._source.skip(opened.length)
+            return b""
+        content = _FileSource(io.BytesIO(self.exactly(opened.length)))
+        try:
+            return _Walk(content)._first(level, wanted)
+        except CannotUnderstandError:
+            return b""
+
+    def _first(self, level: _Encoding, wanted: int) -> bytes:
+        """Walk items to the sequence's end; return the first value of the wanted element."""
+        value = b""
+        while (item := self.next(level)) is not None and item.tag != _SEQUENCE_END:
+            if item.tag != _ITEM:
+                msg = "A sequence in it holds something else than items."
+                raise CannotUnderstandError(msg)
+            end = None if item.length == _UNDEFINED else self._source.tell() + item.length
+            while end is None or self._source.tell() < end:
+                element = self.next(level)
+                if element is None or element.tag == _ITEM_END:
+                    break
+                if element.length == _UNDEFINED:
+                    self.pass_over(element, level)
+                elif element.tag == wanted and not value and element.length <= _LONGEST:
+                    value = self.exactly(element.length)
+                else:
+                    self._source.skip(element.length)
         return value
 
     def pass_over(self, opened: _Element, encoding: _Encoding) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "PeerConnectionError",
     "RefusalError",
     "SopClassNotSupportedError",
+    "UnusableReportError",
 ]
 
 
@@ -90,3 +91,17 @@ class DeliveryError(ListenerError):
 
 class EchoError(ListenerError):
     """The C-ECHO was not answered."""
+
+
+class UnusableReportError(ListenerError):
+    """The report cannot be used.
+
+    Parameters
+    ----------
+    condition
+        What is wrong, as HL7 table 0357 numbers it; 200 to 203 reject the whole message.
+    """
+
+    def __init__(self, detail: str = "", condition: int = 102) -> None:
+        super().__init__(detail)
+        self.condition = condition

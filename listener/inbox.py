@@ -189,6 +189,10 @@ class Inbox:
         """Tell whether the disk has less free space than the watermark."""
         return shutil.disk_usage(self._folder).free < self._watermark_bytes
 
+    def is_too_large(self, size: int) -> bool:
+        """Tell whether a data set of so many bytes is refused, whatever the space is."""
+        return size > self._most_bytes
+
     def receive(self, transfer_syntax: str, start: bytes) -> Spool:
         """Return a spool onto the disk, or one that drains where space is short."""
         if self.is_short_of_space():

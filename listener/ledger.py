@@ -12,12 +12,13 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from listener import completion, coverage, receipt, retention, study
+from listener import completion, coverage, linkage, receipt, retention, study
 from listener.database import Database
 from listener.errors import LedgerError
 from listener.instance import Instance
 from listener.job import INDEX, Job, JobState, NewJob
 from listener.job_queue import JobQueue
+from listener.linkage import LinkState, NewReport, ReportRow
 from listener.receipt import InstanceRow, InstanceState, Origin, Outcome, Recorded
 from listener.settings import TitleSettings
 from listener.study import StudyRow
@@ -94,6 +95,8 @@ class Ledger:
             fresh = recorded.outcome in (Outcome.NEW, Outcome.CHANGED)
             if recorded.outcome is Outcome.QUARANTINED and title.is_request:
                 study.ensure(connection, instance.study_uid, now)
+            if fresh:
+                linkage.study_came(connection, instance)
             if fresh or title.is_request:
                 completion.touch(connection, instance.study_uid, title, now, fresh=fresh)
             return recorded
@@ -178,6 +181,59 @@ class Ledger:
                 return
             coverage.note(connection, index, study_uid, generation)
             self._queue.enqueue(connection, NewJob(INDEX, study_uid))
+
+    # -- reports by other roads than DICOM ------------------------------------------------
+
+    def record_reports(self, reports: Sequence[NewReport]) -> list[LinkState]:
+        """Record the reports of one message, link those whose study is there, and re-open it.
+
+        Returns
+        -------
+        list
+            How each report stands; empty where the message was known.
+        """
+        with self._database.writing() as connection:
+            return linkage.record(connection, self._queue, reports, self._clock())
+
+    def link_reports(self) -> int:
+        """Try once more for every report that waits for its study; return how many were linked."""
+        with self._database.reading() as connection:
+            if not linkage.is_any_to_link(connection):
+                return 0
+        with self._database.writing() as connection:
+            return linkage.link_waiting(connection, self._queue, self._clock())
+
+    def reports(
+        self, states: Collection[LinkState] = tuple(LinkState), limit: int = 100
+    ) -> tuple[ReportRow, ...]:
+        """List reports, the latest first."""
+        with self._database.reading() as connection:
+            return linkage.latest(connection, states, limit)
+
+    def reports_of(self, study_uid: str) -> tuple[ReportRow, ...]:
+        """Return the reports that count of those linked to a study; see `linkage.current`."""
+        with self._database.reading() as connection:
+            return linkage.current(linkage.of_study(connection, study_uid))
+
+    def report_counts(self) -> dict[LinkState, int]:
+        """Return how many reports there are in each state."""
+        with self._database.reading() as connection:
+            return linkage.counts(connection)
+
+    def report_files(self) -> dict[Path, LinkState]:
+        """Return every message file that the ledger knows (for reconciliation)."""
+        with self._database.reading() as connection:
+            return linkage.files(connection)
+
+    def move_report_file(self, old: Path, new: Path) -> None:
+        """Note where a message's file lies now; reports that were lost with it wait again."""
+        with self._database.writing() as connection:
+            linkage.move_file(connection, old, new)
+
+    def mark_report_lost(self, path: Path) -> None:
+        """Note that a message's file is gone; the studies that it was read with are read anew."""
+        with self._database.writing() as connection:
+            linkage.mark_lost(connection, self._queue, path, self._clock())
 
     # -- indices --------------------------------------------------------------------------
 

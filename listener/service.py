@@ -18,6 +18,7 @@ from listener.errors import EchoError
 from listener.inbox import Inbox
 from listener.ledger import Ledger
 from listener.peers import Peers
+from listener.reports import Reports
 from listener.sender import echo
 from listener.settings import ListenerSettings
 from listener.storage import Storage
@@ -71,6 +72,7 @@ class Listener:
         self._storage = Storage(
             ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own
         )
+        self._reports = Reports(settings, ledger, self._storage, site_key=site_key)
         peers = Peers(settings, self._probe_title)
         self._acceptor = Acceptor(settings, peers, self._storage)
         self._stopping = threading.Event()
@@ -94,6 +96,17 @@ class Listener:
         """
         return self._acceptor.address
 
+    @property
+    def hl7_address(self) -> tuple[str, int] | None:
+        """Host and port where HL7 is listened for; None where it is not enabled.
+
+        Raises
+        ------
+        AddressError
+            If the listener was not started.
+        """
+        return None if self._reports.server is None else self._reports.server.address
+
     def start(self) -> None:
         """Clear up after the last run, then accept.
 
@@ -106,8 +119,10 @@ class Listener:
         try:
             swept = self._inbox.sweep()
             self._storage.reconcile(self._settings.titles)
+            self._reports.start()
             self._arrivals.start()
         except BaseException:
+            self._reports.stop()
             self._acceptor.stop()
             raise
         self._stopping.clear()
@@ -119,6 +134,7 @@ class Listener:
 
     def stop(self) -> None:
         """Stop within three seconds; what was acknowledged is on disk, the rest is sent again."""
+        self._reports.stop()
         self._acceptor.stop()
         self._arrivals.stop()
         self._stopping.set()

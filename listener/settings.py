@@ -8,6 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from listener.report_settings import DropFolderSettings, Hl7Settings
+
 __all__ = ["DestinationSettings", "ListenerSettings", "PeerSettings", "TitleSettings"]
 
 
@@ -159,6 +161,13 @@ class ListenerSettings(_Frozen):
         description="Received images, and jobs that are done, are deleted after so many days; 0 "
         "keeps them. Reports stay: findings rest on them.",
     )
+    hl7: Hl7Settings = Field(
+        default=Hl7Settings(), description="reports as HL7 v2 messages (ORU^R01)"
+    )
+    drop_folder: DropFolderSettings = Field(
+        default=DropFolderSettings(),
+        description="reports and DICOM files that are laid into a folder",
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -176,6 +185,11 @@ class ListenerSettings(_Frozen):
     def inbox_dir(self) -> Path:
         """Folder of the received files."""
         return self.state_dir / "inbox"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Folder of the reports that came by other roads than DICOM."""
+        return self.state_dir / "reports"
 
     @property
     def ledger_url(self) -> str:

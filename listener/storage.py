@@ -26,6 +26,7 @@ from listener.header import Header, read_header
 from listener.inbox import Inbox, Spool
 from listener.instance import (
     Instance,
+    accession_keys,
     data_set_digest,
     file_name,
     keyed_hash,
@@ -165,6 +166,7 @@ class Storage:
             path=path,
             patient_key=patient_key,
             patient_id_key=patient_id_key,
+            accession_keys=accession_keys(self._site_key, header),
         )
 
     def reconcile(self, titles: tuple[TitleSettings, ...]) -> None:

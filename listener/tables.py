@@ -6,7 +6,17 @@ import sqlalchemy as sa
 
 from listener.database import UtcDateTime
 
-__all__ = ["ARRIVAL", "COVERAGE", "INSTANCE", "JOB", "SERVING", "STUDY", "TABLES"]
+__all__ = [
+    "ACCESSION",
+    "ARRIVAL",
+    "COVERAGE",
+    "INSTANCE",
+    "JOB",
+    "REPORT",
+    "SERVING",
+    "STUDY",
+    "TABLES",
+]
 
 TABLES = sa.MetaData()
 
@@ -108,5 +118,35 @@ JOB = sa.Table(
         sqlite_where=sa.text("state = 'ready'"),
         postgresql_where=sa.text("state = 'ready'"),
     ),
+    sqlite_autoincrement=True,
+)
+ACCESSION = sa.Table(
+    "accession",
+    TABLES,
+    sa.Column("study_uid", sa.String(64), primary_key=True),
+    sa.Column("accession_key", sa.String(64), primary_key=True),
+    sa.Column("accession_number_key", sa.String(64), nullable=False, index=True),
+)
+REPORT = sa.Table(
+    "report",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("message_key", sa.String(64), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("reason", sa.Text),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("addendum", sa.Boolean, nullable=False),
+    sa.Column("at", UtcDateTime),
+    sa.Column("received_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("named_study_uid", sa.String(64), index=True),
+    sa.Column("study_uid", sa.String(64), index=True),  # once it is linked
+    sa.Column("patient_key", sa.String(64)),
+    sa.Column("patient_id_key", sa.String(64)),
+    sa.Column("accession_key", sa.String(64)),
+    sa.Column("accession_number_key", sa.String(64), index=True),
+    sa.Column("order_key", sa.String(64), nullable=False),
+    sa.Index("report_one_of_each", "message_key", "position", unique=True),
     sqlite_autoincrement=True,
 )

@@ -20,6 +20,7 @@ from pipeline.index import ExamIndex, Findings
 from pipeline.mining import Miner, RulesMiner
 from pipeline.record import Records
 from pipeline.region import Laterality, Region, View
+from pipeline.report import ReportText
 from pipeline.study import Study, read_study
 from pipeline.uid import KeyedUids
 
@@ -149,6 +150,7 @@ class Indexer:
         study_uid: str,
         files: Sequence[StoredImage],
         file_gone: frozenset[str] = frozenset(),
+        told: Sequence[ReportText] = (),
     ) -> IndexedStudy:
         """Index every PA wrist of a study; exams that are no longer in it are taken out.
 
@@ -163,8 +165,11 @@ class Indexer:
         file_gone
             SOP Instance UIDs whose files were deleted by age or are lost: their exams stay, unless
             a rejection note withdraws them.
+        told
+            The study's reports that came by other roads than DICOM, those that were withdrawn
+            included: findings may rest on them.
         """
-        study = self._read(study_uid, files)
+        study = self._read(study_uid, files, told)
         left_out = Counter(item.reason for item in study.left_out)
         seconds: Counter[str] = Counter()
         received = {file.path: file.received_at for file in files}
@@ -192,22 +197,27 @@ class Indexer:
         unused = [(item.sop_instance_uid, item.reason) for item in study.left_out if item.unused]
         return IndexedStudy(
             exams=len(exams),
-            reports=len(study.reports),
+            reports=len(study.reports) + sum(bool(report.text) for report in told),
             left_out=dict(left_out),
             seconds=dict(seconds),
-            to_mine=bool(study.reports or study.withdrawn),
+            to_mine=bool(study.reports or study.withdrawn or told),
             unused=tuple(unused),
             unread=len(unread),
         )
 
     def mine(
-        self, study_uid: str, files: Sequence[StoredImage], *, by_rules: bool = False
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        told: Sequence[ReportText] = (),
+        *,
+        by_rules: bool = False,
     ) -> MinedStudy:
         """Read a study's reports together and give the findings to its exams.
 
         Parameters
         ----------
-        study_uid, files
+        study_uid, files, told
             As for `index`.
         by_rules
             Where a language model's answers on this report are no use, the rules read it after
@@ -220,7 +230,7 @@ class Indexer:
         UnreadError
             Where no report is found, and a file that may be one cannot be read this time.
         """
-        study = self._read(study_uid, files)
+        study = self._read(study_uid, files, told)
         if study.report is None and any(item.passing for item in study.left_out):
             raise UnreadError
         report, miner = None, RulesMiner() if by_rules else self._miner
@@ -247,9 +257,11 @@ class Indexer:
             )
         return enriched
 
-    def _read(self, study_uid: str, files: Sequence[StoredImage]) -> Study:
+    def _read(
+        self, study_uid: str, files: Sequence[StoredImage], told: Sequence[ReportText]
+    ) -> Study:
         paths = [file.path for file in files]
-        return read_study(study_uid, paths, self._decoder, self._uids.is_own)
+        return read_study(study_uid, paths, self._decoder, self._uids.is_own, told)
 
     def _replace(self, study_uid: str, exams: Sequence[Exam], kept: frozenset[str]) -> None:
         current = {exam.sop_instance_uid for exam in exams} | kept

@@ -16,7 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from listener.errors import DeliveryError, LeaseLostError, ListenerError
 from listener.job import INDEX, Job, JobState, NewJob
 from listener.ledger import Ledger, utc_now
+from listener.linkage import ReportRow
 from listener.receipt import InstanceRow, InstanceState
+from listener.report import ReportStatus
+from listener.report_shelf import form_of, report_text_of
 from listener.sender import send
 from listener.settings import DestinationSettings
 from pipeline.answering import Answered, Answerer
@@ -38,6 +41,7 @@ from pipeline.indexing import IndexedStudy, Indexer, StoredImage
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.region import Region
+from pipeline.report import ReportText, told_report
 from pipeline.request import Mode, Request
 
 __all__ = [
@@ -50,6 +54,7 @@ __all__ = [
     "Delivery",
     "Worker",
     "stored_images",
+    "told_reports",
     "uploads_dir",
 ]
 
@@ -257,6 +262,7 @@ class Worker:
             study_uid,
             stored_images(self.ledger, study_uid),
             file_gone=frozenset(row.sop_instance_uid for row in gone),
+            told=told_reports(self.ledger, study_uid),
         )
         if indexed.to_mine:
             self.ledger.enqueue(MINE, study_uid)
@@ -272,6 +278,7 @@ class Worker:
         mined = self.indexer.mine(
             job.subject,
             stored_images(self.ledger, job.subject),
+            told_reports(self.ledger, job.subject),
             by_rules=_is_unanswered(job),
         )
         return _Done(mined.as_json())
@@ -386,6 +393,30 @@ def stored_images(ledger: Ledger, study_uid: str) -> tuple[StoredImage, ...]:
     """Return the files of a study that are kept, as the indexer takes them."""
     rows = ledger.instances(study_uid)
     return tuple(_image(row) for row in rows if row.path is not None)
+
+
+def told_reports(ledger: Ledger, study_uid: str) -> tuple[ReportText, ...]:
+    """Return the reports of a study that came by other roads than DICOM, as the indexer takes them.
+
+    Of each order the version in force; one that was withdrawn has no text.
+    """
+    return tuple(_told(row) for row in ledger.reports_of(study_uid))
+
+
+def _told(row: ReportRow) -> ReportText:
+    text = ""
+    if row.status is not ReportStatus.WITHDRAWN:
+        try:
+            text = report_text_of(row.path, row.position)
+        except FileNotFoundError:  # the receiver's next start marks it
+            _LOG.error("a report's file is missing from its folder: %s", row.path.name[:12])
+    return told_report(
+        text,
+        form_of(row.path).value,
+        final=row.status in (ReportStatus.FINAL, ReportStatus.CORRECTED),
+        addendum=row.addendum,
+        at=row.at or row.received_at,
+    )
 
 
 def _image(row: InstanceRow) -> StoredImage:

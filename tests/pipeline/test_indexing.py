@@ -25,6 +25,7 @@ from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
 from pipeline.mining import RulesMiner
 from pipeline.record import Records
 from pipeline.region import GLOBAL, Laterality, Region
+from pipeline.report import told_report
 from pipeline.uid import KeyedUids
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
@@ -98,6 +99,25 @@ def test_an_image_without_a_report_is_indexed_at_once_and_flagged(archive: Archi
     assert not exam.findings_known
     assert exam.findings == {}
     assert exam.captions[GLOBAL]
+
+
+def test_a_report_from_another_road_enriches_and_its_withdrawal_takes_back(
+    archive: Archive,
+) -> None:
+    files = archive.files(wrist())
+    told = [told_report(BUCKLE, "hl7", final=True, addendum=False, at=NOW)]
+    indexed = archive.indexer.index(STUDY, files, told=told)
+    assert (indexed.reports, indexed.to_mine) == (1, True)
+    assert archive.indexer.mine(STUDY, files, told).enriched == 1
+    (exam,) = archive.exams()
+    assert exam.findings[Region.DISTAL_RADIUS].fracture == "present"
+    withdrawn = [told_report("", "hl7", final=False, addendum=False, at=NOW)]
+    indexed = archive.indexer.index(STUDY, files, told=withdrawn)
+    assert (indexed.reports, indexed.to_mine) == (0, True)
+    archive.indexer.mine(STUDY, files, withdrawn)
+    (exam,) = archive.exams()
+    assert not exam.findings_known
+    assert archive.records.of(STUDY) is None
 
 
 def test_the_report_enriches_the_exam_without_touching_its_vectors(archive: Archive) -> None:

@@ -20,6 +20,9 @@ from listener.errors import DeliveryError
 from listener.instance import Instance
 from listener.job import INDEX, Job, JobState
 from listener.ledger import Ledger
+from listener.report_desk import ReportDesk
+from listener.report_settings import Hl7Settings
+from listener.report_shelf import Form, ReportShelf
 from listener.settings import DestinationSettings, TitleSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
@@ -39,8 +42,9 @@ from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.region import Region
+from pipeline.report import ReportText
 from pipeline.request import Mode, Request
-from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker
+from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker, told_reports
 
 PLANTED = "Secret^Name"
 GOOD, POISONED = "1.2.3.100", "1.2.3.666"
@@ -69,6 +73,7 @@ class Steps:
         self.does: dict[str, Callable[[], None]] = {}
         self.calls: list[tuple[str, str]] = []
         self.file_gone: frozenset[str] = frozenset()
+        self.told: Sequence[ReportText] = ()
         self.requests: list[Request] = []
         self.exams = 1
         self.answers = 1
@@ -85,10 +90,15 @@ class Steps:
         self.does.get(subject, lambda: None)()
 
     def index(
-        self, study_uid: str, files: Sequence[StoredImage], file_gone: frozenset[str] = frozenset()
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        file_gone: frozenset[str] = frozenset(),
+        told: Sequence[ReportText] = (),
     ) -> IndexedStudy:
         self._called("index", study_uid)
         self.file_gone = file_gone
+        self.told = told
         reasons = {} if self.exams else {"it is labelled lateral": 1}
         return IndexedStudy(
             self.exams,
@@ -99,7 +109,12 @@ class Steps:
         )
 
     def mine(
-        self, study_uid: str, files: Sequence[StoredImage], *, by_rules: bool = False
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        told: Sequence[ReportText] = (),
+        *,
+        by_rules: bool = False,
     ) -> MinedStudy:
         self._called("mine by rules" if by_rules else "mine", study_uid)
         return MinedStudy(1, 0, "en")
@@ -215,6 +230,27 @@ def test_an_indexed_study_is_marked_and_its_reports_are_mined(rig: Rig) -> None:
     study = rig.ledger.study(GOOD)
     assert study.indexed_generation == study.generation == 1
     assert rig.steps.calls == [("index", GOOD), ("mine", GOOD)]
+
+
+def test_reports_from_other_roads_are_handed_over_with_their_words(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.receive(GOOD)
+    shelf = ReportShelf(rig.folder / "reports", watermark_bytes=0)
+    desk = ReportDesk(rig.ledger, shelf, Hl7Settings(), site_key=b"k")
+    head = f"StudyInstanceUID: {GOOD}\nAccessionNumber: "
+    desk.take(f"{head}1\nStatus: preliminary\n\nNormal.".encode(), Form.TEXT)
+    desk.take(f"{head}2\nStatus: withdrawn\n\n".encode(), Form.TEXT)
+    first, second = told_reports(rig.ledger, GOOD)
+    assert (first.text, first.kind, first.final) == ("Normal.", "txt", False)
+    assert second.text == ""
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert [told.text for told in rig.steps.told] == ["Normal.", ""]
+    for file in shelf.files():
+        file.unlink()
+    assert [told.text for told in told_reports(rig.ledger, GOOD)] == ["", ""]
+    assert "missing" in caplog.text
 
 
 def test_a_poisoned_study_ends_dead_with_class_and_place_and_no_patient_data(
