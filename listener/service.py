@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from listener.peers import Peers
 from listener.sender import echo
 from listener.settings import ListenerSettings
 from listener.storage import Storage
+from listener.tls import Credentials
 
 __all__ = ["Listener", "echo", "notify", "serve"]
 
@@ -48,7 +50,7 @@ class Listener:
     Raises
     ------
     ListenerError
-        If the inbox folder cannot be made.
+        If the inbox folder cannot be made, or the files for TLS cannot be used.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class Listener:
             ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own
         )
         peers = Peers(settings, self._probe_title)
-        self._acceptor = Acceptor(settings, peers, self._storage)
+        self._credentials = Credentials(settings.tls) if settings.tls.is_on else None
+        self._acceptor = Acceptor(settings, peers, self._storage, self._credentials)
         self._stopping = threading.Event()
         self._housekeeper: threading.Thread | None = None
 
@@ -85,7 +88,7 @@ class Listener:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that are listened on.
+        """Host and port that are listened on; the TLS ones where nothing else is spoken.
 
         Raises
         ------
@@ -93,6 +96,11 @@ class Listener:
             If the listener was not started.
         """
         return self._acceptor.address
+
+    @property
+    def tls_address(self) -> tuple[str, int] | None:
+        """Host and port where TLS is spoken; None where it is not."""
+        return self._acceptor.tls_address
 
     def start(self) -> None:
         """Clear up after the last run, then accept.
@@ -116,6 +124,10 @@ class Listener:
         )
         self._housekeeper.start()
         _log.info("listening on %s port %d; %d orphans swept", *self.address, swept)
+        if self.tls_address is not None:
+            _log.info("TLS is spoken on port %d", self.tls_address[1])
+        if self._settings.admit_anyone:
+            _log.warning("anybody may associate: listener.admit_anyone is set")
 
     def stop(self) -> None:
         """Stop within three seconds; what was acknowledged is on disk, the rest is sent again."""
@@ -134,10 +146,18 @@ class Listener:
         EchoError
             If it does not answer in time.
         """
-        host, port = self.address
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison
         title = self._settings.titles[0].ae_title
-        echo(host, port, self._probe_title, title, timeout_seconds)
+        doors: dict[tuple[str, int], ssl.SSLContext | None] = {self.address: None}
+        if self._credentials is not None and self.tls_address is not None:
+            doors[self.tls_address] = self._credentials.probe_context()
+        for (host, port), tls in doors.items():
+            here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison
+            echo(here, port, self._probe_title, title, timeout_seconds, tls)
+
+    def reload(self) -> None:
+        """Read the files for TLS anew; open associations go on with the old ones."""
+        if self._credentials is not None:
+            self._credentials.reload()
 
     def _keep_house(self) -> None:
         age = timedelta(days=self._settings.retention_days)
