@@ -12,6 +12,7 @@ from typing import Any
 from rich.table import Table
 
 from deploy.assembly import open_index
+from deploy.certificates import look_at_certificates
 from deploy.errors import ConfigurationError, DeployError
 from deploy.miner import open_miner
 from deploy.settings import Settings, load
@@ -20,6 +21,7 @@ from listener.errors import ListenerError
 from listener.job import JobState
 from listener.receipt import InstanceState
 from listener.service import echo
+from listener.tls import client_context
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
 
@@ -136,18 +138,23 @@ def _reports(settings: Settings) -> Look:
 
 def _port(settings: Settings) -> Look:
     listener = settings.listener
-    with socket.socket() as probe:
-        probe.settimeout(2)
-        host = "127.0.0.1" if listener.host in ("0.0.0.0", "") else listener.host  # noqa: S104 - compared, not bound
-        if probe.connect_ex((host, listener.port)) == 0:
-            yield "ok", f"something listens on port {listener.port}, as it should when running"
-        else:
-            yield "warning", f"nothing listens on port {listener.port}: the receiver is not running"
+    host = "127.0.0.1" if listener.host in ("0.0.0.0", "") else listener.host  # noqa: S104 - compared, not bound
+    ports = [] if listener.tls.only else [listener.port]
+    ports += [listener.tls.port] if listener.tls.is_on else []
+    for port in ports:
+        with socket.socket() as probe:
+            probe.settimeout(2)
+            if probe.connect_ex((host, port)) == 0:
+                yield "ok", f"something listens on port {port}, as it should when running"
+            else:
+                yield "warning", f"nothing listens on port {port}: the receiver is not running"
 
 
 def _peers(settings: Settings) -> Look:
     peers = settings.listener.peers
-    if not peers:
+    if settings.listener.admit_anyone:
+        yield "warning", "anybody may associate: take listener.admit_anyone out after the trial"
+    elif not peers:
         yield "error", "no peer may associate; add the PACS to listener.peers"
         return
     yield "ok", f"{len(peers)} peers may associate"
@@ -164,6 +171,7 @@ def _destinations(settings: Settings) -> Look:
                 destination.port,
                 listener.calling_ae_title,
                 destination.ae_title,
+                tls=client_context(destination),
             )
         except ListenerError as error:
             yield "error", f"{destination.name}: {error}"
@@ -179,5 +187,6 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "reports": _reports,
     "port": _port,
     "peers": _peers,
+    "certificates": lambda settings: look_at_certificates(settings.listener),
     "destinations": _destinations,
 }

@@ -21,10 +21,10 @@ from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
 from station import LOOPBACK, Station, eventually, listener_threads, radiograph, station
 from wire import CR, EXPLICIT, association_request
 
-from listener.errors import CredentialsError, EchoError
-from listener.sender import echo
-from listener.settings import PeerSettings
-from listener.tls import Credentials
+from listener.errors import CredentialsError, DeliveryError, EchoError
+from listener.sender import echo, send
+from listener.settings import DestinationSettings, PeerSettings
+from listener.tls import Credentials, client_context
 
 
 @dataclass(frozen=True)
@@ -474,3 +474,92 @@ def test_an_authorities_file_without_certificates_is_refused(tmp_path: Path, sit
     site.authority.file.write_text("no certificate\n", encoding="ascii")
     with pytest.raises(CredentialsError, match=r"authority\.pem: .*in PEM"):
         Credentials(site.authority.settings(site.server))
+
+
+def archive(link: Station, site: Site, **changes: Any) -> DestinationSettings:
+    """Return the settings of a destination that is a station with TLS."""
+    given: dict[str, Any] = {
+        "name": "archive",
+        "ae_title": "WRISTMIR",
+        "host": LOOPBACK,
+        "port": tls_port(link),
+        "timeout_seconds": 5,
+        "tls": True,
+        "authorities": site.authority.file,
+        "certificate": site.pacs.certificate,
+        "private_key": site.pacs.private_key,
+    }
+    return DestinationSettings(**(given | changes))
+
+
+def result(folder: Path) -> list[Path]:
+    path = folder / "result.dcm"
+    radiograph().save_as(path, enforce_file_format=True)
+    return [path]
+
+
+def test_results_are_sent_over_tls_and_a_destination_is_asked_by_c_echo(
+    tmp_path: Path, site: Site
+) -> None:
+    with secure_station(tmp_path, site, tls={"only": True}) as link:
+        there = archive(link, site)
+        (sent,) = send(there, result(tmp_path), "PACS")
+        assert sent.status == 0x0000
+        assert len(link.inbox_files()) == 1
+        echo(there.host, there.port, "PACS", "WRISTMIR", tls=client_context(there))
+
+
+def test_a_destination_with_another_name_in_its_certificate_gets_nothing(
+    tmp_path: Path, site: Site
+) -> None:
+    named = Site(site.authority, site.authority.issue("named", "pacs.example"), site.pacs)
+    with secure_station(tmp_path, named) as link:
+        with pytest.raises(DeliveryError, match=r"archive: TLS: .*IP address mismatch"):
+            send(archive(link, site), result(tmp_path), "PACS")
+        assert link.inbox_files() == []
+        loose = archive(link, site, check_host_name=False)
+        assert send(loose, result(tmp_path), "PACS")
+
+
+def test_a_destination_of_another_authority_gets_nothing(tmp_path: Path, site: Site) -> None:
+    other = Authority(tmp_path / "other", "other")
+    with secure_station(tmp_path, site) as link:
+        there = archive(link, site, authorities=other.file, check_host_name=False)
+        with pytest.raises(DeliveryError, match="TLS: its certificate is not accepted"):
+            send(there, result(tmp_path), "PACS")
+        assert link.inbox_files() == []
+
+
+def test_a_destination_that_wants_a_certificate_and_gets_none_is_said(
+    tmp_path: Path, site: Site
+) -> None:
+    with secure_station(tmp_path, site) as link:
+        there = archive(link, site, certificate=None, private_key=None)
+        with pytest.raises(DeliveryError, match=r"archive: "):
+            send(there, result(tmp_path), "PACS")
+        assert link.inbox_files() == []
+
+
+def test_a_destination_that_does_not_speak_tls_is_said(tmp_path: Path, site: Site) -> None:
+    with secure_station(tmp_path, site) as link:
+        there = archive(link, site, port=link.port)
+        with pytest.raises(DeliveryError, match="TLS: it does not speak TLS"):
+            send(there, result(tmp_path), "PACS")
+
+
+def test_a_destination_that_is_silent_within_its_handshake_is_given_up_in_time(
+    tmp_path: Path, site: Site
+) -> None:
+    with secure_station(tmp_path, site) as link, socket.create_server((LOOPBACK, 0)) as silent:
+        there = archive(link, site, port=silent.getsockname()[1], timeout_seconds=0.5)
+        began = time.monotonic()
+        with pytest.raises(DeliveryError, match="did not complete the TLS handshake in time"):
+            send(there, result(tmp_path), "PACS")
+        assert time.monotonic() - began < 5
+
+
+def test_a_destinations_files_that_cannot_be_used_are_said(tmp_path: Path, site: Site) -> None:
+    with secure_station(tmp_path, site) as link:
+        there = archive(link, site, authorities=tmp_path / "none.pem")
+        with pytest.raises(DeliveryError, match=r"archive: .*none\.pem: No such file"):
+            send(there, result(tmp_path), "PACS")
