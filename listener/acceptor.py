@@ -425,6 +425,12 @@ class _Socket(AssociationSocket):
             self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
         return received
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to be read."""
+        ready = bool(super().ready)
+        return ready and (not isinstance(self.socket, SecureSocket) or self.socket.has_data())
+
     def _shutdown_socket(self) -> None:
         if isinstance(self.socket, SecureSocket):
             self.socket.take_leave()

@@ -133,7 +133,8 @@ class Credentials:
     def _load(self) -> ssl.SSLContext:
         chosen = self._settings
         context = _context(ssl.PROTOCOL_TLS_SERVER, chosen.minimum_version)
-        # a resumed session would not be asked for its certificate again
+        # a resumed session is not asked for its certificate again: without tickets none can be
+        # resumed but for two hours, by TLS 1.2, and within this context
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
         _show(context, chosen.certificate, chosen.private_key)
@@ -173,6 +174,27 @@ class SecureSocket(ssl.SSLSocket):
     """A TLS connection that never turns into a plain one, and remembers what went wrong."""
 
     failure: str | None = None
+    _early = b""
+
+    def has_data(self) -> bool:
+        """Tell whether a read would return at once.
+
+        That bytes lie in the socket says little: they may be a part of a record, or a message of
+        TLS itself (a key update), and who waits for data then cannot answer meanwhile.
+        """
+        if self._early or self.pending():
+            return True
+        seconds = self.gettimeout()
+        self.settimeout(0)
+        try:
+            self._early = super().recv(1)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True  # the read will say it
+        finally:
+            self.settimeout(seconds)
+        return True
 
     def do_handshake(self, block: bool = False) -> None:
         """Agree on keys, and on who is who."""
@@ -184,6 +206,9 @@ class SecureSocket(ssl.SSLSocket):
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Read what is there; a peer of TLS 1.3 learns only here that it was refused."""
+        if self._early:
+            early, self._early = self._early, b""
+            return early
         try:
             return super().recv(buflen, flags)
         except ssl.SSLError as error:

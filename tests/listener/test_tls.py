@@ -8,7 +8,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from certificates import Authority, Identity
 from pynetdicom import AE
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
 from station import LOOPBACK, Station, eventually, listener_threads, radiograph, station
-from wire import CR, EXPLICIT, association_request
+from wire import CR, EXPLICIT, VERIFICATION, association_request, command
 
 from listener.errors import CredentialsError, DeliveryError, EchoError
 from listener.sender import echo, send
@@ -65,7 +65,12 @@ class Refused(Exception):  # noqa: N818 - it is no error that a test meets it
     """The peer was refused; by a result, source and reason where by an A-ASSOCIATE-RJ."""
 
 
-def ask(link: Station, context: ssl.SSLContext, calling: str = "PACS") -> ssl.SSLSocket:
+def ask(
+    link: Station,
+    context: ssl.SSLContext,
+    calling: str = "PACS",
+    session: ssl.SSLSession | None = None,
+) -> ssl.SSLSocket:
     """Associate over TLS by hand; return the connection once the association is accepted.
 
     Raises
@@ -75,7 +80,7 @@ def ask(link: Station, context: ssl.SSLContext, calling: str = "PACS") -> ssl.SS
     """
     plain = socket.create_connection((LOOPBACK, tls_port(link)), timeout=5)
     try:
-        secure = context.wrap_socket(plain, server_hostname=LOOPBACK)
+        secure = context.wrap_socket(plain, server_hostname=LOOPBACK, session=session)
     except OSError as error:
         plain.close()
         raise Refused(error) from None
@@ -233,14 +238,23 @@ def test_a_cipher_outside_bcp_195_is_refused(
         assert eventually(lambda: "no cipher of BCP 195" in caplog.text)
 
 
-def test_no_session_is_resumed_without_its_certificate_being_asked_for(
-    tmp_path: Path, site: Site
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_outlives_the_files_that_it_was_agreed_under(
+    tmp_path: Path, site: Site, version: ssl.TLSVersion
 ) -> None:
     context = site.authority.client(site.pacs)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with secure_station(tmp_path, site) as link, ask(link, context) as connection:
-        session = connection.session
-        assert session is None or not session.has_ticket
+    context.maximum_version = version
+    with secure_station(tmp_path, site) as link:
+        with ask(link, context) as first:
+            session = first.session
+            assert session is not None
+            assert not session.has_ticket
+            first.sendall(struct.pack(">BBII", 5, 0, 4, 0))
+            assert read_pdu(first)[0] == 6
+            first.unwrap()  # an orderly end is what makes a session fit to be resumed
+        link.listener.reload()
+        with ask(link, context, session=session) as second:
+            assert not second.session_reused
 
 
 def test_a_plain_client_on_the_tls_port_is_cut(
@@ -368,6 +382,41 @@ def test_an_authority_that_is_taken_out_vouches_for_nobody_from_then_on(
         site.authority.file.write_bytes(another.file.read_bytes())
         (error,) = refusal(link, client)
         assert "unknown ca" in str(error)
+
+
+def test_a_peer_is_answered_while_it_has_sent_a_part_of_its_next_record_only(
+    tmp_path: Path, site: Site
+) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = site.authority.client(site.pacs)
+    secure = context.wrap_bio(incoming, outgoing, server_hostname=LOOPBACK)
+    with secure_station(tmp_path, site, pdu_seconds=20.0, idle_seconds=20.0) as link:
+        door = (LOOPBACK, tls_port(link))
+        with socket.create_connection(door, timeout=10) as plain:
+
+            def until(step: Callable[[], Any]) -> Any:
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        plain.sendall(outgoing.read())
+                        incoming.write(plain.recv(65536))
+
+            def pdu(kind: int, body: bytes) -> bytes:
+                secure.write(struct.pack(">BBI", kind, 0, len(body)) + body)
+                return outgoing.read()
+
+            until(secure.do_handshake)
+            request = association_request(b"PACS", b"WRISTMIR", VERIFICATION, EXPLICIT)
+            plain.sendall(pdu(1, request))
+            assert until(lambda: secure.read(65536))[0] == 2
+            message = command(0x0030, VERIFICATION, data_set=0x0101)
+            echo_request = struct.pack(">IBB", len(message) + 2, 1, 3) + message
+            whole, part = pdu(4, echo_request), pdu(4, echo_request)[:7]
+            began = time.monotonic()
+            plain.sendall(whole + part)
+            assert until(lambda: secure.read(65536))[0] == 4
+            assert time.monotonic() - began < 5
 
 
 @pytest.mark.slow
