@@ -361,7 +361,11 @@ class _Handler(RequestHandler):
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request.settimeout(self.server.guard.settings.pdu_seconds)
         if self.server.credentials is not None:
-            self.request = self.server.credentials.wrap(self.request)
+            try:
+                self.request = self.server.credentials.wrap(self.request)
+            except OSError:  # it is gone already
+                self.request.close()
+                return
         association = self._create_association()
         self.server.guard.opened(association, str(self.client_address[0]))
         try:

@@ -97,6 +97,7 @@ class Credentials:
         with self._lock:
             self._refresh()
             context = self._context
+        connection.getpeername()  # what was reset already, the library would not close
         return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
     def reload(self) -> None:

@@ -60,6 +60,13 @@ class Authority:
         identity.private_key.write_bytes(key.private_bytes(_PEM, kind, plain))
         return identity
 
+    def lock(self, identity: Identity, password: bytes) -> None:
+        """Put a password on the key in an identity's file."""
+        path = identity.private_key
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        locked = serialization.BestAvailableEncryption(password)
+        path.write_bytes(key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, locked))
+
     def settings(self, server: Identity, **changes: object) -> TlsSettings:
         """Return TLS settings of a receiver on a free port that trusts this authority."""
         given = {

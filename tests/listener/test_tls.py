@@ -519,6 +519,29 @@ def test_files_that_cannot_be_used_stop_the_start_with_the_way_out(
         Credentials(site.authority.settings(missing))
 
 
+def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(site: Site) -> None:
+    site.authority.lock(site.server, b"invented")
+    with pytest.raises(CredentialsError, match="without a password"):
+        Credentials(site.authority.settings(site.server))
+
+
+def test_a_connection_that_is_reset_before_its_handshake_leaves_nothing_behind(
+    tmp_path: Path, site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), secure_station(tmp_path, site) as link:
+        for n in range(50):
+            probe = socket.create_connection((LOOPBACK, tls_port(link)), timeout=5)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if n % 2:
+                probe.sendall(b"\x16")
+            probe.close()
+        assert eventually(lambda: not link.listener._acceptor._guard._living())
+        assert eventually(lambda: len(listener_threads()) <= 4)
+        assert is_served(link, site.authority.client(site.pacs))
+    assert "could not be set up" not in caplog.text
+    assert "TLS connection is refused" not in caplog.text
+
+
 def test_an_authorities_file_without_certificates_is_refused(tmp_path: Path, site: Site) -> None:
     site.authority.file.write_text("no certificate\n", encoding="ascii")
     with pytest.raises(CredentialsError, match=r"authority\.pem: .*in PEM"):
