@@ -8,6 +8,7 @@ import secrets
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -30,6 +31,7 @@ _log = logging.getLogger("wristmir.listener")
 
 _HOUSEKEEPING_SECONDS = 3600.0
 _LONGEST_PROBE_SECONDS = 10.0
+_LOOK_UP_SECONDS = 1.0
 
 
 class Listener:
@@ -182,7 +184,7 @@ def serve(listener: Listener, stop: threading.Event) -> None:
     probe_seconds = min(_LONGEST_PROBE_SECONDS, (period or 60.0) / 3)
     with listener:
         notify("READY=1", f"STATUS=listening on port {listener.address[1]}")
-        while not stop.wait(period / 3 if period else None):
+        while not _is_over(stop, period / 3 if period else None):
             try:
                 listener.probe(probe_seconds)
             except EchoError as error:
@@ -190,6 +192,19 @@ def serve(listener: Listener, stop: threading.Event) -> None:
             else:
                 notify("WATCHDOG=1")
         notify("STOPPING=1")
+
+
+def _is_over(stop: threading.Event, seconds: float | None) -> bool:
+    """Wait for the end, at most so long; looking up at times.
+
+    Python runs a signal's handler in this thread, once it runs; a signal that comes on the way
+    into a wait does not end it, and the service would be told to stop in vain.
+    """
+    until = time.monotonic() + seconds if seconds is not None else float("inf")
+    while not stop.wait(max(0.0, min(_LOOK_UP_SECONDS, until - time.monotonic()))):
+        if time.monotonic() >= until:
+            return False
+    return True
 
 
 def notify(*lines: str) -> bool:
