@@ -186,11 +186,12 @@ def _is_refusal(kind: object) -> bool:
 
 def _parameters(settings: ListenerSettings) -> str:
     rows = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if name in _LISTED_ELSEWHERE or not isinstance(value, str | int | float):
-            continue
-        rows.append((f"`listener.{name}`", field.description, value))
+    for place, table in (("listener", settings), ("listener.tls", settings.tls)):
+        for name, field in type(table).model_fields.items():
+            value = getattr(table, name)
+            if name in _LISTED_ELSEWHERE or not isinstance(value, str | int | float):
+                continue
+            rows.append((f"`{place}.{name}`", field.description, value))
     return _table(("parameter", "meaning", "value"), rows)
 
 

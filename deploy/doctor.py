@@ -13,6 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from deploy.assembly import open_index
+from deploy.certificates import look_at_certificates
 from deploy.errors import ConfigurationError, DeployError
 from deploy.miner import open_miner
 from deploy.settings import Settings, load
@@ -23,6 +24,7 @@ from listener.job import JobState
 from listener.linkage import LinkState
 from listener.receipt import InstanceState
 from listener.service import echo
+from listener.tls import client_context
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
 
@@ -161,7 +163,11 @@ def _other_roads(settings: Settings) -> Look:
 
 
 def _port(settings: Settings) -> Look:
-    yield from _listened_on(settings.listener.host, settings.listener.port)
+    listener = settings.listener
+    ports = [] if listener.tls.only else [listener.port]
+    ports += [listener.tls.port] if listener.tls.is_on else []
+    for port in ports:
+        yield from _listened_on(listener.host, port)
 
 
 def _listened_on(address: str, port: int) -> Look:
@@ -176,7 +182,9 @@ def _listened_on(address: str, port: int) -> Look:
 
 def _peers(settings: Settings) -> Look:
     peers = settings.listener.peers
-    if not peers:
+    if settings.listener.admit_anyone:
+        yield "warning", "anybody may associate: take listener.admit_anyone out after the trial"
+    elif not peers:
         yield "error", "no peer may associate; add the PACS to listener.peers"
         return
     yield "ok", f"{len(peers)} peers may associate"
@@ -193,6 +201,7 @@ def _destinations(settings: Settings) -> Look:
                 destination.port,
                 listener.calling_ae_title,
                 destination.ae_title,
+                tls=client_context(destination),
             )
         except ListenerError as error:
             yield "error", f"{destination.name}: {error}"
@@ -209,5 +218,6 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "reports by HL7 or folder": _other_roads,
     "port": _port,
     "peers": _peers,
+    "certificates": lambda settings: look_at_certificates(settings.listener),
     "destinations": _destinations,
 }

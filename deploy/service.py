@@ -33,6 +33,8 @@ _CHANGE_AGAIN_SECONDS = 60.0
 def serve(settings: Settings, *, receive: bool, work: bool) -> None:
     """Run until SIGTERM or SIGINT; a job in hand is finished, an association is ended.
 
+    SIGHUP has a receiver read its files for TLS anew.
+
     Tells systemd when it is ready. A receiver feeds the watchdog only after it has answered its
     own C-ECHO, a worker only while no job takes longer than a lease.
 
@@ -48,6 +50,7 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    _on_hangup(lambda: None)  # a worker reads its destinations' files for every delivery
     with ExitStack() as stack:
         ledger = stack.enter_context(Ledger(settings.ledger_url))
         if work:
@@ -60,7 +63,9 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
             stack.callback(thread.ended)
             thread.start()
         if receive:
-            serve_listener(receiver(settings, ledger, key), stop)
+            listener = receiver(settings, ledger, key)
+            _on_hangup(listener.reload)
+            serve_listener(listener, stop)
         else:
             _LOG.info("working")
             notify("READY=1", "STATUS=working")
@@ -74,6 +79,11 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
 def receiver(settings: Settings, ledger: Ledger, key: bytes) -> Listener:
     """Build a receiver that recognises what the plugin itself has made; it is not started yet."""
     return Listener(settings.listener, ledger, site_key=key, is_own=KeyedUids(key).is_own)
+
+
+def _on_hangup(reload: Callable[[], None]) -> None:
+    """Reload at SIGHUP, in a thread: the one that is interrupted may hold a lock it needs."""
+    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload, daemon=True).start())
 
 
 class _WorkerThread(threading.Thread):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -42,9 +43,17 @@ from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAsso
 from listener.errors import AddressError, PeerConnectionError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.inbox import Spool
-from listener.peers import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION, Peers, Rejection
+from listener.peers import (
+    LOCAL_LIMIT_EXCEEDED,
+    TEMPORARY_CONGESTION,
+    Admission,
+    Call,
+    Peers,
+    Rejection,
+)
 from listener.settings import ListenerSettings
 from listener.storage import Command, Reply, Storage, Visit, encode_reply, read_command
+from listener.tls import Credentials, PeerCertificate, SecureSocket, why
 
 __all__ = ["Acceptor", "supported_contexts"]
 
@@ -62,27 +71,41 @@ class Acceptor:
         Judges who may associate.
     storage
         Keeps what comes.
+    credentials
+        What TLS is spoken with, on a port of its own; None for no TLS.
     """
 
-    def __init__(self, settings: ListenerSettings, peers: Peers, storage: Storage) -> None:
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        peers: Peers,
+        storage: Storage,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._guard = _Guard(settings, peers, storage)
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._credentials = credentials
+        self._servers: list[_Server] = []
+        self._threads: list[threading.Thread] = []
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that are listened on.
+        """Host and port that are listened on; the TLS ones where nothing else is spoken.
 
         Raises
         ------
         AddressError
             If it is not listening.
         """
-        if self._server is None:
+        if not self._servers:
             msg = "It is not listening."
             raise AddressError(msg)
-        host, port = self._server.server_address[:2]
-        return str(host), int(port)
+        return self._servers[0].host_and_port
+
+    @property
+    def tls_address(self) -> tuple[str, int] | None:
+        """Host and port where TLS is spoken; None where it is not."""
+        secure = (server.host_and_port for server in self._servers if server.credentials)
+        return next(secure, None)
 
     def start(self) -> None:
         """Bind and begin to accept.
@@ -93,40 +116,50 @@ class Acceptor:
             If the address cannot be bound.
         """
         settings = self._guard.settings
-        ae = ApplicationEntity(settings.titles[0].ae_title)
-        ae.maximum_pdu_size = settings.max_pdu_bytes
-        ae.maximum_associations = 1_000_000  # the guard counts
-        ae.acse_timeout = settings.pdu_seconds
-        ae.dimse_timeout = settings.idle_seconds
-        ae.network_timeout = settings.idle_seconds
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        doors: list[tuple[int, Credentials | None]] = []
+        if self._credentials is None or not settings.tls.only:
+            doors.append((settings.port, None))
+        if self._credentials is not None:
+            doors.append((settings.tls.port, self._credentials))
         try:
-            self._server = _Server(
-                ae,
-                (settings.host, settings.port),
+            for port, credentials in doors:
+                self._open(port, credentials)
+        except AddressError:
+            self.stop()
+            raise
+
+    def stop(self, seconds: float = 2.5) -> None:
+        """Stop accepting, abort what is open and wait until its threads are gone."""
+        if not self._servers:
+            return
+        for server in self._servers:
+            server.shutdown()
+        for thread in self._threads:
+            thread.join()
+        self._guard.end_all(seconds)
+        self._servers, self._threads = [], []
+
+    def _open(self, port: int, credentials: Credentials | None) -> None:
+        settings = self._guard.settings
+        try:
+            server = _Server(
+                _entity(settings),
+                (settings.host, port),
                 settings.titles[0].ae_title,
                 _SharedContexts(supported_contexts()),
                 request_handler=_Handler,
             )
         except OSError as error:
-            msg = f"{settings.host} port {settings.port}: {error.strerror or type(error).__name__}."
+            msg = f"{settings.host} port {port}: {error.strerror or type(error).__name__}."
             raise AddressError(msg) from None
-        self._server.guard = self._guard
-        ae._servers.append(self._server)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="acceptor", daemon=True
+        server.guard, server.credentials = self._guard, credentials
+        server.ae._servers.append(server)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.05,), name="acceptor", daemon=True
         )
-        self._thread.start()
-
-    def stop(self, seconds: float = 2.5) -> None:
-        """Stop accepting, abort what is open and wait until its threads are gone."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.shutdown()
-        self._thread.join()
-        self._guard.end_all(seconds)
-        self._server = self._thread = None
+        thread.start()
+        self._servers.append(server)
+        self._threads.append(thread)
 
 
 @cache
@@ -167,6 +200,18 @@ _MOST_UNANSWERED = 8  # no asynchronous operations are negotiated: nobody may ne
 _COMMAND, _LAST = 1, 2  # bits of a message control header (DICOM PS3.8 annex E.2)
 
 
+def _entity(settings: ListenerSettings) -> ApplicationEntity:
+    ae = ApplicationEntity(settings.titles[0].ae_title)
+    ae.maximum_pdu_size = settings.max_pdu_bytes
+    ae.maximum_associations = 1_000_000  # the guard counts
+    ae.acse_timeout = settings.pdu_seconds
+    ae.dimse_timeout = settings.idle_seconds
+    ae.network_timeout = settings.idle_seconds
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return ae
+
+
 class _SharedContexts(list[PresentationContext]):
     """Contexts that negotiation only reads: shared, where pynetdicom copies them deeply."""
 
@@ -183,7 +228,7 @@ class _Guard:
         self._storage = storage
         self._lock = threading.Lock()
         self._waiting: dict[_Association, str] = {}  # connected, has not asked yet
-        self._serving: dict[_Association, str] = {}
+        self._serving: dict[_Association, Admission] = {}
         self._leaving: set[_Association] = set()
 
     def has_room(self) -> bool:
@@ -196,7 +241,7 @@ class _Guard:
         """Note a connection; where too many say nothing, the one that waits longest goes."""
         with self._lock:
             same = [a for a, where in self._waiting.items() if where == address]
-            if len(same) >= self.settings.max_associations_per_peer:
+            if len(same) >= self._peers.most_from(address):
                 evicted = same[0]
             elif len(self._waiting) >= self.settings.max_associations:
                 evicted = next(iter(self._waiting))
@@ -219,21 +264,26 @@ class _Guard:
     def judge(self, association: _Association, address: str) -> Visit | Rejection:
         """Decide on an association request, the first thing that a connection says."""
         request = association.requestor.primitive
-        calling, called = str(request.calling_ae_title), str(request.called_ae_title)
         proposed = {str(c.abstract_syntax) for c in request.presentation_context_definition_list}
-        only_echo = proposed <= {str(Verification)}
-        rejection = self._peers.judge(calling, called, address, only_echo=only_echo)
-        title = self._peers.title(called)
-        if rejection is None and not only_echo and self._storage.inbox.is_short_of_space():
-            rejection = TEMPORARY_CONGESTION
-        if rejection is None and not self._take(association, address):
-            rejection = LOCAL_LIMIT_EXCEEDED
-        if rejection is not None or title is None:
+        call = Call(
+            calling=str(request.calling_ae_title),
+            called=str(request.called_ae_title),
+            address=address,
+            only_echo=proposed <= {str(Verification)},
+            certificate=association.certificate,
+        )
+        verdict = self._peers.judge(call)
+        if isinstance(verdict, Admission):
+            if not call.only_echo and self._storage.inbox.is_short_of_space():
+                verdict = TEMPORARY_CONGESTION
+            elif not self._take(association, verdict):
+                verdict = LOCAL_LIMIT_EXCEEDED
+        if isinstance(verdict, Rejection):
             self._dismiss(association)
-            rejection = rejection or LOCAL_LIMIT_EXCEEDED
-            _log.warning("association rejected: %s (%s to %s)", rejection.words, calling, called)
-            return rejection
-        return self._storage.visit(calling.strip(" "), title)
+            who = call.calling.strip(" ")
+            _log.warning("association rejected: %s (%s at %s)", verdict.words, who, address)
+            return verdict
+        return self._storage.visit(call.calling.strip(" "), verdict.title)
 
     def end_all(self, seconds: float) -> None:
         """Abort every association, then cut what does not go."""
@@ -252,17 +302,19 @@ class _Guard:
         with self._lock:
             return [*self._waiting, *self._serving, *self._leaving]
 
-    def _take(self, association: _Association, address: str) -> bool:
+    def _take(self, association: _Association, terms: Admission) -> bool:
+        """Give an association its place; the service's own probe always has one."""
         with self._lock:
-            here = Counter(self._serving.values())[address]
-            if (
-                here >= self.settings.max_associations_per_peer
-                or len(self._serving) >= self.settings.max_associations
+            held = [admission.share for admission in self._serving.values()]
+            shares = Counter(share for share in held if share is not None)
+            if terms.share is not None and (
+                shares[terms.share] >= terms.most
+                or shares.total() >= self.settings.max_associations
             ):
                 return False
             self._waiting.pop(association, None)
             self._leaving.discard(association)
-            self._serving[association] = address
+            self._serving[association] = terms
             return True
 
     def _dismiss(self, association: _Association) -> None:
@@ -278,6 +330,13 @@ class _Server(ThreadedAssociationServer):
     daemon_threads = True
     request_queue_size = 64
     guard: _Guard
+    credentials: Credentials | None = None
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, port = self.server_address[:2]
+        return str(host), int(port)
 
     def verify_request(self, request: socket.socket, client_address: Any) -> bool:
         """Close at once what cannot even be held."""
@@ -295,11 +354,18 @@ class _Handler(RequestHandler):
     """Sets up one connection with the guards in place."""
 
     server: _Server
+    request: Any
 
     def handle(self) -> None:
         """Start the association, or forget it."""
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request.settimeout(self.server.guard.settings.pdu_seconds)
+        if self.server.credentials is not None:
+            try:
+                self.request = self.server.credentials.wrap(self.request)
+            except OSError:  # it is gone already
+                self.request.close()
+                return
         association = self._create_association()
         self.server.guard.opened(association, str(self.client_address[0]))
         try:
@@ -363,6 +429,17 @@ class _Socket(AssociationSocket):
             self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
         return received
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to be read."""
+        ready = bool(super().ready)
+        return ready and (not isinstance(self.socket, SecureSocket) or self.socket.has_data())
+
+    def _shutdown_socket(self) -> None:
+        if isinstance(self.socket, SecureSocket):
+            self.socket.take_leave()
+        super()._shutdown_socket()
+
 
 class _Dul(DULServiceProvider):
     """The network thread; its failures end one association and print nothing."""
@@ -396,6 +473,7 @@ class _Acse(ACSE):
 
     def _negotiate_as_acceptor(self) -> None:
         association: _Association = self.assoc
+        association.acse_timeout = association.guard.settings.pdu_seconds
         judgement = association.guard.judge(association, association.address)
         if isinstance(judgement, Rejection):
             self.requestor.ae_title = self.requestor.primitive.calling_ae_title
@@ -523,12 +601,14 @@ class _Association(Association):
     address: str
     visit: Visit | None
     connection: socket.socket
+    certificate: PeerCertificate | None
 
     def prepare(self, guard: _Guard, address: str) -> None:
         """Set what a plain association does not have."""
         self.guard = guard
         self.address = address
         self.visit = None
+        self.certificate = None
         self.connection = self.dul.socket.socket
         self.dimse.prepare()
         # PDUs that negotiate may be longer than those that carry data
@@ -538,7 +618,8 @@ class _Association(Association):
     def run(self) -> None:
         """Serve until the association is over."""
         try:
-            super().run()
+            if self._is_secured():
+                super().run()
         except Exception as error:  # noqa: BLE001 - the one place where an association ends
             _log.warning("an association failed: %s", type(error).__name__)
         finally:
@@ -560,6 +641,25 @@ class _Association(Association):
         """Shut the connection, whatever its state."""
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _is_secured(self) -> bool:
+        """Complete the TLS handshake, where there is one, in the time that the first PDU has."""
+        if not isinstance(self.connection, SecureSocket):
+            return True
+        seconds = self.guard.settings.pdu_seconds
+        until = time.monotonic() + seconds
+        self.connection.settimeout(seconds)
+        try:
+            self.connection.do_handshake()
+        except OSError as error:
+            # who only looks whether somebody listens is no event
+            said = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+            level = logging.WARNING if said else logging.DEBUG
+            _log.log(level, "a TLS connection is refused: %s (%s)", why(error), self.address)
+            return False
+        self.certificate = PeerCertificate.of(self.connection)
+        self.acse_timeout = max(0.001, until - time.monotonic())
+        return True
 
     def _serve_request(self, msg: _Request, context_id: int) -> None:
         context = self._accepted_cx.get(context_id)

@@ -7,6 +7,7 @@ from typing import ClassVar
 __all__ = [
     "AddressError",
     "CannotUnderstandError",
+    "CredentialsError",
     "DeliveryError",
     "EchoError",
     "LeaseLostError",
@@ -75,6 +76,10 @@ class PeerConnectionError(ListenerError, OSError):
 
 class AddressError(ListenerError):
     """The listener cannot use its address."""
+
+
+class CredentialsError(ListenerError):
+    """The files for TLS cannot be used."""
 
 
 class LedgerError(ListenerError):

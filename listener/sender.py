@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from listener.file_meta import (
     read_file_meta,
 )
 from listener.settings import DestinationSettings
+from listener.tls import SecureSocket, client_context
 
 __all__ = ["SentInstance", "echo", "send"]
 
@@ -59,7 +61,9 @@ def send(
     sent: list[SentInstance] = []
     for batch in _batches([_read(path) for path in paths]):
         try:
-            association = _associate(destination, calling_ae, {o.context for o in batch})
+            secure = client_context(destination)
+            contexts = {o.context for o in batch}
+            association = _associate(destination, calling_ae, contexts, secure)
         except ListenerError as error:
             msg = f"Destination {destination.name}: {error.detail}"
             raise DeliveryError(msg) from None
@@ -72,8 +76,15 @@ def send(
     return tuple(sent)
 
 
-def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float = 5.0) -> None:
-    """Ask a DICOM service whether it lives (C-ECHO).
+def echo(
+    host: str,
+    port: int,
+    calling: str,
+    called: str,
+    timeout_seconds: float = 5.0,
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Ask a DICOM service whether it lives (C-ECHO), over TLS where there is a context for it.
 
     Raises
     ------
@@ -84,7 +95,7 @@ def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float
         name="echo", ae_title=called, host=host, port=port, timeout_seconds=timeout_seconds
     )
     try:
-        association = _associate(there, calling, {(str(Verification), _IMPLICIT)})
+        association = _associate(there, calling, {(str(Verification), _IMPLICIT)}, tls)
     except ListenerError as error:
         raise EchoError(error.detail) from None
     try:
@@ -104,12 +115,16 @@ class _Entity(ApplicationEntity):
     """An application entity that sends at once, and whose socket can be closed."""
 
     connection: socket.socket
+    host: str
+    tls: ssl.SSLContext | None
 
     def _create_socket(self, *given: Any) -> Any:
         wrapped = super()._create_socket(*given)
-        self.connection = wrapped.socket
         # Nagle's algorithm costs 40 ms an object with a peer that delays its ACKs
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wrapped.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls is not None:  # the handshake is made when it connects
+            wrapped.socket = self.tls.wrap_socket(wrapped.socket, server_hostname=self.host)
+        self.connection = wrapped.socket
         return wrapped
 
 
@@ -149,9 +164,13 @@ def _batches(objects: Sequence[_Object]) -> Iterator[list[_Object]]:
 
 
 def _associate(
-    there: DestinationSettings, calling: str, contexts: set[tuple[str, str]]
+    there: DestinationSettings,
+    calling: str,
+    contexts: set[tuple[str, str]],
+    tls: ssl.SSLContext | None,
 ) -> Association:
     ae = _Entity(calling)
+    ae.host, ae.tls = there.host, tls
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = there.timeout_seconds
     ae.connection_timeout = there.timeout_seconds
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -188,6 +207,9 @@ def _why_not(association: Association) -> str:
         )
     if association.is_aborted and answer is not None:
         return "it accepts none of the presentation contexts."
+    connection = association.ae.connection
+    if isinstance(connection, SecureSocket) and connection.failure is not None:
+        return f"TLS: {connection.failure}."
     return "it cannot be reached or does not answer."
 
 

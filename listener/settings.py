@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from listener.report_settings import DropFolderSettings, Hl7Settings
 
-__all__ = ["DestinationSettings", "ListenerSettings", "PeerSettings", "TitleSettings"]
+__all__ = [
+    "DestinationSettings",
+    "ListenerSettings",
+    "PeerSettings",
+    "TitleSettings",
+    "TlsSettings",
+]
 
 
 class _Frozen(BaseModel):
@@ -29,7 +36,18 @@ def _ae_title(value: str) -> str:
     return title
 
 
+def _fingerprint(value: str) -> str:
+    """Check a certificate's SHA-256 fingerprint; colons and capitals may be as they like."""
+    digits = value.replace(":", "").lower()
+    if re.fullmatch(r"[0-9a-f]{64}", digits) is None:
+        msg = "a SHA-256 fingerprint has 64 hexadecimal digits, with or without colons"
+        raise ValueError(msg)
+    return digits
+
+
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+TlsVersion = Literal["1.2", "1.3"]
 Network = IPv4Network | IPv6Network
 
 
@@ -71,6 +89,39 @@ class PeerSettings(_Frozen):
         min_length=1,
         description="Addresses or networks that it may call from, such as 10.1.2.3 or 10.1.2.0/24.",
     )
+    certificates: tuple[Fingerprint, ...] = Field(
+        default=(),
+        description="SHA-256 fingerprints of its client certificates (`openssl x509 -noout "
+        "-fingerprint -sha256 -in FILE`), the old and the new one while it changes; it is then "
+        "admitted over TLS and with one of them only.",
+    )
+    certificate_names: tuple[str, ...] = Field(
+        default=(),
+        description="Instead of fingerprints: names (DNS, address or URI) of which its client "
+        "certificate must bear one as subject alternative name.",
+    )
+    called_titles: tuple[AETitle, ...] = Field(
+        default=(), description="The AE titles that it may call; empty for all of them."
+    )
+    max_associations: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Associations that it may have at once; unset for max_associations_per_peer, "
+        "counted by address.",
+    )
+
+    @model_validator(mode="after")
+    def _is_bound_in_one_way(self) -> Self:
+        if self.certificates and self.certificate_names:
+            msg = "a peer is bound by `certificates` or by `certificate_names`, not by both"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it has to show a certificate of its own."""
+        return bool(self.certificates or self.certificate_names)
 
 
 class DestinationSettings(_Frozen):
@@ -83,6 +134,88 @@ class DestinationSettings(_Frozen):
     timeout_seconds: float = Field(
         default=30.0, gt=0, description="How long to wait for its connection and each answer."
     )
+    tls: bool = Field(default=False, description="Whether it is spoken to over TLS.")
+    authorities: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that may vouch for it; needed for TLS.",
+    )
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the client certificate that is shown to it, with intermediates.",
+    )
+    private_key: Path | None = Field(
+        default=None, description="PEM file of that certificate's key, without a password."
+    )
+    minimum_version: TlsVersion = Field(default="1.2", description="Oldest TLS version: 1.2, 1.3.")
+    check_host_name: bool = Field(
+        default=True,
+        description="Whether its certificate must bear the name or address in `host`.",
+    )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        given = (self.authorities, self.certificate, self.private_key)
+        if self.tls and self.authorities is None:
+            msg = "a destination with `tls` needs `authorities`"
+            raise ValueError(msg)
+        if not self.tls and any(given):
+            msg = "a destination with certificates needs `tls = true`"
+            raise ValueError(msg)
+        if (self.certificate is None) is not (self.private_key is None):
+            msg = "`certificate` and `private_key` go together"
+            raise ValueError(msg)
+        return self
+
+
+class TlsSettings(_Frozen):
+    """How the receiver speaks TLS (DICOM PS3.15 annex B.12); it does where it has a certificate."""
+
+    port: int = Field(
+        default=2762,
+        ge=0,
+        le=65535,
+        description="Port of its own for TLS; 0 takes a free one. Peers move to it one by one.",
+    )
+    only: bool = Field(
+        default=False,
+        description="Whether `listener.port` stays shut, once every peer speaks TLS.",
+    )
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the receiver's certificate, with intermediates; unset for no TLS. "
+        "These files are read anew when they change, for new connections.",
+    )
+    private_key: Path | None = Field(
+        default=None, description="PEM file of its key, without a password."
+    )
+    authorities: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that may vouch for peers' certificates.",
+    )
+    minimum_version: TlsVersion = Field(default="1.2", description="Oldest TLS version: 1.2, 1.3.")
+    require_client_certificate: bool = Field(
+        default=True,
+        description="Whether every peer has to show a certificate of those authorities; if not, "
+        "only those that are bound to one.",
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether TLS is spoken at all."""
+        return self.certificate is not None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.is_on and self.private_key is None:
+            msg = "`certificate` needs its `private_key`"
+            raise ValueError(msg)
+        if self.is_on and self.require_client_certificate and self.authorities is None:
+            msg = "client certificates need `authorities` that vouch for them"
+            raise ValueError(msg)
+        if not self.is_on and (self.only or self.private_key or self.authorities):
+            msg = "TLS needs a `certificate`"
+            raise ValueError(msg)
+        return self
 
 
 def _request_title(ae_title: str, *regions: str) -> TitleSettings:
@@ -120,6 +253,15 @@ class ListenerSettings(_Frozen):
     )
     peers: tuple[PeerSettings, ...] = Field(
         default=(), description="Who may associate; empty admits nobody."
+    )
+    admit_anyone: bool = Field(
+        default=False,
+        description="Whether AE titles that are not listed may associate too, from anywhere. For "
+        "trials only: whoever reaches the port can then store and ask.",
+    )
+    tls: TlsSettings = Field(
+        default=TlsSettings(),
+        description="TLS on a port of its own, by DICOM PS3.15 annex B.12",
     )
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(), description="Where results may be sent."
@@ -178,6 +320,20 @@ class ListenerSettings(_Frozen):
             raise ValueError(msg)
         if len(set(names)) < len(names):
             msg = "a name stands twice in `destinations`"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _peers_can_be_admitted(self) -> Self:
+        titles = {t.ae_title for t in self.titles}
+        if any(set(peer.called_titles) - titles for peer in self.peers):
+            msg = "a peer's `called_titles` names an AE title that `titles` lacks"
+            raise ValueError(msg)
+        if self.tls.is_on and not self.tls.only and self.tls.port == self.port != 0:
+            msg = "`tls.port` and `port` have to differ (DICOM PS3.15 annex B)"
+            raise ValueError(msg)
+        if any(peer.is_bound for peer in self.peers) and self.tls.authorities is None:
+            msg = "a peer is bound to a certificate: `tls` needs a certificate and `authorities`"
             raise ValueError(msg)
         return self
 

@@ -11,9 +11,11 @@ from listener.settings import (
     ListenerSettings,
     PeerSettings,
     TitleSettings,
+    TlsSettings,
 )
 
-MODELS = (TitleSettings, PeerSettings, DestinationSettings, ListenerSettings)
+MODELS = (TitleSettings, PeerSettings, DestinationSettings, TlsSettings, ListenerSettings)
+PAIR = {"certificate": "/c.pem", "private_key": "/k.pem"}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -57,6 +59,14 @@ def test_an_unknown_key_is_an_error_and_settings_stay_as_they_are(tmp_path: Path
         {"titles": ({"ae_title": "A\\B"},)},
         {"titles": ({"ae_title": "Ä"},)},
         {"titles": ({"ae_title": "A", "jobs": ()},)},
+        {"tls": {"certificate": "/c.pem"}},
+        {"tls": PAIR},
+        {"tls": {"only": True}},
+        {"tls": {"authorities": "/a.pem"}},
+        {"tls": {**PAIR, "authorities": "/a.pem", "minimum_version": "1.1"}},
+        {"tls": {**PAIR, "authorities": "/a.pem", "port": 11112}},
+        {"destinations": ({"name": "a", "ae_title": "A", "host": "h", "port": 1, "tls": True},)},
+        {"destinations": ({"name": "a", "ae_title": "A", "host": "h", "port": 1, **PAIR},)},
         {"peers": ({"ae_title": "PACS", "addresses": ()},)},
         {"peers": ({"ae_title": "PACS", "addresses": ("pacs.example",)},)},
         {"peers": ({"ae_title": "PACS", "addresses": ("10.1.2.3/24",)},)},
