@@ -13,8 +13,10 @@ __all__ = [
     "LedgerError",
     "ListenerError",
     "MismatchError",
+    "MoveError",
     "OutOfResourcesError",
     "PeerConnectionError",
+    "QueryError",
     "RefusalError",
     "SopClassNotSupportedError",
 ]
@@ -86,6 +88,14 @@ class LeaseLostError(ListenerError):
 
 class DeliveryError(ListenerError):
     """The objects were not all delivered."""
+
+
+class QueryError(ListenerError):
+    """The archive did not answer a query."""
+
+
+class MoveError(ListenerError):
+    """The archive did not send what it was asked for."""
 
 
 class EchoError(ListenerError):

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from listener.database import UtcDateTime
 
-__all__ = ["ARRIVAL", "COVERAGE", "INSTANCE", "JOB", "SERVING", "STUDY", "TABLES"]
+__all__ = ["ARRIVAL", "COVERAGE", "INSTANCE", "JOB", "MILESTONE", "SERVING", "STUDY", "TABLES"]
 
 TABLES = sa.MetaData()
 
@@ -46,6 +46,16 @@ INSTANCE = sa.Table(
         sqlite_where=sa.text("state = 'stored'"),
         postgresql_where=sa.text("state = 'stored'"),
     ),
+)
+MILESTONE = sa.Table(
+    "milestone",
+    TABLES,
+    sa.Column("sop_instance_uid", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("index_name", sa.String(100), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
 )
 ARRIVAL = sa.Table(
     "arrival",

@@ -611,7 +611,8 @@ def test_a_delivery_waits_for_a_destination_that_is_down_and_succeeds_when_it_is
     with SmallPacs(rig.folder / "pacs") as pacs:
         rig.worker = replace(rig.worker, delivery=place(pacs.port))
         rig.work()
-    assert rig.job(number).outcome == {"delivered": 2, "copies": 1}
+    expected = {"delivered": 2, "copies": 1, "destination": "pacs"}
+    assert rig.job(number).outcome == expected
     assert sent(rig.folder / "pacs") == EVERYTHING
     assert rig.outbox.results("answer-1-1") == ()
 
