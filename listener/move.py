@@ -5,6 +5,7 @@ What it sends comes in by C-STORE, as if it had been forwarded.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Self
 
 from pynetdicom.dimse_primitives import C_MOVE
@@ -71,12 +72,12 @@ class ArchiveMove:
         # an archive need not say anything until all is sent
         patience = Patience(self._seconds, self._seconds)
         try:
-            *_, last = self._requester.ask(request, keys, _MOVE, patience)
+            last = deque(self._requester.ask(request, keys, _MOVE, patience), maxlen=1)
         except QueryError:
             if not self._requester.reused:
                 raise
-            *_, last = self._requester.ask(request, keys, _MOVE, patience)
-        return last
+            last = deque(self._requester.ask(request, keys, _MOVE, patience), maxlen=1)
+        return last.pop()
 
 
 _MOVE = str(StudyRootQueryRetrieveInformationModelMove)
@@ -88,7 +89,10 @@ _UNKNOWN_DESTINATION = 0xA801
 
 def _why(last: Response, destination_ae: str) -> str:
     if last.status == _UNKNOWN_DESTINATION:
-        return f"does not know {destination_ae}: add it, with this machine's address and port"
+        return (
+            f"does not know {destination_ae} or cannot reach it: enter it there, with this "
+            "machine's address and port"
+        )
     if last.failed:
         return f"could not send {last.failed} instances (status 0x{last.status:04X})"
     return f"refused it with status 0x{last.status:04X}"
