@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Generator, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Self
 
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_primitives import C_CANCEL, C_FIND, C_MOVE
+from pynetdicom.dimse_primitives import C_FIND, C_MOVE
 from pynetdicom.transport import AssociationSocket
 
 from listener.errors import ListenerError, PeerConnectionError, QueryError
@@ -37,6 +37,7 @@ PENDING = frozenset({0xFF00, 0xFF01})
 _MOST_IDENTIFIER = 64 * 1024  # bytes; an answer holds a few keys
 _MOST_PDU = 1024 * 1024  # bytes; 16 KiB are offered, and not every archive keeps to it
 _POLL_SECONDS = 0.001
+_GOING_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Requester:
         finally:
             association._reactor_checkpoint.set()
             if not final:
-                self._give_up(association, contexts[0].context_id)
+                self._give_up(association)
 
     def _associated(self) -> Association:
         self.reused = self._association is not None and self._association.is_established
@@ -181,13 +182,14 @@ class Requester:
                 raise QueryError(self._about("did not answer in time"))
             time.sleep(_POLL_SECONDS)
 
-    def _give_up(self, association: Association, context_id: int) -> None:
-        """End what the archive may still be doing: cancel it, politely, then the association."""
-        cancel = C_CANCEL()
-        cancel.MessageIDBeingRespondedTo = self._message_id
-        with suppress(Exception):  # it may be gone already, at whatever depth of the library
-            association.dimse.send_msg(cancel, context_id)
-        if association.is_established:
+    def _give_up(self, association: Association) -> None:
+        """End the association, and with it whatever the archive may still be doing."""
+        deadline = time.monotonic() + _GOING_SECONDS
+        while association.is_established and association.acse.is_aborted():
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)  # its own thread has yet to notice that it is over
+        if association.is_established and not association.acse.is_aborted():
             association.abort()
         self.close()
 

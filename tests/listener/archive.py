@@ -110,7 +110,16 @@ def archive(title: str = "PACS") -> Iterator[tuple[Archive, DestinationSettings]
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelMove)
     ae.add_supported_context(Verification)
     ae.requested_contexts = StoragePresentationContexts
-    handlers: list[Any] = [(evt.EVT_C_FIND, it.find), (evt.EVT_C_MOVE, it.move)]
+    sockets: list[Any] = []  # pynetdicom leaves one open whose peer was quicker
+
+    def opened(event: Any) -> None:
+        sockets.append(event.assoc.dul.socket.socket)
+
+    handlers: list[Any] = [
+        (evt.EVT_C_FIND, it.find),
+        (evt.EVT_C_MOVE, it.move),
+        (evt.EVT_CONN_OPEN, opened),
+    ]
     server = ae.start_server((LOOPBACK, 0), block=False, evt_handlers=handlers)
     it.port = server.server_address[1]
     there = DestinationSettings(
@@ -120,3 +129,5 @@ def archive(title: str = "PACS") -> Iterator[tuple[Archive, DestinationSettings]
         yield it, there
     finally:
         server.shutdown()
+        for one in sockets:
+            one.close()

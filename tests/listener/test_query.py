@@ -155,12 +155,11 @@ def test_an_archive_that_never_ends_is_stopped_and_said_to_be_cut(
     there, where = pacs
 
     def endless(event: Any, _: Answers) -> Answers:
-        number = 0
-        while event.assoc.is_established:
-            number += 1
+        for number in range(60):
             one = Dataset()
             one.StudyInstanceUID, one.StudyDate = f"1.2.{number}", "20240101"
             yield 0xFF00, one
+        eventually(lambda: not event.assoc.is_established, 10)
 
     there.behaves = endless
     with ArchiveQuery(where, "WRISTMIR", QueryLimits(responses=30)) as query:
@@ -177,11 +176,12 @@ def test_a_question_that_takes_too_long_as_a_whole_is_given_up(
     there, where = pacs
 
     def slow(event: Any, _: Answers) -> Answers:
-        while event.assoc.is_established:
-            time.sleep(0.05)
+        for _ in range(3):
+            time.sleep(0.1)
             one = Dataset()
             one.StudyInstanceUID = "1.2.3"
             yield 0xFF00, one
+        eventually(lambda: not event.assoc.is_established, 10)
 
     there.behaves = slow
     began = time.monotonic()
@@ -225,11 +225,12 @@ def test_an_identifier_without_end_is_not_taken_into_memory(
 ) -> None:
     there, where = pacs
 
-    def huge(_: Any, answers: Answers) -> Answers:
+    def huge(event: Any, _: Answers) -> Answers:
         one = Dataset()
         one.add_new(0x00091001, "OB", b"x" * 300_000)
         one.StudyInstanceUID = "1.2.3"
         yield 0xFF00, one
+        eventually(lambda: not event.assoc.is_established, 10)
 
     there.behaves = huge
     with (
@@ -248,6 +249,7 @@ def test_an_archive_that_stops_in_the_middle_is_said_to_have(
     def stops(event: Any, answers: Answers) -> Answers:
         yield next(answers)
         event.assoc.abort()
+        eventually(lambda: not event.assoc.dul.is_alive(), 10)
 
     there.behaves = stops
     with (
