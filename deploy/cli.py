@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deploy.errors import DeployError, InputError, ServiceUnavailableError
 from deploy.settings import SHIPPED_BUNDLE, Settings, load
 from listener.errors import ListenerError
+from listener.receipt import InstanceState
 from pipeline.errors import BundleError, DecodeError, PipelineError
 from pipeline.region import Region
 from pipeline.request import Mode
@@ -294,6 +295,49 @@ def jobs_retry(
 
     for job in jobs_.retried(_settings(config or context.obj), number):
         _print_json(jobs_.as_json(job))
+
+
+@app.command()
+def receipt(
+    uids: Annotated[list[str], typer.Argument(help="SOP Instance, Series or Study Instance UIDs.")],
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """Say what became of received instances: kept, filtered, indexed, answered, delivered."""
+    from deploy import receipts as receipts_
+    from deploy.life_tree import life_tree
+
+    lines = []
+    try:
+        for line in receipts_.life_lines(_settings(config), uids):
+            lines.append(line)
+            if as_json:
+                _print_json(line.as_json())
+    finally:
+        if lines and not as_json:
+            Console().print(life_tree(lines))
+
+
+@app.command()
+def receipts(
+    state: Annotated[
+        list[InstanceState] | None,
+        typer.Option(help="Only of this state; may be repeated."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 50,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """List what was received last and what became of it: filtered, quarantined, lost …."""
+    from deploy import receipts as receipts_
+    from deploy.life_tree import receipts_table
+
+    rows = receipts_.latest_receipts(_settings(config), state or (), limit)
+    if as_json:
+        for row in rows:
+            _print_json(receipts_.as_json(row))
+    else:
+        Console().print(receipts_table(rows))
 
 
 @bundle_app.command("verify")
