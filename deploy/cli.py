@@ -340,6 +340,40 @@ def receipts(
         Console().print(receipts_table(rows))
 
 
+@app.command()
+def reconcile(
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many days back, by the studies' dates; see the settings."),
+    ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Ask the PACS to send what is missing.")
+    ] = False,
+    last: Annotated[
+        bool, typer.Option("--last", help="Show the last result instead of asking the PACS.")
+    ] = False,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """List what the PACS has and the index has not, and the other way round."""
+    from deploy import reconcile as reconcile_
+
+    settings = _settings(config)
+    if last:
+        found = reconcile_.last_reconciliation(settings)
+    else:
+        found = reconcile_.reconcile(settings, days, fetching=fetch)
+    _print(found.as_json(), found.as_tables(), as_json)
+    if last:
+        return
+    if not found.complete:
+        text = "the PACS was not compared as a whole; the reason stands among the warnings"
+        raise ServiceUnavailableError(text)
+    if found.fetched is not None and found.fetched.failures:
+        text = f"{len(found.fetched.failures)} series did not come; the reason stands with each"
+        raise ServiceUnavailableError(text)
+
+
 @bundle_app.command("verify")
 def bundle_verify(
     folder: Annotated[Path, typer.Argument(help="The bundle's folder.")] = SHIPPED_BUNDLE,

@@ -5,16 +5,48 @@ UIDs stand in it, for the administrator who asks gave one; nothing that names a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from listener.job import INDEX, Job, JobState
+from listener.milestone import PLACED, Milestone
 from listener.receipt import InstanceRow, InstanceState
+from listener.study import StudyRow
 
-__all__ = ["Asked", "Committed", "Delivered", "Indexed", "LifeLine", "SetAside"]
+__all__ = [
+    "WITH_A_PLACE",
+    "Asked",
+    "Committed",
+    "Delivered",
+    "Indexed",
+    "LifeLine",
+    "SetAside",
+    "unfinished_indexing",
+]
 
 DIGEST_SHOWN = 16
 """Hexadecimal digits of a digest that are enough to tell two contents apart."""
+
+
+WITH_A_PLACE = frozenset({InstanceState.STORED, InstanceState.EXPIRED, InstanceState.LOST})
+"""The states in which an instance can be something to the index."""
+
+
+def unfinished_indexing(jobs: Iterable[Job]) -> Job | None:
+    """Return the last job that indexes a study, where it has not ended well.
+
+    Parameters
+    ----------
+    jobs
+        The study's, the latest first.
+    """
+    last = next((job for job in jobs if job.kind in _INDEXING), None)
+    return None if last is None or last.state is JobState.DONE else last
+
+
+_INDEXING = (INDEX, "answer")  # an answer indexes its study itself; its name is the worker's
 
 
 @dataclass(frozen=True)
@@ -48,6 +80,53 @@ class Indexed:
     reason: str | None = None
     read_at: datetime | None = None
     job: int | None = None
+
+    @classmethod
+    def of(
+        cls, row: InstanceRow, milestones: Iterable[Milestone], serving: str | None
+    ) -> Indexed | None:
+        """Return what an instance is to the serving index, or None where that is open.
+
+        Parameters
+        ----------
+        row
+            Its receipt.
+        milestones
+            Those of its study.
+        serving
+            The index that serves; None before the first.
+        """
+        if row.state not in WITH_A_PLACE:
+            return cls("not indexed", reason=row.reason)
+        same = row.sop_instance_uid, row.version, PLACED
+        here = [
+            m
+            for m in milestones
+            if (m.sop_instance_uid, m.version, m.kind) == same and serving in (None, m.index)
+        ]
+        if not here:
+            return None
+        told, detail = here[-1], here[-1].detail
+        return cls(
+            state="indexed" if detail.get("used_as") else "not indexed",
+            used_as=detail.get("used_as"),
+            view=detail.get("view"),
+            side=detail.get("side"),
+            at=told.at,
+            bundle=told.index,
+            reason=detail.get("reason"),
+        )
+
+    @classmethod
+    def not_yet(cls, study: StudyRow, pending: Job | None) -> Indexed:
+        """Return how an instance waits for the index, by the study's unfinished job if any."""
+        if pending is not None:
+            state = "failed" if pending.state is JobState.DEAD else "waiting"
+            why = pending.last_error or f"job {pending.id} is {pending.state.value}"
+            return cls(state, reason=why, job=pending.id)
+        if study.indexed_generation >= study.generation:
+            return cls("indexed", reason="with its study, before it was recorded for each instance")
+        return cls("waiting", reason="its study has not gone quiet")
 
     def as_json(self) -> dict[str, Any]:
         """Return the stage as JSON."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from deploy.life_line import Asked, Delivered, Indexed, LifeLine
+from deploy.life_line import Asked, Committed, Delivered, Indexed, LifeLine
 from listener.receipt import InstanceRow, InstanceState
 
 __all__ = ["life_tree", "receipts_table"]
@@ -42,7 +43,7 @@ def life_tree(lines: Sequence[LifeLine]) -> RenderableType:
 
 def receipts_table(rows: Iterable[InstanceRow]) -> Table:
     """Return receipts as a table, in the order in which they are given."""
-    table = Table("received (UTC)", "state", "reason", "from → to", "SOP Instance UID")
+    table = Table("received", "state", "reason", "from → to", "SOP Instance UID")
     for row in rows:
         table.add_row(
             _clock(row.received_at),
@@ -84,7 +85,7 @@ def _stages(line: LifeLine) -> Table:
 
 def _told(line: LifeLine) -> Iterator[_Stage]:
     row = line.row
-    syntax = UID(row.transfer_syntax).name
+    syntax = re.split(r"[(,]", UID(row.transfer_syntax).name)[0].strip()
     way = f"{row.calling_ae} → {row.called_ae}"
     content = f"{_size(row.size)}, {syntax}, content {row.digest[:8]}"
     yield _DONE, "received", row.received_at, f"{way}, {content}"
@@ -93,12 +94,13 @@ def _told(line: LifeLine) -> Iterator[_Stage]:
         aside = line.set_aside
         wrong = aside.state in (InstanceState.QUARANTINED, InstanceState.LOST)
         yield _WRONG if wrong else _NOT, aside.state.value, aside.at, aside.reason
-    yield _indexed(line.indexed)
+    told = line.set_aside is not None and line.indexed.reason == line.set_aside.reason
+    yield (_NOT, "indexed", None, "not indexed") if told else _indexed(line.indexed)
     yield from [_asked(one) for one in line.answered] or [(_NOT, "answered", None, "not asked")]
     yield from [_delivered(one) for one in line.delivered] or [(_NOT, "delivered", None, "nothing")]
-    for one in line.committed or ():
-        done = one.state == "committed"
-        yield _DONE if done else _NOT, "committed", one.at, one.state
+    yield from [_committed(one) for one in line.committed] or [
+        (_NOT, "committed", None, "not asked")
+    ]
 
 
 def _durable(line: LifeLine) -> _Stage:
@@ -147,8 +149,12 @@ def _delivered(one: Delivered) -> _Stage:
     return marks.get(one.state, _NOT), "delivered", one.at, told
 
 
+def _committed(one: Committed) -> _Stage:
+    return _DONE if one.state == "committed" else _NOT, "committed", one.at, one.state
+
+
 def _clock(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+    return f"{moment:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _size(octets: int) -> str:

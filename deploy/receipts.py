@@ -14,20 +14,28 @@ from itertools import groupby
 from typing import Any
 
 from deploy.errors import DeployError, InputError
-from deploy.life_line import Asked, Committed, Delivered, Indexed, LifeLine, SetAside
+from deploy.life_line import (
+    WITH_A_PLACE,
+    Asked,
+    Committed,
+    Delivered,
+    Indexed,
+    LifeLine,
+    SetAside,
+    unfinished_indexing,
+)
 from deploy.settings import Settings, site_key
 from deploy.state import open_ledger, open_outbox
 from listener.elements import is_uid
-from listener.errors import LedgerError
-from listener.job import INDEX, Job, JobState
+from listener.job import Job, JobState
 from listener.ledger import Ledger
-from listener.milestone import PLACED, Milestone
+from listener.milestone import Milestone
 from listener.receipt import HOLDING, InstanceRow, InstanceState
 from pipeline.outbox import Outbox, OutboxResult
 from pipeline.uid import KeyedUids
 from pipeline.worker import ANSWER, DELIVER, MINE, QUERY
 
-__all__ = ["UnknownUidError", "as_json", "indexed", "latest_receipts", "life_lines"]
+__all__ = ["UnknownUidError", "as_json", "latest_receipts", "life_lines"]
 
 _MOST_JOBS = 100_000
 _UNFINISHED = (JobState.READY, JobState.LEASED)
@@ -86,32 +94,6 @@ def as_json(row: InstanceRow) -> dict[str, Any]:
     }
 
 
-def indexed(
-    row: InstanceRow, milestones: Collection[Milestone], serving: str | None
-) -> Indexed | None:
-    """Return what an instance is to the serving index by its receipt; None where not yet known."""
-    if row.state not in _WITH_A_PLACE:
-        return Indexed("not indexed", reason=row.reason)
-    same = row.sop_instance_uid, row.version
-    placed = [m for m in milestones if (m.sop_instance_uid, m.version) == same and m.kind == PLACED]
-    here = [m for m in placed if serving in (None, m.index)]
-    if not here:
-        return None
-    told, detail = here[-1], here[-1].detail
-    return Indexed(
-        state="indexed" if detail.get("used_as") else "not indexed",
-        used_as=detail.get("used_as"),
-        view=detail.get("view"),
-        side=detail.get("side"),
-        at=told.at,
-        bundle=told.index,
-        reason=detail.get("reason"),
-    )
-
-
-_WITH_A_PLACE = frozenset({InstanceState.STORED, InstanceState.EXPIRED, InstanceState.LOST})
-
-
 def _why_unknown(settings: Settings, uid: str) -> str:
     if KeyedUids(site_key(settings.state_dir)).is_own(uid):
         return f"{uid}: this plugin made it; ask about the study that it answers"
@@ -139,7 +121,7 @@ class _StudyLife:
 
     def line(self, row: InstanceRow) -> LifeLine:
         place = self._indexed(row)
-        asks = row.state in _WITH_A_PLACE and place.used_as != "report"
+        asks = row.state in WITH_A_PLACE and place.used_as != "report"
         answered = tuple(self._answered(row.sop_instance_uid)) if asks else ()
         results = self._results(row.sop_instance_uid) if asks else ()
         delivered = tuple(self._delivered(result) for result in results)
@@ -178,9 +160,8 @@ class _StudyLife:
         return SetAside(row.state, at, row.reason or "")
 
     def _indexed(self, row: InstanceRow) -> Indexed:
-        place = indexed(row, self._milestones, self._serving)
-        work = next((j for j in reversed(self._jobs) if j.kind in (INDEX, ANSWER)), None)
-        pending = work if work is not None and work.state is not JobState.DONE else None
+        place = Indexed.of(row, self._milestones, self._serving)
+        pending = unfinished_indexing(reversed(self._jobs))
         number = None if pending is None else pending.id
         if place is None:
             return self._not_yet(row, pending)
@@ -191,18 +172,7 @@ class _StudyLife:
     def _not_yet(self, row: InstanceRow, pending: Job | None) -> Indexed:
         if row.state is not InstanceState.STORED:
             return Indexed("not indexed", reason=f"it was {row.state.value} before")
-        if pending is not None:
-            failed = pending.state is JobState.DEAD
-            state = "failed" if failed else "waiting"
-            why = pending.last_error or f"job {pending.id} is {pending.state.value}"
-            return Indexed(state, reason=why, job=pending.id)
-        try:
-            study = self._ledger.study(self._study_uid)
-        except LedgerError:
-            return Indexed("waiting", reason="its study has not gone quiet")
-        if study.indexed_generation >= study.generation:
-            return Indexed("indexed", reason="with its study, before that was recorded for each")
-        return Indexed("waiting", reason="its study has not gone quiet")
+        return Indexed.not_yet(self._ledger.study(self._study_uid), pending)
 
     def _read_at(self) -> datetime | None:
         """When the study's reports were read last; None before, or once that is forgotten."""
