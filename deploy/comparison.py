@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
 
-from deploy.life_line import Indexed, unfinished_indexing
+from deploy.life_line import WITH_A_PLACE, Indexed, unfinished_indexing
 from deploy.reconciliation import Gap, Standing, Withdrawal
 from listener.errors import QueryError
 from listener.instance import unused_reason
@@ -129,16 +129,14 @@ class Comparison:
         found.unusable += answer.unusable
         if answer.cut:
             found.complete = False
-            found.warnings.append(
-                f"The PACS may have kept back some {what}: raise its limit of answers."
-            )
+            words = f"The PACS may have kept back some {what}: raise its limit of answers."
+            if words not in found.warnings:
+                found.warnings.append(words)
 
     def _compare(self, entry: StudyEntry, found: Compared) -> None:
-        there = self._contents(entry, found)
-        if not there.instances:
-            return
-        found.studies += 1
-        here = _Here(self._ledger, entry.uid)
+        there, here = self._contents(entry, found), _Here(self._ledger, entry.uid)
+        self._note_withdrawn(entry.uid, here, there, found)
+        found.studies += bool(there.instances)
         gaps: dict[tuple[str, Standing, str], list[str]] = defaultdict(list)
         for series_uid, uids in there.instances.items():
             for uid in sorted(uids):
@@ -158,12 +156,11 @@ class Comparison:
             )
             for (series_uid, standing, reason), uids in gaps.items()
         ]
-        self._note_withdrawn(entry.uid, here, there, found)
 
     def _received(self, days: Sequence[date], listed: Iterable[str]) -> list[str]:
         """Return the studies that were received in these days, and are of none of them."""
-        rows = self._ledger.received_within(timedelta(days=len(days)))
-        return sorted({row.study_uid for row in rows if row.study_uid} - set(listed))
+        within = timedelta(days=len(days))
+        return sorted({*self._ledger.studies_received(within, WITH_A_PLACE)} - set(listed))
 
     def _look_for(self, study_uid: str, found: Compared) -> None:
         """Look whether the PACS still has what is indexed of a study."""

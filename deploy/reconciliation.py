@@ -170,7 +170,8 @@ def _sorted(found: Reconciliation) -> list[tuple[Standing, int]]:
 
 
 def _gaps(found: Reconciliation) -> RenderableType:
-    table = Table("study", "series", "instances", "standing", "why", title="Gaps")
+    columns = ("study", "series", "instances", "standing", "why")
+    table = Table(*columns, title="Gaps", title_justify="left")
     for gap in found.gaps:
         table.add_row(
             Text(gap.study_instance_uid, overflow="fold"),
@@ -189,7 +190,7 @@ def _gaps(found: Reconciliation) -> RenderableType:
 
 def _withdrawn(found: Reconciliation) -> Table:
     title = "Indexed here, gone from the PACS: withdrawn, perhaps (nothing is deleted)"
-    table = Table("study", "SOP Instance UIDs", title=title)
+    table = Table("study", "SOP Instance UIDs", title=title, title_justify="left")
     for one in found.withdrawn:
         table.add_row(
             Text(one.study_instance_uid, overflow="fold"),
@@ -204,7 +205,8 @@ def _fetched(fetched: Fetched) -> RenderableType:
         words += f" {fetched.left} series wait for the next time."
     if not fetched.failures:
         return Text(words)
-    table = Table("study", "series", "why it did not come", title="Not fetched")
+    columns = ("study", "series", "why it did not come")
+    table = Table(*columns, title="Not fetched", title_justify="left")
     for failure in fetched.failures:
         table.add_row(
             Text(failure.study_instance_uid, overflow="fold"),

@@ -163,10 +163,12 @@ class Ledger:
         with self._database.reading() as connection:
             return receipt.of_any(connection, uid)
 
-    def received_within(self, age: timedelta) -> tuple[InstanceRow, ...]:
-        """Return every version of what was received within a time, the first first."""
+    def studies_received(
+        self, within: timedelta, states: Collection[InstanceState]
+    ) -> tuple[str, ...]:
+        """Return the studies of which something in these states was received within a time."""
         with self._database.reading() as connection:
-            return receipt.received_since(connection, self._clock() - age)
+            return receipt.studies_since(connection, self._clock() - within, states)
 
     def milestones(self, study_uid: str) -> tuple[Milestone, ...]:
         """Return when the instances of a study came to where they stand, in order of time."""

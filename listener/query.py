@@ -196,7 +196,7 @@ class ArchiveQuery:
         if status not in _SOME and not entries:
             msg = f"{self._requester.there.name} refused it with status 0x{status:04X}."
             raise QueryError(msg)
-        cut = status != _SUCCESS or count in _LIKELY_LIMITS
+        cut = status != _SUCCESS or (level == "STUDY" and count in _LIKELY_LIMITS)
         return Found(tuple(entries.values()), cut, unusable)
 
 

@@ -32,9 +32,9 @@ __all__ = [
     "of_any",
     "of_instance",
     "of_study",
-    "received_since",
     "record",
     "record_filtered",
+    "studies_since",
 ]
 
 
@@ -226,10 +226,17 @@ def of_any(connection: Connection, uid: str) -> tuple[InstanceRow, ...]:
     return ()
 
 
-def received_since(connection: Connection, moment: datetime) -> tuple[InstanceRow, ...]:
-    """Return every version of what was received since a moment, the first first."""
-    query = sa.select(INSTANCE).where(INSTANCE.c.received_at >= moment)
-    return _rows(connection, query.order_by(INSTANCE.c.received_at, INSTANCE.c.version))
+def studies_since(
+    connection: Connection, moment: datetime, states: Collection[InstanceState]
+) -> tuple[str, ...]:
+    """Return the studies of which something in these states was received since a moment."""
+    query = (
+        sa.select(INSTANCE.c.study_uid)
+        .where(INSTANCE.c.received_at >= moment, INSTANCE.c.state.in_(list(states)))
+        .distinct()
+        .order_by(INSTANCE.c.study_uid)
+    )
+    return tuple(connection.execute(query).scalars())
 
 
 def latest(

@@ -338,6 +338,16 @@ def test_what_is_indexed_and_gone_from_the_pacs_is_listed_and_left_alone(site: S
     assert "nothing is deleted" in shown(found)
 
 
+def test_a_series_that_is_gone_beside_one_of_another_part_of_the_body_is_noticed(
+    site: Site,
+) -> None:
+    site.forward(image())
+    site.index(image())
+    site.hold(image("1.2.3", 5, BodyPartExamined="CHEST"))
+    (one,) = site.compare().withdrawn
+    assert one.sop_instance_uids == ("1.2.3.1.9",)
+
+
 def test_what_was_handed_over_from_a_folder_need_not_be_in_the_pacs(site: Site) -> None:
     site.forward(image(), calling="WRISTMIR")
     site.index(image())

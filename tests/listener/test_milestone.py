@@ -7,6 +7,7 @@ from ledger_parts import STUDY, Clock, instance, leased, record
 
 from listener.ledger import Ledger
 from listener.milestone import PLACED, Milestone, Placement
+from listener.receipt import InstanceState
 
 UID = "1.2.3.4"
 
@@ -89,12 +90,15 @@ def test_a_uid_names_an_instance_a_series_or_a_study(ledger: Ledger) -> None:
     assert named == {UID: 1, "1.2.3.9": 2, STUDY: 2, "1.2.99": 0}
 
 
-def test_what_was_received_within_a_time_is_listed_the_first_first(
+def test_the_studies_that_were_received_within_a_time_are_listed_by_state(
     ledger: Ledger, clock: Clock
 ) -> None:
     record(ledger)
     clock.move(3600)
-    record(ledger, instance("1.2.3.5"))
-    record(ledger, instance("1.2.3.6"))
-    within = ledger.received_within(timedelta(minutes=30))
-    assert [row.sop_instance_uid for row in within] == ["1.2.3.5", "1.2.3.6"]
+    record(ledger, instance("1.2.4.1", study="1.2.4"))
+    record(ledger, instance("1.2.4.2", study="1.2.4"))
+    record(ledger, instance("1.2.5.1", study="1.2.5"))
+    ledger.quarantine("1.2.5.1", "its identity changed")
+    stored = [InstanceState.STORED]
+    assert ledger.studies_received(timedelta(minutes=30), stored) == ("1.2.4",)
+    assert ledger.studies_received(timedelta(hours=2), stored) == (STUDY, "1.2.4")
