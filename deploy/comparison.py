@@ -194,12 +194,11 @@ class Comparison:
         self._note(answer, "series of a study", found)
         images = [s for s in answer.entries if self._is_image(entry, s)]
         reports = [s for s in answer.entries if s.modality in self._wanted.report_modalities]
-        whole = not answer.cut and not answer.unusable
-        there = _There({series.uid for series in answer.entries}, whole)
+        there = _There({series.uid for series in answer.entries}, _is_whole(answer))
         for series in (*images, *reports) if images else ():
             listed = self._query.instances(entry.uid, series.uid)
             self._note(listed, "instances of a series", found)
-            there.whole = there.whole and not listed.cut and not listed.unusable
+            there.whole = there.whole and _is_whole(listed)
             there.asked[series.uid] = {one.uid for one in listed.entries}
             there.instances[series.uid] = {
                 one.uid for one in listed.entries if not self._is_own(one.uid) and _may_be_used(one)
@@ -218,6 +217,11 @@ class Comparison:
 
 
 _GAPS = frozenset({Standing.MISSING, Standing.LOST, Standing.FAILED, Standing.QUARANTINED})
+
+
+def _is_whole(answer: Found[SeriesEntry] | Found[InstanceEntry]) -> bool:
+    """Tell whether an answer can be believed to leave nothing out; an empty one cannot."""
+    return bool(answer.entries) and not answer.cut and not answer.unusable
 
 
 def _may_be_used(one: InstanceEntry) -> bool:

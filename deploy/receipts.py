@@ -147,7 +147,8 @@ class _StudyLife:
     def _jobs(self) -> tuple[Job, ...]:
         """The study's jobs, the first first."""
         jobs = self._ledger.jobs(subject=self._study_uid, limit=_MOST_JOBS)
-        return tuple(reversed(jobs))
+        # one that another took in did nothing itself
+        return tuple(j for j in reversed(jobs) if "merged_into" not in (j.outcome or {}))
 
     def _set_aside(self, row: InstanceRow) -> SetAside | None:
         if row.state is InstanceState.STORED:
@@ -199,13 +200,14 @@ class _StudyLife:
 
     def _delivered(self, result: OutboxResult) -> Delivered:
         name = result.result_id
-        job = next(iter(self._ledger.jobs(kind=DELIVER, subject=name, limit=1)), None)
-        outcome: Mapping[str, object] = (job.outcome if job is not None else None) or {}
-        where = str(outcome["destination"]) if "destination" in outcome else None
+        jobs = self._ledger.jobs(kind=DELIVER, subject=name)
         if result.delivered_at is not None:
-            return Delivered(name, "delivered", result.delivered_at, where)
-        if job is None:
+            outcomes = [job.outcome or {} for job in jobs]
+            named = [str(told["destination"]) for told in outcomes if "destination" in told]
+            return Delivered(name, "delivered", result.delivered_at, next(iter(named), None))
+        if not jobs:
             return Delivered(name, "not sent", reason="no destination is configured")
+        job = jobs[0]
         state = "waiting" if job.state in _UNFINISHED else "failed"
         return Delivered(name, state, reason=job.last_error)
 

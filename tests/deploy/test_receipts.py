@@ -476,6 +476,17 @@ def test_an_answer_about_another_image_of_the_study_is_not_told_of_this_one(life
     assert (len(one.delivered), len(other.delivered)) == (1, 0)
 
 
+def test_a_request_that_another_took_in_is_told_once(life: Life) -> None:
+    _indexed(life)
+    life.ledger.enqueue(ANSWER, STUDY, RADIUS)
+    job = life.ledger.lease([ANSWER], 60)
+    assert job is not None
+    life.ledger.enqueue(ANSWER, STUDY, RADIUS)
+    life.ledger.fail(job, "the index is away", outage=True)
+    (asked,) = life.told()["answered"]
+    assert (asked["job"], asked["state"], asked["reason"]) == (job.id, "ready", "the index is away")
+
+
 def test_a_series_or_a_study_names_everything_in_it(life: Life) -> None:
     life.arrives()
     life.arrives(instance("1.2.3.5"))

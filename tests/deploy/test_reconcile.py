@@ -374,6 +374,19 @@ def test_a_cut_answer_is_told_and_accuses_nobody_of_a_withdrawal(site: Site) -> 
     assert any("raise its limit of answers" in warning for warning in found.warnings)
 
 
+def test_a_pacs_that_lists_a_study_and_none_of_its_series_accuses_nobody(site: Site) -> None:
+    site.forward(image())
+    site.index(image())
+    site.hold(image())
+
+    def silent(event: Any, answers: Answers) -> Answers:
+        if event.identifier.QueryRetrieveLevel == "STUDY":
+            yield from answers
+
+    site.pacs.behaves = silent
+    assert site.compare().withdrawn == ()
+
+
 def test_a_pacs_that_stops_in_the_middle_leaves_what_was_found_and_says_so(
     site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
