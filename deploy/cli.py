@@ -167,7 +167,9 @@ def inspect(
 def mine(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(help="Text files, DICOM structured reports, encapsulated PDF; or folders."),
+        typer.Argument(
+            help="Text files, DICOM structured reports, encapsulated PDF or CDA; or folders."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -479,6 +481,18 @@ def doctor(as_json: Json = False, config: Config = CONFIG) -> None:
     else:
         Console().print(doctor_.as_table(checks))
     raise typer.Exit(doctor_.exit_status(checks))
+
+
+@app.command()
+def conformance(
+    config: Annotated[
+        Path | None, typer.Option(help="Of which installation; by default none in particular.")
+    ] = None,
+) -> None:
+    """Print the DICOM conformance statement, in Markdown."""
+    from deploy.conformance import conformance as statement
+
+    sys.stdout.write(statement(None if config is None else _settings(config).listener))
 
 
 @app.command()

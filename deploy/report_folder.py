@@ -75,9 +75,9 @@ def reports_in(paths: Iterable[Path]) -> FoundReports:
     found = find_reports(paths)
     if not found.files:
         text = (
-            f"{paths[0]}: holds no report, that is no text file (.txt), DICOM structured report or "
-            f"encapsulated PDF; left out: {found.no_report} other DICOM files, {found.other} files "
-            "of other kinds"
+            f"{paths[0]}: holds no report, that is no text file (.txt), DICOM structured report, "
+            f"encapsulated PDF or CDA; left out: {found.no_report} other DICOM files and "
+            f"{found.other} files of other kinds"
         )
         raise InputError(text)
     return found

@@ -26,7 +26,7 @@ _MAX_TEXT_BYTES = 4 * MAX_CHARACTERS
 
 
 class ReportReader:
-    """Reads the text of reports: plain text, DICOM structured reports, encapsulated PDF.
+    """Reads the text of reports: plain text, DICOM structured reports, encapsulated PDF and CDA.
 
     DICOM is parsed in the decoder's child process under its limits; calls from several threads
     take turns there.
@@ -71,7 +71,7 @@ class ReportReader:
         header = self._decoder.header(file)
         report: ReportText
         if is_document(header):
-            report = report_of_document(header, self._decoder.document_text(file))
+            report = report_of_document(header, self._decoder.document(file))
         elif is_report(header) and not _is_own(header):
             report = report_text(header)
         else:

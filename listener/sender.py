@@ -31,7 +31,7 @@ __all__ = ["SentInstance", "associated", "echo", "send"]
 _log = logging.getLogger("wristmir.listener")
 
 _MOST_CONTEXTS = 128  # presentation context ids are the odd numbers of a byte
-_WARNINGS = frozenset({0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007})
+WARNINGS = frozenset({0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007})
 
 
 @dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _store(
             raise DeliveryError(msg)
         msg = f"Destination {destination.name} did not answer."
         raise DeliveryError(msg)
-    if status != 0x0000 and status not in _WARNINGS:
+    if status != 0x0000 and status not in WARNINGS:
         msg = f"Destination {destination.name} refused an object with status 0x{status:04X}."
         raise DeliveryError(msg)
     return SentInstance(item.meta.sop_instance_uid, item.meta.sop_class_uid, status)

@@ -23,6 +23,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
 from pipeline.dicom_file import FileLimits
+from pipeline.document import Document
 from pipeline.errors import DecodeError, DecodeReason, DecoderUnavailableError
 from pipeline.vetting import PARSE_ERRORS
 
@@ -127,18 +128,22 @@ class Decoder:
         reply, body = self._call("pixels", path)
         return _checked_pixels(reply, body)
 
-    def document_text(self, path: Path) -> str:
-        """Return the text of the PDF that a file encapsulates; empty where it is a scan.
+    def document(self, path: Path) -> Document:
+        """Return what the PDF or CDA document says that a file encapsulates.
 
         Raises
         ------
         DecodeError
-            ``document`` where it encapsulates no PDF that can be read.
+            ``document`` where it encapsulates none that can be read.
         DecoderUnavailableError
             Where the child cannot be started; no fault of the file.
         """
-        _, body = self._call("document", path)
-        return body.decode("utf-8", "replace")
+        reply, body = self._call("document", path)
+        return Document(
+            text=body.decode("utf-8", "replace"),
+            addendum=reply.get("addendum") is True,
+            authenticated=reply.get("authenticated") is True,
+        )
 
     def close(self) -> None:
         """End the child process."""

@@ -1,4 +1,4 @@
-"""Report text out of DICOM structured reports and encapsulated PDF."""
+"""Report text out of DICOM structured reports and encapsulated PDF and CDA documents."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from pipeline.document import Document
 from pipeline.errors import ReportError
 
 __all__ = [
@@ -36,7 +37,7 @@ class ReportText:
     text
         Headings as lines of capitals with a colon, everything else as it was written.
     kind
-        ``basic_text``, ``enhanced``, ``comprehensive``, ``comprehensive_3d``, ``pdf``.
+        ``basic_text``, ``enhanced``, ``comprehensive``, ``comprehensive_3d``, ``pdf``, ``cda``.
     verified, complete, final
         Verification Flag, Completion Flag and Preliminary Flag (PS3.3 C.17.2). A document without
         Preliminary Flag counts as final where it is complete.
@@ -96,30 +97,31 @@ def is_report(header: Dataset) -> bool:
 
 
 def is_document(header: Dataset) -> bool:
-    """Whether `header` is of an encapsulated PDF; what it says is read by the decoder."""
-    return bool(header.get("SOPClassUID") == uid.EncapsulatedPDFStorage)
+    """Whether `header` is of a PDF or CDA document; what it says is read by the decoder."""
+    return str(header.get("SOPClassUID")) in _DOCUMENTS
 
 
-def report_of_document(header: Dataset, text: str) -> ReportText:
-    """Return an encapsulated PDF as a report.
+def report_of_document(header: Dataset, document: Document) -> ReportText:
+    """Return an encapsulated document as a report.
 
-    A PDF has no parts that could be told apart: letterhead and names stay in the text. It knows no
-    Completion Flag, so it counts as complete and final (PS3.3 C.24.2 has Verification Flag only).
+    A PDF has no parts that could be told apart: letterhead and names stay in the text. Neither kind
+    knows a Completion Flag, so it counts as complete and final (PS3.3 C.24.2 has Verification Flag
+    only).
 
     Parameters
     ----------
     header
         Of the file.
-    text
-        Of the PDF, from `pipeline.decoder.Decoder.document_text`.
+    document
+        What it says, from `pipeline.decoder.Decoder.document`.
     """
     return ReportText(
-        text=re.sub(r"\n{3,}", "\n\n", _clean(text))[:MAX_CHARACTERS].strip(),
-        kind="pdf",
-        verified=header.get("VerificationFlag") == "VERIFIED",
+        text=re.sub(r"\n{3,}", "\n\n", _clean(document.text))[:MAX_CHARACTERS].strip(),
+        kind=_DOCUMENTS[str(header.get("SOPClassUID"))],
+        verified=header.get("VerificationFlag") == "VERIFIED" or document.authenticated,
         complete=True,
         final=True,
-        addendum=_is_addendum(header),
+        addendum=_is_addendum(header) or document.addendum,
         at=_time(header),
     )
 
@@ -150,6 +152,10 @@ _KINDS = {
     str(uid.EnhancedSRStorage): "enhanced",
     str(uid.ComprehensiveSRStorage): "comprehensive",
     str(uid.Comprehensive3DSRStorage): "comprehensive_3d",
+}
+_DOCUMENTS = {
+    str(uid.EncapsulatedPDFStorage): "pdf",
+    str(uid.EncapsulatedCDAStorage): "cda",
 }
 _SKIPPED = frozenset({"HAS OBS CONTEXT", "HAS ACQ CONTEXT", "HAS CONCEPT MOD"})
 _MEASUREMENT_TITLES = frozenset({("DCM", "126000"), ("DCM", "126001"), ("DCM", "126010")})

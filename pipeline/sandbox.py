@@ -22,7 +22,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from pydicom import config
 
+from pipeline.clinical_document import read_clinical_document
 from pipeline.dicom_file import FileLimits, read_document, read_header, read_pixels
+from pipeline.document import Document
 from pipeline.errors import DecodeError, DecodeReason
 from pipeline.pdf_document import pdf_text
 
@@ -115,8 +117,14 @@ def _pixels(path: Path, limits: FileLimits) -> tuple[dict[str, Any], _Body]:
 
 
 def _document(path: Path, limits: FileLimits) -> tuple[dict[str, Any], _Body]:
-    text = pdf_text(read_document(path, limits), limits.max_document_characters)
-    return {}, text.encode("utf-8", "replace")
+    content, most = read_document(path, limits), limits.max_document_characters
+    # by what it is: class and MIME type are the sender's word
+    if content.lstrip().startswith(b"%PDF"):
+        document = Document(pdf_text(content, most))
+    else:
+        document = read_clinical_document(content, most)
+    said = {"addendum": document.addendum, "authenticated": document.authenticated}
+    return said, document.text.encode("utf-8", "replace")
 
 
 _ACTIONS: dict[str, _Action] = {"header": _header, "pixels": _pixels, "document": _document}

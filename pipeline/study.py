@@ -36,7 +36,7 @@ class StudyImage:
 
 @dataclass(frozen=True, eq=False)
 class StudyReport:
-    """A stored report (structured, or an encapsulated PDF) and its text."""
+    """A stored report (structured, or an encapsulated document) and its text."""
 
     path: Path
     sop_instance_uid: str
@@ -180,13 +180,11 @@ def _sorted_in(
         return _with_words(stored, report_text(header))
     if is_document(header):
         try:
-            text = decoder.document_text(stored.path)
+            said = decoder.document(stored.path)
         except DecodeError as error:
             reason = f"it cannot be read: {error.reason.words}"
             return LeftOut(stored.uid, reason, stored.path, passing=error.reason in PASSING)
-        return _with_words(stored, report_of_document(header, text))
-    if sop_class == uid.EncapsulatedCDAStorage:
-        return stored.leave_out("the text of CDA documents is not read")
+        return _with_words(stored, report_of_document(header, said))
     if str(header.get("Modality")) == "SR":
         return stored.leave_out("it is a structured document, but no radiologist's report")
     excluded = exclusion(header)

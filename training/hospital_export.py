@@ -1,7 +1,7 @@
 """A hospital's export, a folder of DICOM files with their reports, as exams of a table.
 
 Everything goes through the code that serves: `pipeline.study` sorts a study's files, reads its
-reports (structured, or as encapsulated PDF) and says what is left out; `pipeline.examination`
+reports (structured, encapsulated PDF or CDA) and says what is left out; `pipeline.examination`
 decodes, decides the view and finds the bones; `pipeline.mining` and `pipeline.indexing` read the
 findings and give them to the image of their side. So a model learns from what it will be shown.
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +115,30 @@ def test_a_new_bundle_is_filled_while_the_old_one_serves_then_takes_over(
     back = roll_back(serving)
     assert (back.bundle, back.studies) == (SHIPPED_BUNDLE.name, 1)  # the one that came since
     serves(serving, SHIPPED_BUNDLE.name)
+
+
+@pytest.mark.slow
+def test_a_change_that_was_killed_goes_on_where_it_stopped(serving: Settings, config: Path) -> None:
+    command = [sys.executable, "-m", "deploy.cli", "bundle", "activate", NEW]
+    with Ledger(serving.ledger_url) as ledger:
+        killed = subprocess.Popen(
+            [*command, "--config", str(config)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while len(ledger.lacking(NEW)) == len(PRIORS) and killed.poll() is None:
+            time.sleep(0.005)
+        killed.kill()
+        killed.wait()
+        left = len(ledger.lacking(NEW))
+        assert 0 < left < len(PRIORS), "it was done before it could be killed"
+    assert serving.bundle.name == SHIPPED_BUNDLE.name
+    before = matches(serving)
+    change = change_bundle(serving, NEW)
+    assert change.studies == left
+    serves(serving, NEW)
+    idle(serving, len(PRIORS))
+    assert matches(serving) == before
 
 
 @pytest.mark.slow

@@ -186,7 +186,7 @@ def encapsulated(content: bytes, path: Path) -> Path:
 def test_the_words_of_a_pdf_are_read_page_after_page(decoder: Decoder, tmp_path: Path) -> None:
     content = pdf(["Left wrist, PA.", "Buckle fracture (radius)."], ["Kein Gelenkerguß."])
     path = encapsulated(content + b"\0" * (len(content) % 2), tmp_path / "a.dcm")
-    assert decoder.document_text(path) == (
+    assert decoder.document(path).text == (
         "Left wrist, PA.\nBuckle fracture (radius).\n\nKein Gelenkerguß."
     )
 
@@ -199,15 +199,15 @@ def test_a_broken_document_is_refused_and_leaves_the_decoder_at_work(
     decoder: Decoder, tmp_path: Path, content: bytes
 ) -> None:
     with pytest.raises(DecodeError) as refused:
-        decoder.document_text(encapsulated(content, tmp_path / "a.dcm"))
+        decoder.document(encapsulated(content, tmp_path / "a.dcm"))
     assert refused.value.reason is DecodeReason.DOCUMENT
     whole = encapsulated(pdf(["Still here."]), tmp_path / "b.dcm")
-    assert decoder.document_text(whole) == "Still here."
+    assert decoder.document(whole).text == "Still here."
 
 
 def test_an_image_holds_no_document(decoder: Decoder, tmp_path: Path) -> None:
     with pytest.raises(DecodeError) as refused:
-        decoder.document_text(store(image(hand(), 12), tmp_path / "a.dcm"))
+        decoder.document(store(image(hand(), 12), tmp_path / "a.dcm"))
     assert refused.value.reason is DecodeReason.DOCUMENT
 
 
@@ -215,7 +215,7 @@ def test_a_document_is_read_as_far_as_its_limit(tmp_path: Path) -> None:
     path = encapsulated(pdf(["word " * 20] * 20), tmp_path / "a.dcm")
     limits = DecoderLimits(FileLimits(max_document_characters=100))
     with Decoder(limits) as decoder:
-        assert len(decoder.document_text(path)) == 100
+        assert len(decoder.document(path).text) == 100
 
 
 def test_an_encapsulated_document_is_kept_up_to_its_limit(tmp_path: Path) -> None:

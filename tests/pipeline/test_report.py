@@ -8,6 +8,7 @@ from dicom_files import document, hand, image
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from pipeline.document import Document
 from pipeline.errors import ReportError
 from pipeline.report import (
     MAX_CHARACTERS,
@@ -186,12 +187,23 @@ def test_a_document_is_a_report_by_the_words_of_its_pdf() -> None:
     header.ContentDate, header.ContentTime = "20240131", "101500"
     assert is_document(header)
     assert not is_report(header)
-    found = report_of_document(header, "Findings: \x00normal. \r\n\n\n\n Impression: none.")
+    found = report_of_document(
+        header, Document("Findings: \x00normal. \r\n\n\n\n Impression: none.")
+    )
     assert found.text == "Findings: normal.\n\nImpression: none."
     assert (found.kind, found.verified, found.final, found.addendum) == ("pdf", True, True, False)
     assert found.at == datetime(2024, 1, 31, 10, 15, tzinfo=UTC)
     header.DocumentTitle = "Addendum to report"
-    assert report_of_document(header, "More.").addendum
+    assert report_of_document(header, Document("More.")).addendum
+
+
+def test_a_cda_document_tells_itself_that_it_was_signed_and_that_it_adds() -> None:
+    header = document(uid.EncapsulatedCDAStorage, "DOC")
+    assert is_document(header)
+    plain = report_of_document(header, Document("Normal."))
+    assert (plain.kind, plain.verified, plain.addendum) == ("cda", False, False)
+    signed = report_of_document(header, Document("More.", addendum=True, authenticated=True))
+    assert (signed.verified, signed.addendum) == (True, True)
 
 
 def test_an_image_has_no_report_text() -> None:

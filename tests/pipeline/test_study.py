@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cda_files import clinical_document, section
 from dicom_files import document, hand, image, note, store, text_report
 from pdf_files import pdf
 from pydicom import uid
@@ -89,7 +90,7 @@ def test_images_come_in_the_order_of_their_numbers(read: Any) -> None:
         (document(uid.EncapsulatedPDFStorage, "DOC"), "encapsulated document"),
         (document(uid.EncapsulatedPDFStorage, "DOC", EncapsulatedDocument=b"no"), "encapsulated"),
         (document(uid.EncapsulatedPDFStorage, "DOC", EncapsulatedDocument=pdf([])), "no text"),
-        (document(uid.EncapsulatedCDAStorage, "DOC"), "CDA"),
+        (document(uid.EncapsulatedCDAStorage, "DOC", EncapsulatedDocument=b"<a/>"), "encapsulated"),
         (document(uid.XRayRadiationDoseSRStorage, "SR"), "no radiologist's report"),
         (note("113000", wrist()), "selection of other objects"),
         (similar_cases(), "made by a plugin of this kind"),
@@ -114,6 +115,21 @@ def test_a_pdf_is_a_report_and_a_verified_one_outranks_it(read: Any) -> None:
     both = read(wrist(), document_, report("Normal.", VerificationFlag="VERIFIED"))
     assert both.report is not None
     assert both.report.text == "Normal."
+
+
+def test_a_cda_document_is_a_report_and_its_addendum_is_read_with_it(read: Any) -> None:
+    first = clinical_document(section("Findings", "Buckle fracture of the distal radius."))
+    more = clinical_document(section("", "The ulna is intact."), related="APND")
+    study = read(
+        wrist(),
+        document(uid.EncapsulatedCDAStorage, "DOC", EncapsulatedDocument=more),
+        document(uid.EncapsulatedCDAStorage, "DOC", EncapsulatedDocument=first),
+    )
+    assert study.report is not None
+    assert study.report.kind == "cda"
+    assert study.report.text == (
+        "FINDINGS:\nBuckle fracture of the distal radius.\n\nADDENDUM:\nThe ulna is intact."
+    )
 
 
 def test_an_empty_study_is_a_study(read: Any) -> None:

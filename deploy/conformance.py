@@ -1,0 +1,240 @@
+"""The DICOM conformance statement (PS3.2), made from the program itself so that it cannot drift."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from pydicom import Dataset
+from pydicom.dataelem import DataElement
+from pydicom.multival import MultiValue
+from pydicom.sr.coding import Code
+from pydicom.uid import UID
+
+from deploy.specimen import Specimen, specimen
+from listener import errors, peers, sender
+from listener.acceptor import supported_contexts
+from listener.errors import RefusalError
+from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.instance import unused_reason
+from listener.peers import Rejection
+from listener.settings import ListenerSettings
+from pipeline import terms
+
+__all__ = ["conformance"]
+
+
+def conformance(listener: ListenerSettings | None = None) -> str:
+    """Return the statement, in Markdown.
+
+    Parameters
+    ----------
+    listener
+        The configuration of the installation that it is about; None for the defaults.
+    """
+    settings = listener or _defaults()
+    made = specimen()
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown, of our own words
+    template = environment.from_string(
+        files("deploy").joinpath("conformance.md.jinja").read_text(encoding="utf-8")
+    )
+    return template.render(
+        product="WristMIR",
+        version=version("wristmir"),
+        site=listener is not None,
+        listener=settings,
+        titles=settings.titles,
+        seconds=_seconds,
+        report_title=terms.TITLE.meaning,
+        scheme=terms.SCHEME,
+        scheme_name=terms.SCHEME_NAME,
+        **_receiver(settings, made),
+        **_sender(made),
+        **_annexes(made),
+    )
+
+
+_VERIFICATION = "1.2.840.10008.1.1"
+
+
+def _defaults() -> ListenerSettings:
+    return ListenerSettings.model_validate({"state_dir": "/var/lib/wristmir"})
+
+
+def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
+    stored = [str(c.abstract_syntax) for c in supported_contexts()]
+    stored.remove(_VERIFICATION)
+    kept = [uid for uid in stored if unused_reason(uid) is None]
+    syntaxes = supported_contexts()[0].transfer_syntax
+    refusals = [kind for kind in vars(errors).values() if _is_refusal(kind)]
+    rejections = [value for value in vars(peers).values() if isinstance(value, Rejection)]
+    return {
+        "storage_classes": stored,
+        "kept": kept,
+        "kept_table": _classes(kept, "SCP"),
+        "services": _services(kept, made),
+        "title_table": _titles(settings),
+        "receiver_policy": _policy(settings),
+        "syntaxes": _table(("name", "UID"), [(UID(uid).name, uid) for uid in syntaxes]),
+        "rejections": _table(
+            ("result", "source", "reason", "when"),
+            [(r.result, r.source, r.reason, r.words) for r in rejections],
+        ),
+        "statuses": _table(("status", "meaning"), _statuses(refusals)),
+        "local_titles": _table(
+            ("application entity", "AE title", "port"),
+            [("RECEIVER", t.ae_title, settings.port) for t in settings.titles]
+            + [("SENDER", settings.calling_ae_title, "none")],
+        ),
+        "parameters": _parameters(settings),
+    }
+
+
+def _sender(made: Specimen) -> dict[str, Any]:
+    classes = [made.report.SOPClassUID, made.board.SOPClassUID, *_LIBRARY]
+    warnings = ", ".join(f"0x{status:04X}" for status in sorted(sender.WARNINGS))
+    return {
+        "sent_table": _classes([*map(str, classes), _VERIFICATION], "SCU"),
+        "sender_policy": _identification(
+            [("associations at a time", "1"), ("largest PDU received", "16382 bytes")]
+        ),
+        "warnings": warnings,
+    }
+
+
+def _annexes(made: Specimen) -> dict[str, Any]:
+    codes = [value for value in vars(terms).values() if isinstance(value, Code)]
+    codes += list(terms.SIMILAR_CASES.values())
+    own = sorted({(c.value, c.meaning) for c in codes if c.scheme_designator == terms.SCHEME})
+    other = specimen(1)
+    return {
+        "report_class": UID(made.report.SOPClassUID).name,
+        "board_class": UID(made.board.SOPClassUID).name,
+        "report_attributes": _attributes(made.report, other.report, made.query),
+        "board_attributes": _attributes(made.board, other.board, made.query),
+        "copy_attributes": _attributes(made.copy, other.copy, made.prior),
+        "codes": _table(("code", "meaning"), own),
+    }
+
+
+# library copies have their source's class
+_LIBRARY = (
+    "1.2.840.10008.5.1.4.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.1.1",
+)
+
+
+def _services(kept: Sequence[str], made: Specimen) -> str:
+    sent = {str(made.report.SOPClassUID), str(made.board.SOPClassUID), *_LIBRARY}
+    rows = [("Verification", "yes", "yes")]
+    for uid in [*kept, *sorted(sent - set(kept))]:
+        rows.append((UID(uid).name, "yes" if uid in sent else "no", "yes"))
+    rows.append(("every other storage SOP class", "no", "accepted, not kept"))
+    return _table(("network service", "SCU", "SCP"), rows)
+
+
+def _titles(settings: ListenerSettings) -> str:
+    rows = []
+    for title in settings.titles:
+        asked = ", ".join(title.argument.get("regions", ())).replace("_", " ")
+        does = "answered" + (f" for {asked}" if asked else "") if title.is_request else "indexed"
+        rows.append(
+            (
+                f"`{title.ae_title}`",
+                does,
+                _seconds(title.quiet_seconds),
+                _seconds(title.cap_seconds),
+            )
+        )
+    return _table(("called AE title", "the study is", "quiet", "cap"), rows)
+
+
+def _policy(settings: ListenerSettings) -> str:
+    return _identification(
+        [
+            ("associations at a time", settings.max_associations),
+            ("associations at a time from one address", settings.max_associations_per_peer),
+            ("largest PDU received", f"{settings.max_pdu_bytes} bytes"),
+            ("largest object received", f"{settings.max_object_bytes} bytes"),
+        ]
+    )
+
+
+def _identification(rows: list[tuple[str, Any]]) -> str:
+    own = [
+        ("application context", "1.2.840.10008.3.1.1.1"),
+        ("asynchronous operations", "one at a time"),
+        ("implementation class UID", IMPLEMENTATION_CLASS_UID),
+        ("implementation version name", IMPLEMENTATION_VERSION_NAME),
+    ]
+    return _table(("policy", "value"), [*rows, *own])
+
+
+def _statuses(refusals: Iterable[type[RefusalError]]) -> list[tuple[str, str]]:
+    told = {kind.status: (kind.__doc__ or "").strip().splitlines()[0] for kind in refusals}
+    told[RefusalError.status] = "Processing failure: it cannot be kept for a reason of our own."
+    rows = [(f"0x{status:04X}", words) for status, words in sorted(told.items())]
+    return [("0x0000", "It is on the disk, or was accepted and filtered."), *rows]
+
+
+def _is_refusal(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, RefusalError) and kind is not RefusalError
+
+
+def _parameters(settings: ListenerSettings) -> str:
+    rows = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if name in _LISTED_ELSEWHERE or not isinstance(value, str | int | float):
+            continue
+        rows.append((f"`listener.{name}`", field.description, value))
+    return _table(("parameter", "meaning", "value"), rows)
+
+
+_LISTED_ELSEWHERE = frozenset({"port", "calling_ae_title"})
+
+
+def _attributes(made: Dataset, other: Dataset, source: Dataset) -> str:
+    """Return what stands in an object, from two variants of it and the first one's source."""
+    rows = [
+        (
+            str(element.tag).replace(", ", ","),
+            element.name,
+            element.VR,
+            _value(element, other.get(element.keyword), source.get(element.keyword)),
+        )
+        for element in made
+    ]
+    return _table(("tag", "attribute", "VR", "value"), rows)
+
+
+def _value(element: DataElement, other: Any, source: Any) -> str:
+    """Say where a value comes from: what differs from object to object is named, not shown."""
+    if element.VR == "SQ":
+        return {0: "empty", 1: "one item"}.get(len(element.value), "several items")
+    if element.is_empty:
+        return "empty"
+    if element.value == source:
+        return "the image's"
+    if element.value != other:
+        return "made"
+    value = element.value
+    words = "\\".join(value) if isinstance(value, MultiValue) else str(value)
+    return f"`{words}`"
+
+
+def _classes(uids: Iterable[str], role: str) -> str:
+    return _table(("SOP class", "UID", "role"), [(UID(uid).name, uid, role) for uid in uids])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:g} s"

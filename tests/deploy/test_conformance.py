@@ -1,0 +1,92 @@
+"""The conformance statement: what it promises is what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydicom.uid import UID
+from pynetdicom.sop_class import CTImageStorage, Verification
+from station import station
+from typer.testing import CliRunner
+
+from deploy.cli import app
+from deploy.conformance import conformance
+from deploy.specimen import specimen
+from listener.settings import ListenerSettings, PeerSettings
+
+STATEMENT = Path(__file__).parents[2] / "deploy" / "CONFORMANCE.md"
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return conformance()
+
+
+def table(text: str, after: str) -> list[list[str]]:
+    """Return the rows of the first table after some words, without its head."""
+    lines = text[text.index(after) :].splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("|"))
+    rows = []
+    for line in lines[first + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
+    return rows
+
+
+def test_the_committed_statement_is_what_the_program_says(text: str) -> None:
+    assert STATEMENT.read_text(encoding="utf-8") == text, (
+        "write it anew: .venv/bin/wristmir conformance > deploy/CONFORMANCE.md"
+    )
+
+
+def test_it_is_the_statement_of_an_installation_where_one_is_given(tmp_path: Path) -> None:
+    file = tmp_path / "wristmir.toml"
+    file.write_text(
+        '[listener]\nport = 10104\n[[listener.titles]]\nae_title = "HANDS"\n', encoding="utf-8"
+    )
+    said = CliRunner().invoke(app, ["conformance", "--config", str(file)])
+    assert said.exit_code == 0
+    assert ["RECEIVER", "HANDS", "10104"] in table(said.stdout, "Table 4.4-1")
+    assert "WRISTMIR_Q" not in said.stdout
+
+
+def test_every_listed_syntax_is_accepted_in_the_listed_order(text: str, tmp_path: Path) -> None:
+    listed = [uid for _, uid in table(text, "Table 4.2-2")]
+    with station(tmp_path) as link:
+        for first, second in zip(listed[::7], listed[1::7], strict=False):
+            link_ = link.associate(CTImageStorage, syntaxes=(second, first))
+            (context,) = link_.accepted_contexts
+            assert context.transfer_syntax == [first]
+            link_.release()
+
+
+def test_each_rejection_stands_in_it_as_it_comes_over_the_wire(text: str, tmp_path: Path) -> None:
+    listed = {tuple(map(int, row[:3])) for row in table(text, "Table 4.2-1")}
+    with station(tmp_path) as link:
+        for who in ({"calling": "STRANGER"}, {"called": "NOBODY"}):
+            refused = link.associate(Verification, **who)
+            answer = refused.acceptor.primitive
+            assert (answer.result, answer.result_source, answer.diagnostic) in listed
+
+
+def test_the_attributes_are_those_of_a_result_and_name_no_value_of_the_specimen(text: str) -> None:
+    made = specimen()
+    for title, dataset in (("8.1-1", made.report), ("8.1-2", made.board), ("8.1-3", made.copy)):
+        listed = [row[0] for row in table(text, f"Table {title}")]
+        assert listed == [str(element.tag).replace(", ", ",") for element in dataset]
+    assert not re.search(r"INVENTED|Invented|1\.2\.3\.0", text)
+
+
+def test_what_it_says_is_kept_is_named_by_its_registered_name(text: str) -> None:
+    for name, uid, _ in table(text, "are used:"):
+        assert UID(uid).name == name
+
+
+def test_it_names_every_limit_with_its_value(text: str) -> None:
+    peers = (PeerSettings.model_validate({"ae_title": "PACS", "addresses": ["10.0.0.1"]}),)
+    settings = ListenerSettings(state_dir=Path("/nowhere"), peers=peers, pdu_seconds=7.5)
+    assert "not complete within 7.5 s" in conformance(settings)
+    assert "not complete within 20 s" in text
