@@ -22,6 +22,7 @@ from listener.requester import IMPLICIT, PENDING, Patience, Requester, identifie
 from listener.settings import DestinationSettings
 
 __all__ = [
+    "KEYS",
     "ArchiveQuery",
     "Found",
     "InstanceEntry",
@@ -129,17 +130,16 @@ class ArchiveQuery:
 
     def study(self, study_uid: str) -> Found[StudyEntry]:
         """Return one study, or nothing where the archive has none of this UID."""
-        keys = {_MODALITIES: "", _STUDY_DESCRIPTION: "", _STUDY: study_uid}
+        keys = _keys("STUDY", {_STUDY: study_uid})
         return self._find("STUDY", keys, _study_entry)
 
     def series(self, study_uid: str) -> Found[SeriesEntry]:
         """Return the series of a study."""
-        keys = {_MODALITY: "", _SERIES_DESCRIPTION: "", _BODY_PART: ""}
-        return self._find("SERIES", {**keys, _STUDY: study_uid, _SERIES: ""}, _series_entry)
+        return self._find("SERIES", _keys("SERIES", {_STUDY: study_uid}), _series_entry)
 
     def instances(self, study_uid: str, series_uid: str) -> Found[InstanceEntry]:
         """Return the instances of a series."""
-        keys = {_SOP_CLASS: "", _SOP_INSTANCE: "", _STUDY: study_uid, _SERIES: series_uid}
+        keys = _keys("IMAGE", {_STUDY: study_uid, _SERIES: series_uid})
         return self._find("IMAGE", keys, _instance_entry)
 
     def _within(self, day: date, modality: str, start: int, end: int) -> Found[StudyEntry]:
@@ -161,8 +161,7 @@ class ArchiveQuery:
         return halves[0].joined(halves[1], cut=cut).joined(found, cut=cut)
 
     def _between(self, day: date, modality: str, start: int, end: int) -> Found[StudyEntry]:
-        asked = f"{day:%Y%m%d}"
-        keys = {_DATE: asked, _TIME: "", _MODALITIES: modality, _STUDY_DESCRIPTION: "", _STUDY: ""}
+        keys = _keys("STUDY", {_DATE: f"{day:%Y%m%d}", _MODALITIES: modality})
         if end - start < _DAY:
             keys[_TIME] = f"{_clock(start)}00-{_clock(end - 1)}59"
         return self._find("STUDY", keys, _study_entry)
@@ -220,6 +219,17 @@ _STUDY_DESCRIPTION, _SERIES_DESCRIPTION = 0x00081030, 0x0008103E
 _BODY_PART = 0x00180015
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
 _MATCHED = (_STUDY, _SERIES, _DATE)
+
+KEYS: Mapping[str, tuple[int, ...]] = {
+    "STUDY": (_DATE, _TIME, _MODALITIES, _STUDY_DESCRIPTION, _STUDY),
+    "SERIES": (_MODALITY, _SERIES_DESCRIPTION, _BODY_PART, _STUDY, _SERIES),
+    "IMAGE": (_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES),
+}
+"""The keys of a query by its level: what is asked for, whether or not a value is given."""
+
+
+def _keys(level: str, given: Mapping[int, str]) -> dict[int, str]:
+    return {tag: given.get(tag, "") for tag in KEYS[level]}
 
 
 @dataclass(frozen=True)
