@@ -9,13 +9,18 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from pydicom import Dataset
+from pydicom.datadict import dictionary_description
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 
 from deploy.specimen import Specimen, specimen
-from listener import errors, peers, sender
+from listener import errors, peers, query, sender
 from listener.acceptor import supported_contexts
 from listener.errors import RefusalError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -53,6 +58,7 @@ def conformance(listener: ListenerSettings | None = None) -> str:
         scheme_name=terms.SCHEME_NAME,
         **_receiver(settings, made),
         **_sender(made),
+        **_enquirer(settings),
         **_annexes(made),
     )
 
@@ -87,7 +93,7 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
         "local_titles": _table(
             ("application entity", "AE title", "port"),
             [("RECEIVER", t.ae_title, settings.port) for t in settings.titles]
-            + [("SENDER", settings.calling_ae_title, "none")],
+            + [(name, settings.calling_ae_title, "none") for name in ("SENDER", "ENQUIRER")],
         ),
         "parameters": _parameters(settings),
     }
@@ -103,6 +109,26 @@ def _sender(made: Specimen) -> dict[str, Any]:
         ),
         "warnings": warnings,
     }
+
+
+def _enquirer(settings: ListenerSettings) -> dict[str, Any]:
+    indexing = [title.ae_title for title in settings.titles if not title.is_request]
+    keys = [
+        (level, f"({tag >> 16:04X},{tag & 0xFFFF:04X})", dictionary_description(tag))
+        for level, tags in query.KEYS.items()
+        for tag in tags
+    ]
+    return {
+        "moved_to": next(iter(indexing), "none"),
+        "asked_table": _classes(_RETRIEVAL, "SCU"),
+        "keys": _table(("level", "tag", "key"), keys),
+    }
+
+
+_RETRIEVAL = (
+    str(StudyRootQueryRetrieveInformationModelFind),
+    str(StudyRootQueryRetrieveInformationModelMove),
+)
 
 
 def _annexes(made: Specimen) -> dict[str, Any]:
@@ -133,6 +159,7 @@ def _services(kept: Sequence[str], made: Specimen) -> str:
     for uid in [*kept, *sorted(sent - set(kept))]:
         rows.append((UID(uid).name, "yes" if uid in sent else "no", "yes"))
     rows.append(("every other storage SOP class", "no", "accepted, not kept"))
+    rows += [(UID(uid).name, "yes", "no") for uid in _RETRIEVAL]
     return _table(("network service", "SCU", "SCP"), rows)
 
 

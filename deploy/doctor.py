@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from deploy.assembly import open_index
 from deploy.certificates import look_at_certificates
 from deploy.errors import ConfigurationError, DeployError
 from deploy.miner import open_miner
+from deploy.reconciliation import kept
 from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
 from listener.drop_folder import FAILED, REASON
@@ -209,6 +211,25 @@ def _destinations(settings: Settings) -> Look:
             yield "ok", f"{destination.name} answers C-ECHO"
 
 
+def _reconciliation(settings: Settings) -> Look:
+    found = kept(settings.state_dir)
+    if found is None:
+        yield "warning", "never run; `systemctl enable --now wristmir-reconcile.timer` runs it"
+        return
+    days = (datetime.now(UTC) - found.at).days
+    told = f"{found.studies} studies compared with {found.archive} {found.at:%Y-%m-%d %H:%M}Z"
+    yield ("warning" if days >= _RECONCILED_DAYS else "ok"), told
+    if not found.complete:
+        yield "warning", "the PACS was not compared as a whole: see `wristmir reconcile --last`"
+    if found.missing:
+        yield "warning", f"{found.missing} instances missing: see `wristmir reconcile --last`"
+    if found.withdrawn:
+        number = len(found.withdrawn)
+        yield "warning", f"{number} studies indexed here and gone, whole or in part, from the PACS"
+
+
+_RECONCILED_DAYS = 3
+
 _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "state": _state,
     "bundle": _bundle,
@@ -220,4 +241,5 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "peers": _peers,
     "certificates": lambda settings: look_at_certificates(settings.listener),
     "destinations": _destinations,
+    "reconciliation": _reconciliation,
 }

@@ -9,8 +9,9 @@ from pathlib import Path
 from deploy.errors import ServiceUnavailableError
 from deploy.settings import Settings
 from listener.ledger import Ledger
+from pipeline.outbox import Outbox
 
-__all__ = ["check_owner", "open_ledger"]
+__all__ = ["check_owner", "open_ledger", "open_outbox"]
 
 
 def open_ledger(settings: Settings) -> Ledger:
@@ -26,6 +27,12 @@ def open_ledger(settings: Settings) -> Ledger:
         text = f"{settings.state_dir}: no ledger there yet; start `wristmir serve` first"
         raise ServiceUnavailableError(text)
     return Ledger(settings.ledger_url)
+
+
+def open_outbox(settings: Settings) -> Outbox:
+    """Open what waits for delivery, and what was delivered before."""
+    state = settings.state_dir
+    return Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
 
 
 def check_owner(state_dir: Path) -> None:

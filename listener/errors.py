@@ -14,8 +14,10 @@ __all__ = [
     "LedgerError",
     "ListenerError",
     "MismatchError",
+    "MoveError",
     "OutOfResourcesError",
     "PeerConnectionError",
+    "QueryError",
     "RefusalError",
     "SopClassNotSupportedError",
     "UnusableReportError",
@@ -92,6 +94,14 @@ class LeaseLostError(ListenerError):
 
 class DeliveryError(ListenerError):
     """The objects were not all delivered."""
+
+
+class QueryError(ListenerError):
+    """The archive did not answer a query."""
+
+
+class MoveError(ListenerError):
+    """The archive did not send what it was asked for."""
 
 
 class EchoError(ListenerError):

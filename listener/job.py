@@ -52,6 +52,7 @@ class Job:
     lease_until: datetime | None
     last_error: str | None
     outcome: dict[str, Any] | None
+    ended_at: datetime | None = None
 
     @classmethod
     def of(cls, row: Row[Any]) -> Job:
@@ -69,6 +70,7 @@ class Job:
             lease_until=row.lease_until,
             last_error=row.last_error,
             outcome=None if row.outcome is None else json.loads(row.outcome),
+            ended_at=row.ended_at,
         )
 
 

@@ -12,13 +12,14 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from listener import completion, coverage, linkage, receipt, retention, study
+from listener import completion, coverage, linkage, milestone, receipt, retention, study
 from listener.database import Database
 from listener.errors import LedgerError
 from listener.instance import Instance
 from listener.job import INDEX, Job, JobState, NewJob
 from listener.job_queue import JobQueue
 from listener.linkage import LinkState, NewReport, ReportRow
+from listener.milestone import Milestone, Placement
 from listener.receipt import InstanceRow, InstanceState, Origin, Outcome, Recorded
 from listener.settings import TitleSettings
 from listener.study import StudyRow
@@ -128,7 +129,9 @@ class Ledger:
     def filter_instance(self, sop_instance_uid: str, reason: str) -> bool:
         """Mark a stored instance as not used and delete its file; False where none was stored."""
         with self._database.writing() as connection:
-            paths = receipt.leave(connection, sop_instance_uid, InstanceState.FILTERED, reason)
+            paths = receipt.leave(
+                connection, sop_instance_uid, InstanceState.FILTERED, reason, self._clock()
+            )
         for path in paths:
             path.unlink(missing_ok=True)
         return bool(paths)
@@ -136,9 +139,8 @@ class Ledger:
     def quarantine(self, sop_instance_uid: str, reason: str) -> bool:
         """Mark a stored instance as never to be used; its file stays for the administrator."""
         with self._database.writing() as connection:
-            return bool(
-                receipt.leave(connection, sop_instance_uid, InstanceState.QUARANTINED, reason)
-            )
+            state = InstanceState.QUARANTINED
+            return bool(receipt.leave(connection, sop_instance_uid, state, reason, self._clock()))
 
     def instances(
         self, study_uid: str, states: Collection[InstanceState] = (InstanceState.STORED,)
@@ -159,6 +161,23 @@ class Ledger:
         with self._database.reading() as connection:
             return receipt.of_instance(connection, sop_instance_uid)
 
+    def receipts_of(self, uid: str) -> tuple[InstanceRow, ...]:
+        """Return every version of what a SOP Instance, Study or Series Instance UID names."""
+        with self._database.reading() as connection:
+            return receipt.of_any(connection, uid)
+
+    def studies_received(
+        self, within: timedelta, states: Collection[InstanceState]
+    ) -> tuple[str, ...]:
+        """Return the studies of which something in these states was received within a time."""
+        with self._database.reading() as connection:
+            return receipt.studies_since(connection, self._clock() - within, states)
+
+    def milestones(self, study_uid: str) -> tuple[Milestone, ...]:
+        """Return when the instances of a study came to where they stand, in order of time."""
+        with self._database.reading() as connection:
+            return milestone.of_study(connection, study_uid)
+
     def study(self, study_uid: str) -> StudyRow:
         """Return a study's bookkeeping.
 
@@ -170,17 +189,30 @@ class Ledger:
         with self._database.reading() as connection:
             return study.of(connection, study_uid)
 
-    def mark_indexed(self, study_uid: str, generation: int, index: str | None = None) -> None:
-        """Note that the study is indexed as it stood at ``generation``.
+    def mark_indexed(
+        self,
+        study_uid: str,
+        generation: int,
+        index: str | None = None,
+        placements: Collection[Placement] = (),
+    ) -> None:
+        """Note that the study is indexed as it stood at ``generation``, and what it got there.
 
         Where another index than ``index`` serves by now, the study is indexed anew, for that one.
         """
         with self._database.writing() as connection:
+            if index is not None:
+                milestone.note_placements(connection, index, placements, self._clock())
             if index is None or coverage.serving(connection) in (None, index):
                 study.mark_indexed(connection, study_uid, generation)
                 return
             coverage.note(connection, index, study_uid, generation)
             self._queue.enqueue(connection, NewJob(INDEX, study_uid))
+
+    def note_placements(self, index: str, placements: Collection[Placement]) -> None:
+        """Note what instances are to an index, whether or not their whole study is in it."""
+        with self._database.writing() as connection:
+            milestone.note_placements(connection, index, placements, self._clock())
 
     # -- reports by other roads than DICOM ------------------------------------------------
 
@@ -265,11 +297,19 @@ class Ledger:
         """Forget what an index held, for one that turned out to be empty."""
         with self._database.writing() as connection:
             coverage.forget(connection, index)
+            milestone.forget_placements(connection, index)
 
-    def note_covered(self, index: str, study_uid: str, generation: int) -> None:
-        """Note that an index which does not serve yet holds a study."""
+    def note_covered(
+        self,
+        index: str,
+        study_uid: str,
+        generation: int,
+        placements: Collection[Placement] = (),
+    ) -> None:
+        """Note that an index which does not serve yet holds a study, and what it got there."""
         with self._database.writing() as connection:
             coverage.note(connection, index, study_uid, generation)
+            milestone.note_placements(connection, index, placements, self._clock())
 
     # -- files ----------------------------------------------------------------------------
 
@@ -294,7 +334,7 @@ class Ledger:
     def mark_lost(self, path: Path) -> None:
         """Note that a file that should be in the inbox is not."""
         with self._database.writing() as connection:
-            receipt.mark_lost(connection, path)
+            receipt.mark_lost(connection, path, self._clock())
 
     def expire(self, older_than: timedelta) -> int:
         """Delete the files of instances received longer ago; return how many instances.
@@ -303,7 +343,8 @@ class Ledger:
         objects stay: they are small, and findings and rejections rest on them.
         """
         with self._database.writing() as connection:
-            paths = retention.expire_instances(connection, self._clock() - older_than)
+            now = self._clock()
+            paths = retention.expire_instances(connection, now - older_than, now)
         # the rows first: a file that outlives its row is swept at the next start
         for path in paths:
             path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from listener import study
+from listener import milestone, study
 from listener.instance import Instance, same_patient
 from listener.tables import INSTANCE
 
@@ -29,10 +29,12 @@ __all__ = [
     "leave",
     "mark_lost",
     "move_file",
+    "of_any",
     "of_instance",
     "of_study",
     "record",
     "record_filtered",
+    "studies_since",
 ]
 
 
@@ -155,6 +157,8 @@ def record(connection: Connection, instance: Instance, origin: Origin) -> Record
             )
             .values(state=InstanceState.SUPERSEDED, reason="a newer version came")
         )
+        superseded = [(current.sop_instance_uid, current.version)]
+        milestone.note_state(connection, superseded, InstanceState.SUPERSEDED, origin.received_at)
     _insert(connection, instance, number, origin, InstanceState.STORED)
     study.advance(connection, instance, known_study, origin.received_at)
     outcome = Outcome.NEW if current is None else Outcome.CHANGED
@@ -175,14 +179,20 @@ def record_filtered(
 
 
 def leave(
-    connection: Connection, sop_instance_uid: str, state: InstanceState, reason: str
+    connection: Connection,
+    sop_instance_uid: str,
+    state: InstanceState,
+    reason: str,
+    now: datetime,
 ) -> list[Path]:
     """Let a stored instance be used no more; return its files, none where none was stored."""
     stored = (INSTANCE.c.sop_instance_uid == sop_instance_uid) & (
         INSTANCE.c.state == InstanceState.STORED
     )
-    rows = connection.execute(sa.select(INSTANCE.c.path).where(stored)).all()
+    rows = connection.execute(sa.select(INSTANCE.c.version, INSTANCE.c.path).where(stored)).all()
     connection.execute(sa.update(INSTANCE).where(stored).values(state=state, reason=reason))
+    left = [(sop_instance_uid, row.version) for row in rows]
+    milestone.note_state(connection, left, state, now)
     return [Path(row.path) for row in rows if row.path]
 
 
@@ -200,6 +210,33 @@ def of_instance(connection: Connection, sop_instance_uid: str) -> tuple[Instance
     """Return every version of one instance, the first version first."""
     query = sa.select(INSTANCE).where(INSTANCE.c.sop_instance_uid == sop_instance_uid)
     return _rows(connection, query.order_by(INSTANCE.c.version))
+
+
+def of_any(connection: Connection, uid: str) -> tuple[InstanceRow, ...]:
+    """Return every version of what a SOP Instance, Study or Series Instance UID names.
+
+    The UIDs are tried in this order; instances come in the order of their arrival.
+    """
+    for column in (INSTANCE.c.sop_instance_uid, INSTANCE.c.study_uid, INSTANCE.c.series_uid):
+        query = sa.select(INSTANCE).where(column == uid)
+        order = (INSTANCE.c.received_at, INSTANCE.c.sop_instance_uid, INSTANCE.c.version)
+        rows = _rows(connection, query.order_by(*order))
+        if rows:
+            return rows
+    return ()
+
+
+def studies_since(
+    connection: Connection, moment: datetime, states: Collection[InstanceState]
+) -> tuple[str, ...]:
+    """Return the studies of which something in these states was received since a moment."""
+    query = (
+        sa.select(INSTANCE.c.study_uid)
+        .where(INSTANCE.c.received_at >= moment, INSTANCE.c.state.in_(list(states)))
+        .distinct()
+        .order_by(INSTANCE.c.study_uid)
+    )
+    return tuple(connection.execute(query).scalars())
 
 
 def latest(
@@ -221,13 +258,19 @@ def move_file(connection: Connection, old: Path, new: Path) -> None:
     connection.execute(sa.update(INSTANCE).where(INSTANCE.c.path == str(old)).values(path=str(new)))
 
 
-def mark_lost(connection: Connection, path: Path) -> None:
+def mark_lost(connection: Connection, path: Path, now: datetime) -> None:
     """Note that a file that should be in the inbox is not."""
+    held = (INSTANCE.c.path == str(path)) & INSTANCE.c.state.in_(list(HOLDING))
+    rows = connection.execute(
+        sa.select(INSTANCE.c.sop_instance_uid, INSTANCE.c.version).where(held)
+    )
+    lost = [(row.sop_instance_uid, row.version) for row in rows]
     connection.execute(
         sa.update(INSTANCE)
-        .where(INSTANCE.c.path == str(path), INSTANCE.c.state.in_(list(HOLDING)))
+        .where(held)
         .values(state=InstanceState.LOST, reason="its file is missing from the inbox")
     )
+    milestone.note_state(connection, lost, InstanceState.LOST, now)
 
 
 def kept_studies() -> sa.Select[tuple[str]]:

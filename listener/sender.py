@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from listener.file_meta import (
 from listener.settings import DestinationSettings
 from listener.tls import SecureSocket, client_context
 
-__all__ = ["SentInstance", "echo", "send"]
+__all__ = ["SentInstance", "associated", "echo", "send"]
 
 _log = logging.getLogger("wristmir.listener")
 
@@ -104,6 +105,31 @@ def echo(
             msg = f"{host} port {port} did not answer with success."
             raise EchoError(msg)
         association.release()
+    finally:
+        _close(association)
+
+
+@contextmanager
+def associated(
+    there: DestinationSettings, calling_ae: str, contexts: set[tuple[str, str]]
+) -> Iterator[Association]:
+    """Hold an association as requestor until the block ends, then release it.
+
+    Parameters
+    ----------
+    contexts
+        Abstract and transfer syntax of each presentation context.
+
+    Raises
+    ------
+    ListenerError
+        If there is none to be had; names no more than the reason.
+    """
+    association = _associate(there, calling_ae, contexts, client_context(there))
+    try:
+        yield association
+        if association.is_established:
+            association.release()
     finally:
         _close(association)
 

@@ -12,6 +12,7 @@ __all__ = [
     "COVERAGE",
     "INSTANCE",
     "JOB",
+    "MILESTONE",
     "REPORT",
     "SERVING",
     "STUDY",
@@ -56,6 +57,16 @@ INSTANCE = sa.Table(
         sqlite_where=sa.text("state = 'stored'"),
         postgresql_where=sa.text("state = 'stored'"),
     ),
+)
+MILESTONE = sa.Table(
+    "milestone",
+    TABLES,
+    sa.Column("sop_instance_uid", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("index_name", sa.String(100), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
 )
 ARRIVAL = sa.Table(
     "arrival",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ __all__ = [
     "Indexer",
     "JoinedFindings",
     "MinedStudy",
+    "PlacedFile",
     "StoredImage",
     "joined_findings",
 ]
@@ -50,13 +51,37 @@ class StoredImage:
 
 
 @dataclass(frozen=True)
+class PlacedFile:
+    """What a stored file became in the index.
+
+    ``used_as`` is ``exam`` or ``report``; where it is None, ``reason`` says why the file is of no
+    use, in words without any value of it. ``view`` and ``side`` are an exam's.
+    """
+
+    sop_instance_uid: str
+    version: int
+    used_as: str | None = None
+    view: str | None = None
+    side: str | None = None
+    reason: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """Return what is kept with the receipt."""
+        told = {"used_as": self.used_as, "view": self.view, "side": self.side}
+        return {
+            name: word for name, word in {**told, "reason": self.reason}.items() if word is not None
+        }
+
+
+@dataclass(frozen=True)
 class IndexedStudy:
     """What became of a study's files.
 
     ``left_out`` counts the reasons for which files are not used; ``seconds`` adds up each stage.
     ``to_mine`` tells whether what its reports say has to be read (again). ``unused`` names, with
     the reason, what is labelled as something that the plugin never uses: it need not be kept.
-    ``unread`` counts files that another try may read.
+    ``unread`` counts files that another try may read. ``placed`` tells of each file what became of
+    it; ``withdrawn`` names what a rejection note withdraws, whether or not its file is kept.
     """
 
     exams: int
@@ -66,6 +91,8 @@ class IndexedStudy:
     to_mine: bool = False
     unused: tuple[tuple[str, str], ...] = ()
     unread: int = 0
+    placed: tuple[PlacedFile, ...] = ()
+    withdrawn: frozenset[str] = frozenset()
 
     @property
     def reason(self) -> str:
@@ -174,16 +201,19 @@ class Indexer:
         seconds: Counter[str] = Counter()
         received = {file.path: file.received_at for file in files}
         unread = {item.path for item in study.left_out if item.passing}
+        left = {item.path: item.reason for item in study.left_out}
         exams = []
         for image in study.images:
             try:
                 seen = self._examiner.examine(image.path, image.header)
             except DecodeError as error:
-                left_out[f"it cannot be read: {error.reason.words}"] += 1
+                left[image.path] = f"it cannot be read: {error.reason.words}"
+                left_out[left[image.path]] += 1
                 unread |= {image.path} if error.reason in PASSING else set()
                 continue
             seconds.update(seen.seconds)
             if not seen.accepted:
+                left[image.path] = seen.reason
                 left_out[seen.reason] += 1
                 continue
             exam, spent = self._examiner.exam(
@@ -203,6 +233,8 @@ class Indexer:
             to_mine=bool(study.reports or study.withdrawn or told),
             unused=tuple(unused),
             unread=len(unread),
+            placed=tuple(_placed(files, exams, left)),
+            withdrawn=study.withdrawn,
         )
 
     def mine(
@@ -283,6 +315,22 @@ class Indexer:
         joined = joined_findings([(exam.stated_side, exam.view) for exam in exams], report)
         known = report is not None
         return tuple(_with(*pair, known=known) for pair in zip(exams, joined, strict=True))
+
+
+def _placed(
+    files: Sequence[StoredImage], exams: Sequence[Exam], left: Mapping[Path, str]
+) -> Iterator[PlacedFile]:
+    """Tell of every file what became of it: what is neither an exam nor left out is a report."""
+    by_uid = {exam.sop_instance_uid: exam for exam in exams}
+    for file in files:
+        uid, version = file.sop_instance_uid, file.version
+        if file.path in left:
+            yield PlacedFile(uid, version, reason=left[file.path])
+        elif uid in by_uid:
+            view, side = by_uid[uid].view.value, by_uid[uid].laterality.value
+            yield PlacedFile(uid, version, "exam", view, side)
+        else:
+            yield PlacedFile(uid, version, "report")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipeline.database import open_database
 from pipeline.disk import sync_folder
 from pipeline.region import Region
 
-__all__ = ["Outbox", "PriorResult"]
+__all__ = ["Outbox", "OutboxResult", "PriorResult"]
 
 _METADATA = sa.MetaData()
 _RESULT = sa.Table(
@@ -42,6 +42,16 @@ class PriorResult:
     series_uid: str
     sop_class_uid: str
     sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class OutboxResult:
+    """What is remembered of a result set, delivered or not; times are timezone-aware."""
+
+    result_id: str
+    regions: tuple[str, ...]
+    created_at: datetime
+    delivered_at: datetime | None
 
 
 class Outbox:
@@ -148,6 +158,20 @@ class Outbox:
         with self._engine.connect() as connection:
             return frozenset(connection.execute(query).scalars())
 
+    def about(self, query_uid: str) -> tuple[OutboxResult, ...]:
+        """Return every result set that answers for this image, the first first."""
+        query = sa.select(_RESULT).where(_RESULT.c.query_uid == query_uid)
+        with self._engine.connect() as connection:
+            return tuple(
+                OutboxResult(
+                    result_id=row.result_id,
+                    regions=tuple(row.regions.split()),
+                    created_at=_in_utc(row.created_at),
+                    delivered_at=None if row.delivered_at is None else _in_utc(row.delivered_at),
+                )
+                for row in connection.execute(query.order_by(_RESULT.c.created_at))
+            )
+
     def delivered(self, result_id: str, now: datetime) -> None:
         """Record the delivery and let the files go."""
         with self._engine.begin() as connection:
@@ -194,6 +218,11 @@ class Outbox:
                     created_at=now.astimezone(UTC),
                 )
             )
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return a time as it was written: SQLite forgets the zone."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _write(dataset: Dataset, path: Path) -> None:

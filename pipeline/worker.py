@@ -17,6 +17,7 @@ from listener.errors import DeliveryError, LeaseLostError, ListenerError
 from listener.job import INDEX, Job, JobState, NewJob
 from listener.ledger import Ledger, utc_now
 from listener.linkage import ReportRow
+from listener.milestone import Placement
 from listener.receipt import InstanceRow, InstanceState
 from listener.report import ReportStatus
 from listener.report_shelf import form_of, report_text_of
@@ -53,6 +54,7 @@ __all__ = [
     "QUERY",
     "Delivery",
     "Worker",
+    "placements",
     "stored_images",
     "told_reports",
     "uploads_dir",
@@ -269,9 +271,11 @@ class Worker:
         for sop_instance_uid, reason in indexed.unused:
             self.ledger.filter_instance(sop_instance_uid, reason)
         if indexed.unread:
+            self.ledger.note_placements(self.indexer.bundle_id, placements(indexed, gone))
             message = f"{indexed.unread} of the study's files; the others are indexed."
             raise UnreadError(message)
-        self.ledger.mark_indexed(study_uid, study.generation, self.indexer.bundle_id)
+        placed = placements(indexed, gone)
+        self.ledger.mark_indexed(study_uid, study.generation, self.indexer.bundle_id, placed)
         return replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
 
     def _mine(self, job: Job) -> _Done:
@@ -357,7 +361,8 @@ class Worker:
             self.answerer.copies_delivered(copies, library.name)
         send(results, objects, self.delivery.calling_ae_title)
         self.outbox.delivered(job.subject, utc_now())
-        return _Done({"delivered": len(objects), "copies": len(copies)})
+        sent = {"delivered": len(objects), "copies": len(copies), "destination": results.name}
+        return _Done(sent)
 
     def _request(self, job: Job) -> Request:
         """Return the request a job makes: the defaults, and what its argument says otherwise."""
@@ -417,6 +422,23 @@ def _told(row: ReportRow) -> ReportText:
         addendum=row.addendum,
         at=row.at or row.received_at,
     )
+
+
+def placements(indexed: IndexedStudy, gone: Sequence[InstanceRow]) -> tuple[Placement, ...]:
+    """Return what became of a study's instances, as the ledger keeps it.
+
+    Parameters
+    ----------
+    gone
+        Those whose files are gone: their exams stay unless they are withdrawn.
+    """
+    placed = [Placement(p.sop_instance_uid, p.version, p.as_json()) for p in indexed.placed]
+    placed += [
+        Placement(row.sop_instance_uid, row.version, {"reason": "a rejection note withdraws it"})
+        for row in gone
+        if row.sop_instance_uid in indexed.withdrawn
+    ]
+    return tuple(placed)
 
 
 def _image(row: InstanceRow) -> StoredImage:

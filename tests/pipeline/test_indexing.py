@@ -272,6 +272,28 @@ def test_one_bad_file_does_not_spoil_the_others(archive: Archive) -> None:
     assert sum(indexed.left_out.values()) == 2
 
 
+def test_of_every_file_it_is_told_what_it_became(archive: Archive) -> None:
+    lateral, report = wrist("R", ViewPosition="LL"), text_report(BUCKLE)
+    placed = archive.index(wrist(), lateral, report, b"\x93" * 400).placed
+    assert [(one.used_as, one.view, one.side) for one in placed] == [
+        ("exam", "pa", "left"),
+        (None, None, None),
+        ("report", None, None),
+        (None, None, None),
+    ]
+    reasons = [one.reason or "" for one in placed]
+    assert "labelled lateral" in reasons[1]
+    assert "cannot be read" in reasons[3]
+    assert placed[0].as_json() == {"used_as": "exam", "view": "pa", "side": "left"}
+
+
+def test_what_a_note_withdraws_is_told_of_files_that_are_gone_too(archive: Archive) -> None:
+    left, right = wrist("L"), wrist("R")
+    indexed = archive.index(right, note(REJECTED, left, right))
+    assert indexed.withdrawn == {str(left.SOPInstanceUID), str(right.SOPInstanceUID)}
+    assert indexed.placed[0].reason == "a rejection note withdraws it"
+
+
 def test_what_this_plugin_made_is_left_out(archive: Archive) -> None:
     own = wrist(SOPInstanceUID=KeyedUids(KEY).make("copy", "1"))
     assert "made by this plugin" in archive.index(own).reason

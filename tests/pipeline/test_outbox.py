@@ -129,3 +129,14 @@ def test_a_report_replaces_only_one_whose_bones_it_answers_for_too(outbox: Outbo
     assert outbox.predecessor(QUERY, "answer-2-1", (ulna,)) is None
     assert outbox.predecessor(QUERY, "answer-2-1", (radius,)) is not None
     assert outbox.predecessor(QUERY, "answer-2-1", tuple(Region)) is not None
+
+
+def test_what_answers_for_an_image_is_told_with_its_times(outbox: Outbox) -> None:
+    outbox.put("answer-1-1", QUERY, [], [report(11)], NOW, (Region.DISTAL_ULNA,))
+    outbox.put("answer-2-1", QUERY, [], [report(12)], NOW + timedelta(hours=1))
+    outbox.put("answer-3-1", "1.2.3.4", [], [report(13)], NOW)
+    outbox.delivered("answer-1-1", NOW + timedelta(minutes=2))
+    first, second = outbox.about(QUERY)
+    assert (first.result_id, first.regions) == ("answer-1-1", ("distal_ulna",))
+    assert (first.created_at, first.delivered_at) == (NOW, NOW + timedelta(minutes=2))
+    assert (second.result_id, second.delivered_at) == ("answer-2-1", None)

@@ -20,6 +20,7 @@ from listener.errors import DeliveryError
 from listener.instance import Instance
 from listener.job import INDEX, Job, JobState
 from listener.ledger import Ledger
+from listener.milestone import PLACED
 from listener.report_desk import ReportDesk
 from listener.report_settings import Hl7Settings
 from listener.report_shelf import Form, ReportShelf
@@ -38,7 +39,7 @@ from pipeline.errors import (
     RequestError,
     ResultError,
 )
-from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
+from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, PlacedFile, StoredImage
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.region import Region
@@ -78,6 +79,7 @@ class Steps:
         self.exams = 1
         self.answers = 1
         self.unread = 0
+        self.withdrawn: frozenset[str] = frozenset()
         self.to_mine = True
         self.mining = threading.Event()
         self.mining.set()
@@ -106,6 +108,11 @@ class Steps:
             reasons,
             to_mine=self.to_mine and bool(files),
             unread=self.unread,
+            placed=tuple(
+                PlacedFile(file.sop_instance_uid, file.version, "exam", "pa", "left")
+                for file in files
+            ),
+            withdrawn=self.withdrawn,
         )
 
     def mine(
@@ -353,6 +360,46 @@ def test_exams_whose_files_retention_has_deleted_are_named_to_the_indexer(rig: R
     rig.ledger.enqueue(INDEX, GOOD)
     rig.work()
     assert rig.steps.file_gone == {f"{GOOD}.1.1"}
+
+
+def placed(rig: Rig, study: str) -> dict[str, dict[str, str]]:
+    """Return what each instance of a study is to the index, by the ledger."""
+    return {
+        step.sop_instance_uid: dict(step.detail)
+        for step in rig.ledger.milestones(study)
+        if (step.kind, step.index) == (PLACED, "simple-1")
+    }
+
+
+def test_the_ledger_learns_what_each_file_became(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert placed(rig, GOOD) == {f"{GOOD}.1.1": {"used_as": "exam", "view": "pa", "side": "left"}}
+
+
+def test_what_was_read_of_a_study_that_is_not_indexed_as_a_whole_is_known(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.steps.unread = 1
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert rig.ledger.study(GOOD).indexed_generation == 0
+    assert set(placed(rig, GOOD)) == {f"{GOOD}.1.1"}
+
+
+def test_a_withdrawn_exam_whose_file_is_gone_is_known_to_be(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work_through_waits()
+    rig.ledger.close_due_arrivals()
+    rig.work()
+    rig.clock.pass_(3 * 86400)
+    assert rig.ledger.expire(timedelta(days=1)) == 1
+    rig.receive(GOOD, f"{GOOD}.1.2")
+    rig.steps.withdrawn = frozenset({f"{GOOD}.1.1"})
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert placed(rig, GOOD)[f"{GOOD}.1.1"] == {"reason": "a rejection note withdraws it"}
 
 
 # -- leases -------------------------------------------------------------------------------
@@ -647,7 +694,8 @@ def test_a_delivery_waits_for_a_destination_that_is_down_and_succeeds_when_it_is
     with SmallPacs(rig.folder / "pacs") as pacs:
         rig.worker = replace(rig.worker, delivery=place(pacs.port))
         rig.work()
-    assert rig.job(number).outcome == {"delivered": 2, "copies": 1}
+    expected = {"delivered": 2, "copies": 1, "destination": "pacs"}
+    assert rig.job(number).outcome == expected
     assert sent(rig.folder / "pacs") == EVERYTHING
     assert rig.outbox.results("answer-1-1") == ()
 
