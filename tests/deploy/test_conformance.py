@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from archive import archive
 from pydicom.uid import UID
-from pynetdicom.sop_class import CTImageStorage, Verification
+from pynetdicom.sop_class import CTImageStorage
 from station import station
 from typer.testing import CliRunner
+from wire import rejection
 
 from deploy.cli import app
 from deploy.conformance import conformance
@@ -70,9 +71,7 @@ def test_each_rejection_stands_in_it_as_it_comes_over_the_wire(text: str, tmp_pa
     listed = {tuple(map(int, row[:3])) for row in table(text, "Table 4.2-1")}
     with station(tmp_path) as link:
         for who in ({"calling": "STRANGER"}, {"called": "NOBODY"}):
-            refused = link.associate(Verification, **who)
-            answer = refused.acceptor.primitive
-            assert (answer.result, answer.result_source, answer.diagnostic) in listed
+            assert rejection(link, **who) in listed
 
 
 def test_the_keys_of_a_query_are_those_that_are_asked_for_on_the_wire(text: str) -> None:

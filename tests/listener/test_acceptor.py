@@ -15,18 +15,11 @@ from pynetdicom.sop_class import (
     Verification,
 )
 from station import LOOPBACK, Station, eventually, listener_threads, radiograph, station
+from wire import rejection
 
 from listener.acceptor import supported_contexts
 from listener.errors import AddressError
 from listener.settings import PeerSettings
-
-
-def rejection(link: Station, *contexts: str, **who: str) -> tuple[int, int, int]:
-    """Associate in vain and return result, source and reason of the A-ASSOCIATE-RJ."""
-    association = link.associate(*contexts, **who)  # type: ignore[arg-type]
-    assert association.is_rejected
-    answer = association.acceptor.primitive
-    return answer.result, answer.result_source, answer.diagnostic
 
 
 def test_the_pinned_library_is_the_one_that_the_guards_were_written_for() -> None:
@@ -133,7 +126,7 @@ def test_new_associations_are_rejected_while_space_is_short_but_c_echo_is_answer
     tmp_path: Path,
 ) -> None:
     with station(tmp_path, watermark_bytes=2**62) as link:
-        assert rejection(link, ComputedRadiographyImageStorage) == (2, 3, 1)
+        assert rejection(link) == (2, 3, 1)
         association = link.associate(Verification)
         assert association.send_c_echo().Status == 0x0000
         association.release()
