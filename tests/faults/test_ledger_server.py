@@ -98,10 +98,12 @@ class Workers:
 
     def __enter__(self) -> Workers:
         """Wait until all of them are there."""
-        all_there = eventually(lambda: len(self.notes("ready")) == len(self.processes), 60)
-        if not all_there:
+        try:
+            all_there = eventually(lambda: len(self.notes("ready")) == len(self.processes), 60)
+            assert all_there, self.log.read_text()
+        except BaseException:
             self.__exit__()
-        assert all_there, self.log.read_text()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
