@@ -128,10 +128,9 @@ class JobQueue:
         taken = sa.exists().where(
             holder.c.subject == JOB.c.subject, holder.c.state == JobState.LEASED
         )
-        waiting = sa.exists().where(
-            earlier.c.id == JOB.c.after_id,
-            earlier.c.state.in_([JobState.READY, JobState.LEASED]),
-        )
+        # one row by its key: as EXISTS it is joined to the whole table while statistics are missing
+        before = sa.select(earlier.c.state).where(earlier.c.id == JOB.c.after_id).scalar_subquery()
+        waiting = sa.func.coalesce(before, JobState.DONE).in_([JobState.READY, JobState.LEASED])
         now = self.now(connection)
         self._reap(connection, now)
         number = connection.execute(
