@@ -43,6 +43,8 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
         Where the models cannot be trusted.
     IndexUnavailableError
         Where another process owns the index, or its server cannot be reached.
+    LedgerError
+        Where another process works on the ledger with an embedded index of its own.
     PromptError
         Where the configured prompt for the language model cannot be used.
     """
@@ -60,6 +62,7 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
         outbox = open_outbox(settings)
         stack.callback(outbox.close)
         if pipeline.index.engine == "embedded":
+            ledger.claim()
             ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker
         examiner = Examiner(bundle, decoder, key)
         delivery = _delivery(settings)

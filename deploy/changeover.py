@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.assembly import open_indexer, refuse_namesake
 from deploy.errors import ConfigurationError, InputError
-from deploy.settings import Settings, site_key
-from deploy.state import check_owner, open_ledger
+from deploy.settings import Settings
+from deploy.state import check_owner, has_ledger, key_of_site, open_ledger
 from listener.ledger import Ledger
 from listener.milestone import Placement
 from pipeline.bundle import Bundle
@@ -112,7 +112,7 @@ def change_bundle(settings: Settings, bundle_id: str, *, at_once: bool = False) 
         if bundle_id == before:
             return Changeover(bundle_id, before)
         filled = Changeover(bundle_id, before)
-        if not at_once and (settings.state_dir / "ledger.sqlite3").exists():
+        if not at_once and has_ledger(settings):
             filled = _fill(settings, bundle, before)
         shelf.activate(bundle_id)
         return filled
@@ -148,7 +148,7 @@ def _adopted(settings: Settings, bundle: Bundle) -> Changeover:
 
 def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
     """Take into a bundle's index what the serving one holds."""
-    key = site_key(settings.state_dir)
+    key = key_of_site(settings)
     studies = exams = 0
     failed: dict[str, str] = {}
     with (

@@ -104,12 +104,23 @@ def _bundle(settings: Settings) -> Look:
 
 
 def _ledger(settings: Settings) -> Look:
-    with open_ledger(settings) as ledger:
+    with open_ledger(settings, upgrade=False) as ledger:
+        standing = ledger.standing()
+        if not standing.is_up_to_date:
+            yield (
+                "warning",
+                f"{standing.kind}, schema {standing.revision or 'not made yet'}: {_BEHIND}",
+            )
+            return
         counts = ledger.counts()
         kept_apart = ledger.receipts((InstanceState.QUARANTINED, InstanceState.LOST))
     dead = sum(number for (_, state), number in counts.items() if state is JobState.DEAD)
     waiting = sum(number for (_, state), number in counts.items() if state is JobState.READY)
-    yield "ok", f"{sum(counts.values())} jobs, {waiting} waiting"
+    schema = f"{standing.kind}, schema {standing.revision} is up to date"
+    yield "ok", f"{schema}; {sum(counts.values())} jobs, {waiting} waiting"
+    if standing.unsafe:
+        names = " and ".join(standing.unsafe)
+        yield "error", f"the server runs with {names} off: a power cut loses what was acknowledged"
     if dead:
         yield "warning", f"{dead} dead jobs: see `wristmir jobs --state dead`"
     for state in (InstanceState.QUARANTINED, InstanceState.LOST):
@@ -118,6 +129,7 @@ def _ledger(settings: Settings) -> Look:
             yield "warning", f"{number} instances {state.value}: {_MEANING[state]}"
 
 
+_BEHIND = "back it up; the next command or service that opens it brings it up to date"
 _MEANING = {
     InstanceState.QUARANTINED: "their patient or study identity changed; look into the PACS",
     InstanceState.LOST: "their files vanished from the inbox; send them again",

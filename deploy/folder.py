@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import track
 
 from deploy.errors import InputError
-from deploy.settings import Settings, site_key
-from deploy.state import check_owner
+from deploy.settings import Settings
+from deploy.state import check_owner, key_of_site
 from listener.arrivals import Arrivals
 from listener.errors import CannotUnderstandError
 from listener.file_meta import read_file_meta
@@ -51,7 +51,7 @@ def index_folder(settings: Settings, folder: Path) -> dict[str, int]:
     listener = settings.listener
     title = indexing_title(settings)
     counts: Counter[str] = Counter(accepted=0, refused=0, no_dicom=0)
-    key = site_key(settings.state_dir)  # before the ledger: one without its key is refused
+    key = key_of_site(settings)  # before the ledger: one without its key is refused
     with Ledger(settings.ledger_url) as ledger:
         inbox = Inbox(
             listener.inbox_dir,

@@ -12,8 +12,12 @@ from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from deploy.errors import ServiceUnavailableError
-from deploy.settings import Settings, site_key
+from deploy.settings import Settings
+from deploy.state import key_of_site
+from listener.errors import LedgerUnavailableError
 from listener.ledger import Ledger
 from listener.service import Listener, notify
 from listener.service import serve as serve_listener
@@ -28,6 +32,8 @@ __all__ = ["receiver", "serve"]
 _LOG = logging.getLogger("wristmir.service")
 _WATCHDOG_SECONDS = 10.0
 _CHANGE_AGAIN_SECONDS = 60.0
+_LEDGER_PAUSE_SECONDS = 5.0
+_PATIENCE = 60_000_000  # microseconds that systemd is asked for, each time
 
 
 def serve(settings: Settings, *, receive: bool, work: bool) -> None:
@@ -46,13 +52,15 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
         Which halves run in this process: both for ``wristmir serve``.
     """
     _log_to_stderr(settings.log_level)
-    key = site_key(settings.state_dir)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     _on_hangup(lambda: None)  # a worker reads its destinations' files for every delivery
     with ExitStack() as stack:
-        ledger = stack.enter_context(Ledger(settings.ledger_url))
+        opened = _opened(settings, stop)
+        if opened is None:
+            return
+        key, ledger = opened[0], stack.enter_context(opened[1])
         if work:
             # the receiver alone needs no models: it stays small and starts at once
             from deploy.assembly import open_worker  # noqa: PLC0415
@@ -74,6 +82,22 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
                     notify("WATCHDOG=1")
             notify("STOPPING=1")
     _LOG.info("stopped")
+
+
+def _opened(settings: Settings, stop: threading.Event) -> tuple[bytes, Ledger] | None:
+    """Return the site's key and its ledger; None where it was told to stop before there was one.
+
+    A server that cannot be reached yet, after a start of the machine or a change of the network,
+    is waited for.
+    """
+    while True:
+        try:
+            return key_of_site(settings), Ledger(settings.ledger_url)
+        except LedgerUnavailableError as error:
+            _LOG.error("%s", error)
+            notify("STATUS=waiting for the ledger's server", f"EXTEND_TIMEOUT_USEC={_PATIENCE}")
+        if stop.wait(_LEDGER_PAUSE_SECONDS):
+            return None
 
 
 def receiver(settings: Settings, ledger: Ledger, key: bytes) -> Listener:
@@ -148,11 +172,12 @@ class _WorkerThread(threading.Thread):
         parts, wanted = ExitStack(), self._bundle().name
         try:
             worker = parts.enter_context(self._opened())
-        except PipelineError as error:
+        except (PipelineError, SQLAlchemyError) as error:
             parts.close()
             self._not_before = time.monotonic() + _CHANGE_AGAIN_SECONDS
+            words = str(error) if isinstance(error, PipelineError) else type(error).__name__
             _LOG.error(
-                "bundle %s cannot be taken into use, %s stays: %s", wanted, self._in_use, error
+                "bundle %s cannot be taken into use, %s stays: %s", wanted, self._in_use, words
             )
             return
         self._parts.close()

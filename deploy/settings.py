@@ -67,8 +67,8 @@ class Settings(BaseModel):
 
     @property
     def ledger_url(self) -> str:
-        """Database of the durable work."""
-        return f"sqlite:///{self.state_dir / 'ledger.sqlite3'}"
+        """Database of the durable work, its password included."""
+        return self.listener.ledger_url
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -150,7 +150,7 @@ def site_key(state_dir: Path) -> bytes:
     path = state_dir / "site.key"
     try:
         if not path.exists():
-            if (state_dir / "ledger.sqlite3").exists():
+            if any((state_dir / name).exists() for name in _MADE_WITH_IT):
                 text = f"{path}: missing beside a ledger made with it; restore it from the backup"
                 raise ConfigurationError(text)
             _make_key(path)
@@ -162,6 +162,10 @@ def site_key(state_dir: Path) -> bytes:
         text = f"{path}: a site key has 32 bytes; restore it from the backup"
         raise ConfigurationError(text)
     return key
+
+
+# the ledger may lie on a server
+_MADE_WITH_IT = ("ledger.sqlite3", "records.sqlite3", "inbox")
 
 
 def _make_key(path: Path) -> None:

@@ -6,16 +6,21 @@ import os
 import pwd
 from pathlib import Path
 
-from deploy.errors import ServiceUnavailableError
-from deploy.settings import Settings
+from deploy.errors import ConfigurationError, ServiceUnavailableError
+from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
 from pipeline.outbox import Outbox
 
-__all__ = ["check_owner", "open_ledger", "open_outbox"]
+__all__ = ["check_owner", "has_ledger", "key_of_site", "open_ledger", "open_outbox"]
 
 
-def open_ledger(settings: Settings) -> Ledger:
+def open_ledger(settings: Settings, *, upgrade: bool = True) -> Ledger:
     """Open the ledger that a service has made; a command never makes one.
+
+    Parameters
+    ----------
+    upgrade
+        Whether its schema is brought up to date; without it a ledger can only be looked at.
 
     Raises
     ------
@@ -23,10 +28,33 @@ def open_ledger(settings: Settings) -> Ledger:
         Where there is none yet, or this account is not its owner.
     """
     check_owner(settings.state_dir)
-    if not (settings.state_dir / "ledger.sqlite3").exists():
+    if not has_ledger(settings):
         text = f"{settings.state_dir}: no ledger there yet; start `wristmir serve` first"
         raise ServiceUnavailableError(text)
-    return Ledger(settings.ledger_url)
+    return Ledger(settings.ledger_url, upgrade=upgrade)
+
+
+def has_ledger(settings: Settings) -> bool:
+    """Tell whether a service has made a ledger here; one on a server may be anywhere."""
+    file = settings.listener.ledger_file
+    return settings.state_dir.exists() if file is None else file.exists()
+
+
+def key_of_site(settings: Settings) -> bytes:
+    """Return the site's secret key, made at first use, but never beside a ledger made with another.
+
+    Raises
+    ------
+    ConfigurationError
+        Where the key is missing, or not whole.
+    """
+    on_a_server = settings.listener.ledger_file is None
+    if on_a_server and not (settings.state_dir / "site.key").exists():
+        with Ledger(settings.ledger_url) as ledger:
+            if ledger.receipts(limit=1):
+                text = f"{settings.state_dir}: its ledger was made with a site.key; restore that"
+                raise ConfigurationError(text)
+    return site_key(settings.state_dir)
 
 
 def open_outbox(settings: Settings) -> Outbox:

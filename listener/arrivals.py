@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Collection
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -37,6 +38,7 @@ class Arrivals:
         self._ledger = ledger
         self._titles = tuple(titles)
         self._period_seconds = period_seconds
+        self._untold: deque[tuple[frozenset[str], TitleSettings]] = deque()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -56,12 +58,26 @@ class Arrivals:
             self._thread = None
 
     def association_ended(self, study_uids: Collection[str], title: TitleSettings) -> None:
-        """Let the requests of an association that is over become due."""
-        self._ledger.end_association(study_uids, title)
+        """Let the requests of an association that is over become due.
+
+        Where the ledger cannot be told now it is told again, while the watch goes on; the
+        arrival's cap, or the next start, makes them due in any case.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            If the ledger cannot be told now.
+        """
+        try:
+            self._ledger.end_association(study_uids, title)
+        except SQLAlchemyError:
+            self._untold.append((frozenset(study_uids), title))
+            raise
 
     def _watch(self) -> None:
         while not self._stopping.wait(self._period_seconds):
             try:
+                self._tell()
                 closed = self._ledger.close_due_arrivals()
             except SQLAlchemyError as error:
                 _log.error("the ledger cannot be read: %s", type(error).__name__)
@@ -69,3 +85,9 @@ class Arrivals:
                 continue
             if closed:
                 _log.info("arrivals closed: %d", closed)
+
+    def _tell(self) -> None:
+        """Tell the ledger of associations that ended while it could not be told."""
+        while self._untold:
+            self._ledger.end_association(*self._untold[0])
+            self._untold.popleft()

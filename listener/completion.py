@@ -88,9 +88,17 @@ def is_any_due(connection: Connection, now: datetime) -> bool:
 
 
 def close_due(connection: Connection, queue: JobQueue, now: datetime) -> int:
-    """Enqueue the jobs of every arrival that is due; return how many arrivals there were."""
+    """Enqueue the jobs of every arrival that is due; return how many arrivals there were.
+
+    One that another process has in hand, with its study, is left to it or to the next look: a
+    receiver holds the study and waits for the arrival, so whoever waits here the other way round
+    would wait for ever.
+    """
     rows = connection.execute(
-        _due(now).order_by(ARRIVAL.c.due_at).with_for_update(skip_locked=True)
+        _due(now)
+        .join(STUDY, STUDY.c.study_uid == ARRIVAL.c.study_uid)
+        .order_by(ARRIVAL.c.due_at)
+        .with_for_update(skip_locked=True)
     ).all()
     for row in rows:
         _close(connection, queue, row)

@@ -21,13 +21,17 @@ __all__ = ["forget", "lacking", "note", "out_of_reach", "serve", "serving"]
 _SLOT = 1
 
 
-def serving(connection: Connection) -> str | None:
+def serving(connection: Connection, *, hold: bool = False) -> str | None:
     """Return the name of the index that serves, or None before the first.
 
-    It stays the one until the transaction ends.
+    Parameters
+    ----------
+    hold
+        Whether it stays the one until the transaction ends.
     """
+    query = sa.select(SERVING.c.name)
     name: str | None = connection.execute(
-        sa.select(SERVING.c.name).with_for_update(read=True)
+        query.with_for_update(read=True) if hold else query
     ).scalar()
     return name
 

@@ -12,6 +12,7 @@ __all__ = [
     "EchoError",
     "LeaseLostError",
     "LedgerError",
+    "LedgerUnavailableError",
     "ListenerError",
     "MismatchError",
     "MoveError",
@@ -86,6 +87,10 @@ class CredentialsError(ListenerError):
 
 class LedgerError(ListenerError):
     """The ledger cannot do this."""
+
+
+class LedgerUnavailableError(LedgerError):
+    """The ledger's database cannot be reached."""
 
 
 class LeaseLostError(ListenerError):

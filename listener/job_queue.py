@@ -27,15 +27,15 @@ class JobQueue:
 
     Parameters
     ----------
-    clock
-        Gives the time, timezone-aware.
+    now
+        Gives the time that counts within a transaction, timezone-aware.
     backoff
         Wait before the second attempt of a failed job; it doubles with every attempt.
     max_attempts
         Attempts after which a job is dead.
     """
 
-    clock: Callable[[], datetime]
+    now: Callable[[Connection], datetime]
     backoff: timedelta
     max_attempts: int
 
@@ -52,7 +52,7 @@ class JobQueue:
         int
             The id of the job that does the work.
         """
-        now = self.clock()
+        now = self.now(connection)
         argument = canonical(new.argument)
         due = now + new.delay
         twin = _equal_ready(connection, new.kind, new.subject, argument)
@@ -82,7 +82,7 @@ class JobQueue:
 
         A subject with an equal ready job gets no second one.
         """
-        now = self.clock()
+        now = self.now(connection)
         each = subjects.subquery()
         subject = each.c[0]
         ready = sa.exists().where(
@@ -128,38 +128,41 @@ class JobQueue:
         taken = sa.exists().where(
             holder.c.subject == JOB.c.subject, holder.c.state == JobState.LEASED
         )
-        waiting = sa.exists().where(
-            earlier.c.id == JOB.c.after_id,
-            earlier.c.state.in_([JobState.READY, JobState.LEASED]),
-        )
-        now = self.clock()
+        # one row by its key: as EXISTS it is joined to the whole table while statistics are missing
+        before = sa.select(earlier.c.state).where(earlier.c.id == JOB.c.after_id).scalar_subquery()
+        waiting = sa.func.coalesce(before, JobState.DONE).in_([JobState.READY, JobState.LEASED])
+        now = self.now(connection)
         self._reap(connection, now)
-        row = connection.execute(
-            sa.select(JOB)
+        number = connection.execute(
+            sa.select(JOB.c.id)
             .where(JOB.c.state == JobState.READY, JOB.c.not_before <= now)
             .where(JOB.c.kind.in_(list(kinds)), ~taken, ~waiting)
             .order_by(JOB.c.not_before, JOB.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
-        ).first()
-        if row is None:
+        ).scalar()
+        if number is None:
             return None
-        _update(
-            connection,
-            row.id,
-            state=JobState.LEASED,
-            attempts=row.attempts + 1,
-            token=row.token + 1,
-            lease_until=now + timedelta(seconds=seconds),
-        )
-        return self.job(connection, row.id)
+        # the row was found in one moment and locked in another: what it waits for may have changed
+        leased = connection.execute(
+            sa.update(JOB)
+            .where(JOB.c.id == number, ~waiting)
+            .values(
+                state=JobState.LEASED,
+                attempts=JOB.c.attempts + 1,
+                token=JOB.c.token + 1,
+                lease_until=now + timedelta(seconds=seconds),
+            )
+            .returning(JOB)
+        ).first()
+        return None if leased is None else Job.of(leased)
 
     def end_leases(self, connection: Connection, kinds: Collection[str]) -> int:
         """Let every lease of these kinds run out now; return how many there were."""
         ended = connection.execute(
             sa.update(JOB)
             .where(JOB.c.state == JobState.LEASED, JOB.c.kind.in_(list(kinds)))
-            .values(lease_until=self.clock())
+            .values(lease_until=self.now(connection))
         )
         return int(ended.rowcount)
 
@@ -172,7 +175,7 @@ class JobQueue:
             If the job has been given to another worker since.
         """
         _held(connection, job)
-        until = self.clock() + timedelta(seconds=seconds)
+        until = self.now(connection) + timedelta(seconds=seconds)
         _update(connection, job.id, lease_until=until)
         return self.job(connection, job.id)
 
@@ -192,7 +195,7 @@ class JobQueue:
             lease_until=None,
             last_error=None,
             outcome=None if outcome is None else canonical(outcome),
-            ended_at=self.clock(),
+            ended_at=self.now(connection),
         )
 
     def fail(
@@ -209,7 +212,7 @@ class JobQueue:
         doubled = self.backoff * 2 ** min(row.attempts - 1, 16)
         delay = min(doubled, _OUTAGE_DELAY) if outage else doubled
         delay *= _random.uniform(0.75, 1.25)
-        lasting = outage and self.clock() - row.created_at < _OUTAGE_PATIENCE
+        lasting = outage and self.now(connection) - row.created_at < _OUTAGE_PATIENCE
         self._put_back(connection, row, error, delay if retry else None, lasting=lasting)
         return self.job(connection, job.id)
 
@@ -221,7 +224,7 @@ class JobQueue:
         LedgerError
             If there is no such job, or it is not dead.
         """
-        row = _row(connection, job_id)
+        row = _row(connection, job_id, lock=True)
         if row.state != JobState.DEAD:
             msg = f"Job {job_id} is {row.state}; only a dead job can be retried."
             raise LedgerError(msg)
@@ -233,7 +236,7 @@ class JobQueue:
             job_id,
             state=JobState.READY,
             attempts=0,
-            not_before=self.clock(),
+            not_before=self.now(connection),
             ended_at=None,
         )
         return self.job(connection, job_id)
@@ -287,7 +290,7 @@ class JobQueue:
         lasting: bool = False,
     ) -> None:
         """Make a leased job ready after a delay; dead without one, or after its last attempt."""
-        now = self.clock()
+        now = self.now(connection)
         if delay is None or (row.attempts >= self.max_attempts and not lasting):
             _update(
                 connection,
@@ -336,8 +339,9 @@ def _held(connection: Connection, job: Job) -> Row[Any]:
     return row
 
 
-def _row(connection: Connection, job_id: int) -> Row[Any]:
-    row = connection.execute(sa.select(JOB).where(JOB.c.id == job_id)).first()
+def _row(connection: Connection, job_id: int, *, lock: bool = False) -> Row[Any]:
+    query = sa.select(JOB).where(JOB.c.id == job_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
         msg = f"There is no job {job_id}."
         raise LedgerError(msg)

@@ -6,15 +6,17 @@ One database serves every process (receiver, workers, command line).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from listener import completion, coverage, linkage, milestone, receipt, retention, study
-from listener.database import Database
-from listener.errors import LedgerError
+from listener import completion, coverage, linkage, milestone, receipt, retention, schema, study
+from listener.database import Database, repeated, utc_now
+from listener.errors import LedgerError, LedgerUnavailableError
 from listener.instance import Instance
 from listener.job import INDEX, Job, JobState, NewJob
 from listener.job_queue import JobQueue
@@ -23,32 +25,51 @@ from listener.milestone import Milestone, Placement
 from listener.receipt import InstanceRow, InstanceState, Origin, Outcome, Recorded
 from listener.settings import TitleSettings
 from listener.study import StudyRow
-from listener.tables import TABLES
 
-__all__ = ["Ledger", "utc_now"]
+__all__ = ["Ledger", "Standing", "utc_now"]
 
 
-def utc_now() -> datetime:
-    """Return the time, aware, in UTC."""
-    return datetime.now(UTC)
+@dataclass(frozen=True)
+class Standing:
+    """What kind of database is behind the ledger, and how it stands.
+
+    ``revision`` is None where it was never opened by a service; ``unsafe`` names settings of the
+    server under which a power cut may lose what was committed.
+    """
+
+    kind: str
+    revision: str | None
+    unsafe: tuple[str, ...]
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the schema is the one that this program works with."""
+        return self.revision == schema.HEAD
 
 
 class Ledger:
     """The ledger behind one database URL; safe to use from many threads and processes.
 
+    Its schema is made, or brought up to date, when it is opened: see `listener.schema`.
+
     Parameters
     ----------
     url
-        SQLAlchemy URL; ``sqlite:////folder/ledger.sqlite3`` creates the file with mode 0600.
+        SQLAlchemy URL; ``sqlite:////folder/ledger.sqlite3`` creates the file with mode 0600,
+        ``postgresql://host/name`` needs an empty database of its own.
     clock
-        Gives the time, timezone-aware.
+        Gives the time, timezone-aware; None for the database's own.
     backoff
         Wait before the second attempt of a failed job; it doubles with every attempt.
     max_attempts
         Attempts after which a job is dead.
+    upgrade
+        Whether the schema may be changed; without it only `standing` is sure to work.
 
     Raises
     ------
+    LedgerUnavailableError
+        If the server cannot be reached.
     LedgerError
         If it cannot be opened.
     """
@@ -56,18 +77,28 @@ class Ledger:
     def __init__(
         self,
         url: str,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] | None = None,
         *,
         backoff: timedelta = timedelta(seconds=15),
         max_attempts: int = 8,
+        upgrade: bool = True,
     ) -> None:
-        self._clock = clock
-        self._queue = JobQueue(clock, backoff, max_attempts)
+        self._claimed = ExitStack()
+        self._is_claimed = False
         try:
-            self._database = Database(url, TABLES)
+            self._database = Database(url, clock)
         except (OSError, SQLAlchemyError) as error:
-            msg = f"It cannot be opened: {type(error).__name__}; see its folder, or the backup."
-            raise LedgerError(msg) from None
+            raise _cannot_be_opened(error) from None
+        self._queue = JobQueue(self._database.now, backoff, max_attempts)
+        try:
+            if not self.standing().is_up_to_date and upgrade:
+                self._upgrade()
+        except SQLAlchemyError as error:
+            self.close()
+            raise _cannot_be_opened(error, on_a_server=self._database.is_postgresql) from None
+        except LedgerError:
+            self.close()
+            raise
 
     def __enter__(self) -> Ledger:
         return self
@@ -77,10 +108,50 @@ class Ledger:
 
     def close(self) -> None:
         """Close every connection."""
+        self._claimed.close()
         self._database.close()
+
+    def standing(self) -> Standing:
+        """Return what kind of database this is, and whether its schema is up to date."""
+        with self._database.reading() as connection:
+            found = schema.revision(connection)
+            if not self._database.is_postgresql:
+                return Standing("SQLite", found, ())
+            unsafe = (
+                name
+                for name in ("fsync", "full_page_writes")
+                if connection.exec_driver_sql(f"SHOW {name}").scalar() == "off"
+            )
+            version = connection.exec_driver_sql("SHOW server_version").scalar_one()
+            return Standing(f"PostgreSQL {str(version).split()[0]}", found, tuple(unsafe))
+
+    def claim(self) -> None:
+        """Be the only process that works on this ledger, until it is closed.
+
+        For the owner of an embedded index: the studies of one ledger belong into one index. A
+        second claim of the same process is the same one. A server that is restarted forgets it;
+        the lock on the index's folder stays.
+
+        Raises
+        ------
+        LedgerError
+            If another process has it.
+        """
+        if self._is_claimed:
+            return
+        held = self._database.held_alone(_THE_WORKER, _CLAIM_SECONDS)
+        if not self._claimed.enter_context(held):
+            self._claimed.close()
+            msg = (
+                "Another process works on it with an embedded index of its own: one ledger has "
+                "one index; several workers need a Qdrant server (pipeline.index.engine)."
+            )
+            raise LedgerError(msg)
+        self._is_claimed = True
 
     # -- instances and studies ------------------------------------------------------------
 
+    @repeated
     def record_instance(
         self, instance: Instance, *, calling_ae: str, title: TitleSettings
     ) -> Recorded:
@@ -90,7 +161,7 @@ class Ledger:
         content under the same UID is a new version. A changed patient or study is quarantined.
         """
         with self._database.writing() as connection:
-            now = self._clock()
+            now = self._database.now(connection)
             origin = Origin(now, calling_ae, title.ae_title)
             recorded = receipt.record(connection, instance, origin)
             fresh = recorded.outcome in (Outcome.NEW, Outcome.CHANGED)
@@ -102,6 +173,7 @@ class Ledger:
                 completion.touch(connection, instance.study_uid, title, now, fresh=fresh)
             return recorded
 
+    @repeated
     def record_filtered(
         self,
         instance: Instance,
@@ -118,7 +190,7 @@ class Ledger:
         is False: an answer that comes back is no question.
         """
         with self._database.writing() as connection:
-            now = self._clock()
+            now = self._database.now(connection)
             origin = Origin(now, calling_ae, title.ae_title)
             recorded = receipt.record_filtered(connection, instance, reason, origin)
             if asks and title.is_request and instance.study_uid:
@@ -126,21 +198,31 @@ class Ledger:
                 completion.touch(connection, instance.study_uid, title, now, fresh=False)
             return recorded
 
+    @repeated
     def filter_instance(self, sop_instance_uid: str, reason: str) -> bool:
         """Mark a stored instance as not used and delete its file; False where none was stored."""
         with self._database.writing() as connection:
             paths = receipt.leave(
-                connection, sop_instance_uid, InstanceState.FILTERED, reason, self._clock()
+                connection,
+                sop_instance_uid,
+                InstanceState.FILTERED,
+                reason,
+                self._database.now(connection),
             )
         for path in paths:
             path.unlink(missing_ok=True)
         return bool(paths)
 
+    @repeated
     def quarantine(self, sop_instance_uid: str, reason: str) -> bool:
         """Mark a stored instance as never to be used; its file stays for the administrator."""
         with self._database.writing() as connection:
             state = InstanceState.QUARANTINED
-            return bool(receipt.leave(connection, sop_instance_uid, state, reason, self._clock()))
+            return bool(
+                receipt.leave(
+                    connection, sop_instance_uid, state, reason, self._database.now(connection)
+                )
+            )
 
     def instances(
         self, study_uid: str, states: Collection[InstanceState] = (InstanceState.STORED,)
@@ -171,7 +253,9 @@ class Ledger:
     ) -> tuple[str, ...]:
         """Return the studies of which something in these states was received within a time."""
         with self._database.reading() as connection:
-            return receipt.studies_since(connection, self._clock() - within, states)
+            return receipt.studies_since(
+                connection, self._database.now(connection) - within, states
+            )
 
     def milestones(self, study_uid: str) -> tuple[Milestone, ...]:
         """Return when the instances of a study came to where they stand, in order of time."""
@@ -189,6 +273,7 @@ class Ledger:
         with self._database.reading() as connection:
             return study.of(connection, study_uid)
 
+    @repeated
     def mark_indexed(
         self,
         study_uid: str,
@@ -202,20 +287,24 @@ class Ledger:
         """
         with self._database.writing() as connection:
             if index is not None:
-                milestone.note_placements(connection, index, placements, self._clock())
-            if index is None or coverage.serving(connection) in (None, index):
+                milestone.note_placements(
+                    connection, index, placements, self._database.now(connection)
+                )
+            if index is None or coverage.serving(connection, hold=True) in (None, index):
                 study.mark_indexed(connection, study_uid, generation)
                 return
             coverage.note(connection, index, study_uid, generation)
             self._queue.enqueue(connection, NewJob(INDEX, study_uid))
 
+    @repeated
     def note_placements(self, index: str, placements: Collection[Placement]) -> None:
         """Note what instances are to an index, whether or not their whole study is in it."""
         with self._database.writing() as connection:
-            milestone.note_placements(connection, index, placements, self._clock())
+            milestone.note_placements(connection, index, placements, self._database.now(connection))
 
     # -- reports by other roads than DICOM ------------------------------------------------
 
+    @repeated
     def record_reports(self, reports: Sequence[NewReport]) -> list[LinkState]:
         """Record the reports of one message, link those whose study is there, and re-open it.
 
@@ -225,15 +314,16 @@ class Ledger:
             How each report stands; empty where the message was known.
         """
         with self._database.writing() as connection:
-            return linkage.record(connection, self._queue, reports, self._clock())
+            return linkage.record(connection, self._queue, reports, self._database.now(connection))
 
+    @repeated
     def link_reports(self) -> int:
         """Try once more for every report that waits for its study; return how many were linked."""
         with self._database.reading() as connection:
             if not linkage.is_any_to_link(connection):
                 return 0
         with self._database.writing() as connection:
-            return linkage.link_waiting(connection, self._queue, self._clock())
+            return linkage.link_waiting(connection, self._queue, self._database.now(connection))
 
     def reports(
         self, states: Collection[LinkState] = tuple(LinkState), limit: int = 100
@@ -257,15 +347,17 @@ class Ledger:
         with self._database.reading() as connection:
             return linkage.files(connection)
 
+    @repeated
     def move_report_file(self, old: Path, new: Path) -> None:
         """Note where a message's file lies now; reports that were lost with it wait again."""
         with self._database.writing() as connection:
             linkage.move_file(connection, old, new)
 
+    @repeated
     def mark_report_lost(self, path: Path) -> None:
         """Note that a message's file is gone; the studies that it was read with are read anew."""
         with self._database.writing() as connection:
-            linkage.mark_lost(connection, self._queue, path, self._clock())
+            linkage.mark_lost(connection, self._queue, path, self._database.now(connection))
 
     # -- indices --------------------------------------------------------------------------
 
@@ -274,6 +366,7 @@ class Ledger:
         with self._database.reading() as connection:
             return coverage.serving(connection)
 
+    @repeated
     def serve_index(self, index: str) -> int:
         """Make an index the one that serves; return how many studies it has yet to take in.
 
@@ -281,7 +374,7 @@ class Ledger:
         holds is remembered, so that it can serve again.
         """
         with self._database.writing() as connection:
-            return coverage.serve(connection, self._queue, index, self._clock())
+            return coverage.serve(connection, self._queue, index, self._database.now(connection))
 
     def lacking(self, index: str) -> list[tuple[str, int]]:
         """Return the studies, with their generation, that an index lacks and could take in now."""
@@ -293,12 +386,14 @@ class Ledger:
         with self._database.reading() as connection:
             return coverage.out_of_reach(connection, index)
 
+    @repeated
     def forget_coverage(self, index: str) -> None:
         """Forget what an index held, for one that turned out to be empty."""
         with self._database.writing() as connection:
             coverage.forget(connection, index)
             milestone.forget_placements(connection, index)
 
+    @repeated
     def note_covered(
         self,
         index: str,
@@ -309,7 +404,7 @@ class Ledger:
         """Note that an index which does not serve yet holds a study, and what it got there."""
         with self._database.writing() as connection:
             coverage.note(connection, index, study_uid, generation)
-            milestone.note_placements(connection, index, placements, self._clock())
+            milestone.note_placements(connection, index, placements, self._database.now(connection))
 
     # -- files ----------------------------------------------------------------------------
 
@@ -318,11 +413,13 @@ class Ledger:
         with self._database.reading() as connection:
             return receipt.files(connection)
 
+    @repeated
     def move_file(self, old: Path, new: Path) -> None:
         """Note that a received file lies somewhere else now."""
         with self._database.writing() as connection:
             receipt.move_file(connection, old, new)
 
+    @repeated
     def reopen_studies(self) -> int:
         """Have every study that is kept indexed anew, for an index that lost them; how many."""
         with self._database.writing() as connection:
@@ -331,11 +428,13 @@ class Ledger:
             study.reopen(connection, among=receipt.kept_studies())
         return count
 
+    @repeated
     def mark_lost(self, path: Path) -> None:
         """Note that a file that should be in the inbox is not."""
         with self._database.writing() as connection:
-            receipt.mark_lost(connection, path, self._clock())
+            receipt.mark_lost(connection, path, self._database.now(connection))
 
+    @repeated
     def expire(self, older_than: timedelta) -> int:
         """Delete the files of instances received longer ago; return how many instances.
 
@@ -343,13 +442,14 @@ class Ledger:
         objects stay: they are small, and findings and rejections rest on them.
         """
         with self._database.writing() as connection:
-            now = self._clock()
+            now = self._database.now(connection)
             paths = retention.expire_instances(connection, now - older_than, now)
         # the rows first: a file that outlives its row is swept at the next start
         for path in paths:
             path.unlink(missing_ok=True)
         return len(paths)
 
+    @repeated
     def forget_jobs(self, older_than: timedelta) -> int:
         """Delete the jobs that were done longer ago, with their outcomes; return how many.
 
@@ -357,10 +457,11 @@ class Ledger:
         not given again.
         """
         with self._database.writing() as connection:
-            return retention.forget_jobs(connection, self._clock() - older_than)
+            return retention.forget_jobs(connection, self._database.now(connection) - older_than)
 
     # -- arrivals -------------------------------------------------------------------------
 
+    @repeated
     def end_association(self, study_uids: Collection[str] | None, title: TitleSettings) -> None:
         """Make the arrivals of a request title due once its association has ended.
 
@@ -370,19 +471,22 @@ class Ledger:
         if (study_uids is not None and not study_uids) or not title.is_request:
             return
         with self._database.writing() as connection:
-            completion.end_association(connection, study_uids, title, self._clock())
+            now = self._database.now(connection)
+            completion.end_association(connection, study_uids, title, now)
 
+    @repeated
     def close_due_arrivals(self) -> int:
         """Enqueue the jobs of every arrival that is due; return how many arrivals there were."""
-        now = self._clock()
         with self._database.reading() as connection:
-            if not completion.is_any_due(connection, now):
+            if not completion.is_any_due(connection, self._database.now(connection)):
                 return 0
         with self._database.writing() as connection:
+            now = self._database.now(connection)
             return completion.close_due(connection, self._queue, now)
 
     # -- jobs -----------------------------------------------------------------------------
 
+    @repeated
     def enqueue(
         self,
         kind: str,
@@ -398,6 +502,7 @@ class Ledger:
         with self._database.writing() as connection:
             return self._queue.enqueue(connection, NewJob(kind, subject, argument or {}, delay))
 
+    @repeated
     def lease(self, kinds: Collection[str], seconds: float) -> Job | None:
         """Take the next job of these kinds, or None.
 
@@ -407,6 +512,7 @@ class Ledger:
         with self._database.writing() as connection:
             return self._queue.lease(connection, kinds, seconds)
 
+    @repeated
     def end_leases(self, kinds: Collection[str]) -> int:
         """End every lease of these kinds at once; return how many there were.
 
@@ -416,6 +522,7 @@ class Ledger:
         with self._database.writing() as connection:
             return self._queue.end_leases(connection, kinds)
 
+    @repeated
     def renew(self, job: Job, seconds: float) -> Job:
         """Extend a lease.
 
@@ -427,6 +534,7 @@ class Ledger:
         with self._database.writing() as connection:
             return self._queue.renew(connection, job, seconds)
 
+    @repeated
     def finish(
         self, job: Job, outcome: Mapping[str, Any] | None = None, then: Sequence[NewJob] = ()
     ) -> None:
@@ -442,6 +550,7 @@ class Ledger:
             for new in then:
                 self._queue.enqueue(connection, new)
 
+    @repeated
     def fail(self, job: Job, error: str, *, retry: bool = True, outage: bool = False) -> Job:
         """Put a job back with a growing delay, or end it as dead; return how it stands.
 
@@ -463,6 +572,7 @@ class Ledger:
         with self._database.writing() as connection:
             return self._queue.fail(connection, job, error, retry=retry, outage=outage)
 
+    @repeated
     def retry(self, job_id: int) -> Job:
         """Make a dead job ready again with all its attempts; an equal ready job stands in for it.
 
@@ -500,3 +610,24 @@ class Ledger:
         """Return how many jobs there are of each kind and state."""
         with self._database.reading() as connection:
             return self._queue.counts(connection)
+
+    def _upgrade(self) -> None:
+        with self._database.writing() as connection:
+            schema.upgrade(connection)
+
+
+_THE_WORKER = 0x57524953_00000002  # an advisory lock
+_CLAIM_SECONDS = 10.0  # the server may take a moment to notice that the one before was killed
+
+
+def _cannot_be_opened(error: Exception, *, on_a_server: bool = False) -> LedgerError:
+    # the class alone: a message may quote the URL, or a row
+    kind = type(error.orig if on_a_server and isinstance(error, DBAPIError) else error).__name__
+    if not on_a_server:
+        msg = f"It cannot be opened: {kind}; see its folder, or the backup."
+        return LedgerError(msg)
+    if isinstance(error, OperationalError):
+        msg = f"{kind}: see that its server runs, has the database and lets this account in."
+        return LedgerUnavailableError(msg)
+    msg = f"It cannot be opened: {kind}; the account has to own its database, used by nothing else."
+    return LedgerError(msg)

@@ -7,8 +7,10 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from listener.database import ledger_target
+from listener.errors import LedgerError
 from listener.report_settings import DropFolderSettings, Hl7Settings
 
 __all__ = [
@@ -46,9 +48,18 @@ def _fingerprint(value: str) -> str:
     return digits
 
 
+def _ledger(value: SecretStr) -> SecretStr:
+    try:
+        ledger_target(value.get_secret_value())
+    except LedgerError as error:
+        raise ValueError(error.detail) from None
+    return value
+
+
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 TlsVersion = Literal["1.2", "1.3"]
+LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger)]
 Network = IPv4Network | IPv6Network
 
 
@@ -295,6 +306,12 @@ class ListenerSettings(_Frozen):
     state_dir: Path = Field(
         description="Folder of the ledger and the inbox; it needs a local file system."
     )
+    ledger: LedgerUrl | None = Field(
+        default=None,
+        description="Database of the ledger; unset for SQLite in state_dir. For PostgreSQL a URL "
+        "such as postgresql:///wristmir?host=/run/postgresql. It may hold what libpq takes: "
+        "rather than a password, `passfile=/etc/wristmir/pgpass` or `service=wristmir`.",
+    )
     host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - a PACS is another host; peers are an allow-list
     port: int = Field(
         default=11112, ge=0, le=65535, description="Port to listen on; 0 takes a free one."
@@ -403,5 +420,13 @@ class ListenerSettings(_Frozen):
 
     @property
     def ledger_url(self) -> str:
-        """SQLAlchemy URL of the ledger beside the inbox."""
+        """SQLAlchemy URL of the ledger, its password included: to be opened, never to be shown."""
+        if self.ledger is not None:
+            return self.ledger.get_secret_value()
         return f"sqlite:///{self.state_dir / 'ledger.sqlite3'}"
+
+    @property
+    def ledger_file(self) -> Path | None:
+        """File of the ledger, or None where a server keeps it."""
+        target = ledger_target(self.ledger_url)
+        return Path(target.database or "") if target.get_backend_name() == "sqlite" else None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from listener.arrivals import Arrivals
 from listener.elements import is_uid
@@ -312,8 +312,11 @@ class Visit:
                 calling_ae=self._calling_ae,
                 title=self._title,
             )
-        except SQLAlchemyError:
-            path.unlink(missing_ok=True)
+        except SQLAlchemyError as error:
+            # where the ledger's server went away it is not known whether it was recorded: the file
+            # stays until it is sent again, or the next start brings inbox and ledger together
+            if not (isinstance(error, DBAPIError) and error.connection_invalidated):
+                path.unlink(missing_ok=True)
             raise
         self._storage.keep_one(recorded, path)
         self._studies.add(header.study_uid)

@@ -45,7 +45,7 @@ def of(connection: Connection, study_uid: str) -> StudyRow:
     LedgerError
         If nothing of this study was ever received.
     """
-    row = find(connection, study_uid)
+    row = connection.execute(_of(study_uid)).first()
     if row is None:
         msg = "Nothing of this study was ever received."
         raise LedgerError(msg)
@@ -56,9 +56,7 @@ def of(connection: Connection, study_uid: str) -> StudyRow:
 
 def find(connection: Connection, study_uid: str) -> Row[Any] | None:
     """Return a study's row, held until the transaction ends, or None."""
-    return connection.execute(
-        sa.select(STUDY).where(STUDY.c.study_uid == study_uid).with_for_update()
-    ).first()
+    return connection.execute(_of(study_uid).with_for_update()).first()
 
 
 def ensure(connection: Connection, study_uid: str, now: datetime) -> None:
@@ -114,6 +112,10 @@ def reopen(connection: Connection, among: sa.Select[tuple[str]]) -> None:
     connection.execute(
         sa.update(STUDY).where(STUDY.c.study_uid.in_(among)).values(indexed_generation=0)
     )
+
+
+def _of(study_uid: str) -> sa.Select[Any]:
+    return sa.select(STUDY).where(STUDY.c.study_uid == study_uid)
 
 
 def _insert(connection: Connection, study_uid: str, now: datetime, **values: str | int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from listener.errors import DeliveryError, LeaseLostError, ListenerError
 from listener.job import INDEX, Job, JobState, NewJob
@@ -217,6 +217,8 @@ class Worker:
             _LOG.warning("job %d (%s): its lease ran out; another worker has it", job.id, job.kind)
         except (PipelineError, ListenerError) as error:
             self._failed(job, str(error), retry=not _is_final(error), outage=_is_outage(error))
+        except OperationalError as error:  # a database is busy or gone, not the study at fault
+            self._failed(job, f"{type(error).__name__} in {_place(error)}", retry=True, outage=True)
         except Exception as error:  # noqa: BLE001 - a job ends here, whatever its study does; it is recorded
             # the class alone: another library's message may hold a value of the study
             self._failed(job, f"unexpected {type(error).__name__} in {_place(error)}", retry=True)

@@ -119,18 +119,20 @@ def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def plugin(folder: Path, **pipeline: Any) -> Iterator[Plugin]:
+def plugin(folder: Path, *, ledger: str | None = None, **pipeline: Any) -> Iterator[Plugin]:
     """Run the plugin in a folder; `pipeline` are keys of the table of that name."""
     with ExitStack() as stack:
         pacs = stack.enter_context(SmallPacs(folder / "pacs"))
-        settings = parse(tables(folder / "state", pacs.port, **pipeline))
+        given = tables(folder / "state", pacs.port, **pipeline)
+        given["listener"]["ledger"] = ledger
+        settings = parse(given)
         key = site_key(settings.state_dir)
-        ledger = stack.enter_context(Ledger(settings.ledger_url))
-        worker = stack.enter_context(open_worker(settings, ledger, key))
-        listener = stack.enter_context(receiver(settings, ledger, key))
+        opened = stack.enter_context(Ledger(settings.ledger_url))
+        worker = stack.enter_context(open_worker(settings, opened, key))
+        listener = stack.enter_context(receiver(settings, opened, key))
         assert listener.hl7_address is not None
         ports = listener.address[1], listener.hl7_address[1]
-        yield Plugin(settings, ledger, worker, pacs, *ports)
+        yield Plugin(settings, opened, worker, pacs, *ports)
 
 
 def free_port() -> int:

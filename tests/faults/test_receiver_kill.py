@@ -26,7 +26,7 @@ import sys, threading
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from station import station
-with station(Path(sys.argv[1]), titles=TITLES) as link:
+with station(Path(sys.argv[1]), titles=TITLES, ledger=sys.argv[3]) as link:
     print(link.port, flush=True)
     threading.Event().wait()
 """
@@ -38,9 +38,9 @@ _HELPERS = Path(__file__).parents[1] / "listener"
 class Receiver:
     """A receiver in a process of its own, over a folder that outlives it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ledger: str) -> None:
         code = _RECEIVER.replace("TITLES", _TITLES)
-        command = [sys.executable, "-W", "error", "-c", code, str(folder), str(_HELPERS)]
+        command = [sys.executable, "-W", "error", "-c", code, str(folder), str(_HELPERS), ledger]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
@@ -85,12 +85,12 @@ class Sender(threading.Thread):
         connection.close()
 
 
-def after_kills(folder: Path, moments: list[float]) -> None:
+def after_kills(folder: Path, ledger: str, moments: list[float]) -> None:
     """Kill a receiver at each moment while three senders stream; then look at what is left."""
     acknowledged: dict[str, str] = {}
     interrupted: set[str] = set()
     for n, moment in enumerate(moments):
-        receiver = Receiver(folder)
+        receiver = Receiver(folder, ledger)
         senders = [Sender(receiver.port, 10 * n + m) for m in range(3)]
         for sender in senders:
             sender.start()
@@ -101,7 +101,7 @@ def after_kills(folder: Path, moments: list[float]) -> None:
             sender.join()
             acknowledged |= sender.acknowledged
             interrupted |= sender.unacknowledged
-    with station(folder) as link:
+    with station(folder, ledger=ledger) as link:
         rows = link.ledger.receipts(limit=100_000)
         stored = {row.sop_instance_uid: row for row in rows}
         assert len(stored) == len(rows), "an instance is there twice"
@@ -124,25 +124,25 @@ def after_kills(folder: Path, moments: list[float]) -> None:
 
 
 @pytest.mark.slow
-def test_three_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    after_kills(tmp_path, [0.02, 0.2, 0.1])
+def test_three_kills_lose_nothing_and_double_nothing(tmp_path: Path, ledger_url: str) -> None:
+    after_kills(tmp_path, ledger_url, [0.02, 0.2, 0.1])
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path: Path, ledger_url: str) -> None:
     moments = random.Random(7)  # noqa: S311 - reproducible moments
-    after_kills(tmp_path, [moments.uniform(0.0, 0.6) for _ in range(20)])
+    after_kills(tmp_path, ledger_url, [moments.uniform(0.0, 0.6) for _ in range(20)])
 
 
-def test_what_is_sent_again_after_a_kill_is_there_once(tmp_path: Path) -> None:
-    receiver = Receiver(tmp_path)
+def test_what_is_sent_again_after_a_kill_is_there_once(tmp_path: Path, ledger_url: str) -> None:
+    receiver = Receiver(tmp_path, ledger_url)
     sender = Sender(receiver.port, 1)
     sender.start()
     assert eventually(lambda: len(sender.acknowledged) > 3, 20)
     receiver.kill()
     sender.join()
-    with station(tmp_path) as link:
+    with station(tmp_path, ledger=ledger_url) as link:
         statuses = link.send(*sender.sent, called="WRISTMIR_Q_DR")
         assert set(statuses) == {0x0000}
         for ds in sender.sent:

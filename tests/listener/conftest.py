@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from ledger_parts import Clock
@@ -15,6 +14,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, clock: Clock) -> Iterator[Ledger]:
-    with Ledger(f"sqlite:///{tmp_path / 'state' / 'ledger.sqlite3'}", clock) as it:
+def ledger(ledger_url: str, clock: Clock) -> Iterator[Ledger]:
+    with Ledger(ledger_url, clock) as it:
         yield it

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ledger_parts import REQUEST_TITLE, STUDY, kinds, record
 from pynetdicom.sop_class import ComputedRadiographyImageStorage
 from sqlalchemy.exc import OperationalError
 from station import Station, eventually, radiograph, secondary_capture, station
@@ -18,9 +19,9 @@ def ready(link: Station) -> list[str]:
     return [job.kind for job in reversed(link.ledger.jobs(JobState.READY))]
 
 
-def test_a_study_is_enqueued_once_it_is_quiet(tmp_path: Path) -> None:
+def test_a_study_is_enqueued_once_it_is_quiet(tmp_path: Path, ledger_url: str) -> None:
     ds = radiograph()
-    with station(tmp_path) as link:
+    with station(tmp_path, ledger=ledger_url) as link:
         link.send(ds)
         assert ready(link) == []
         assert eventually(lambda: ready(link) == ["index"], 3)
@@ -28,9 +29,11 @@ def test_a_study_is_enqueued_once_it_is_quiet(tmp_path: Path) -> None:
         assert (job.subject, job.argument) == (ds.StudyInstanceUID, {})
 
 
-def test_a_request_is_enqueued_after_its_association_and_not_before(tmp_path: Path) -> None:
+def test_a_request_is_enqueued_after_its_association_and_not_before(
+    tmp_path: Path, ledger_url: str
+) -> None:
     ds = radiograph()
-    with station(tmp_path) as link:
+    with station(tmp_path, ledger=ledger_url) as link:
         association = link.associate(ComputedRadiographyImageStorage, called="WRISTMIR_Q_DR")
         association.send_c_store(ds)
         time.sleep(0.8)  # more than the quiet time
@@ -41,15 +44,19 @@ def test_a_request_is_enqueued_after_its_association_and_not_before(tmp_path: Pa
         assert answer.argument == {"regions": ["distal_radius"]}
 
 
-def test_a_request_whose_sender_aborts_is_answered_with_what_came(tmp_path: Path) -> None:
-    with station(tmp_path) as link:
+def test_a_request_whose_sender_aborts_is_answered_with_what_came(
+    tmp_path: Path, ledger_url: str
+) -> None:
+    with station(tmp_path, ledger=ledger_url) as link:
         association = link.associate(ComputedRadiographyImageStorage, called="WRISTMIR_Q_DR")
         association.send_c_store(radiograph())
         association.abort()
         assert eventually(lambda: ready(link) == ["index", "answer"], 3)
 
 
-def test_a_request_for_an_indexed_study_is_enqueued_at_once(tmp_path: Path) -> None:
+def test_a_request_for_an_indexed_study_is_enqueued_at_once(
+    tmp_path: Path, ledger_url: str
+) -> None:
     ds = radiograph()
     slow = TitleSettings(
         ae_title="WRISTMIR_Q_DR",
@@ -57,32 +64,36 @@ def test_a_request_for_an_indexed_study_is_enqueued_at_once(tmp_path: Path) -> N
         quiet_seconds=60,
         is_request=True,
     )
-    with station(tmp_path, titles=(TitleSettings(ae_title="WRISTMIR"), slow)) as link:
+    with station(
+        tmp_path, ledger=ledger_url, titles=(TitleSettings(ae_title="WRISTMIR"), slow)
+    ) as link:
         link.send(ds)
         link.ledger.mark_indexed(ds.StudyInstanceUID, 1)
         link.send(ds, called="WRISTMIR_Q_DR")
         assert eventually(lambda: ready(link) == ["answer"], 3)
 
 
-def test_a_request_of_objects_that_are_not_used_is_answered_too(tmp_path: Path) -> None:
-    with station(tmp_path) as link:
+def test_a_request_of_objects_that_are_not_used_is_answered_too(
+    tmp_path: Path, ledger_url: str
+) -> None:
+    with station(tmp_path, ledger=ledger_url) as link:
         link.send(secondary_capture(), called="WRISTMIR_Q_DR")
         assert eventually(lambda: ready(link) == ["answer"], 3)
 
 
 def test_objects_that_are_not_used_set_nothing_in_motion_without_a_request(
-    tmp_path: Path,
+    tmp_path: Path, ledger_url: str
 ) -> None:
-    with station(tmp_path) as link:
+    with station(tmp_path, ledger=ledger_url) as link:
         link.send(secondary_capture())
         time.sleep(0.8)
         assert ready(link) == []
 
 
-def test_a_late_object_opens_the_study_again(tmp_path: Path) -> None:
+def test_a_late_object_opens_the_study_again(tmp_path: Path, ledger_url: str) -> None:
     first = radiograph()
     late = radiograph(study=first.StudyInstanceUID)
-    with station(tmp_path) as link:
+    with station(tmp_path, ledger=ledger_url) as link:
         link.send(first)
         assert eventually(lambda: ready(link) == ["index"], 3)
         job = link.ledger.lease(["index"], 60)
@@ -92,15 +103,17 @@ def test_a_late_object_opens_the_study_again(tmp_path: Path) -> None:
         assert eventually(lambda: ready(link) == ["index"], 3)
 
 
-def test_what_was_open_when_the_service_stopped_is_taken_up(tmp_path: Path) -> None:
-    with station(tmp_path) as link:
+def test_what_was_open_when_the_service_stopped_is_taken_up(
+    tmp_path: Path, ledger_url: str
+) -> None:
+    with station(tmp_path, ledger=ledger_url) as link:
         link.send(radiograph(), called="WRISTMIR_Q_DR")
-    with station(tmp_path) as link:
+    with station(tmp_path, ledger=ledger_url) as link:
         assert eventually(lambda: ready(link) == ["index", "answer"], 3)
 
 
 def test_a_ledger_that_is_busy_for_a_while_does_not_end_the_watch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failed: list[int] = []
     close = Ledger.close_due_arrivals
@@ -114,7 +127,7 @@ def test_a_ledger_that_is_busy_for_a_while_does_not_end_the_watch(
 
     monkeypatch.setattr(Ledger, "close_due_arrivals", locked_once)
     monkeypatch.setattr("listener.arrivals._PAUSE_SECONDS", 0.05)
-    with Ledger(f"sqlite:///{tmp_path / 'l.sqlite3'}") as ledger:
+    with Ledger(ledger_url) as ledger:
         arrivals = Arrivals(ledger, (), period_seconds=0.01)
         arrivals.start()
         time.sleep(0.3)
@@ -122,3 +135,24 @@ def test_a_ledger_that_is_busy_for_a_while_does_not_end_the_watch(
         assert arrivals._thread.is_alive()
         arrivals.stop()
     assert "OperationalError" in caplog.text
+
+
+def test_an_association_that_ended_while_the_ledger_was_away_is_told_of_later(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(self: Ledger, *_: object) -> None:
+        words = "the server closed the connection"
+        raise OperationalError(words, {}, Exception(words))
+
+    request = REQUEST_TITLE.model_copy(update={"quiet_seconds": 0.05})
+    monkeypatch.setattr("listener.arrivals._PAUSE_SECONDS", 0.05)
+    with Ledger(ledger_url) as ledger:
+        arrivals = Arrivals(ledger, (request,), period_seconds=0.01)
+        arrivals.start()
+        record(ledger, title=request)  # its association is open: only the cap would end it
+        with monkeypatch.context() as away:
+            away.setattr(Ledger, "end_association", gone)
+            with pytest.raises(OperationalError):
+                arrivals.association_ended([STUDY], request)
+        assert eventually(lambda: kinds(ledger) == ["index", "answer"], 3)
+        arrivals.stop()

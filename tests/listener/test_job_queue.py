@@ -1,19 +1,29 @@
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from ledger_parts import STUDY, Clock, kinds, leased
+from postgresql import BOTH
 
 from listener.errors import LeaseLostError, LedgerError
 from listener.job import Job, JobState, NewJob
@@ -187,10 +197,9 @@ def test_an_outage_is_waited_out_for_days_and_not_counted_out(ledger: Ledger, cl
     assert ledger.job(number).attempts == 41
 
 
-def test_threads_share_the_work_without_doubling_it(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
+def test_threads_share_the_work_without_doubling_it(ledger_url: str) -> None:
     done: Counter[int] = Counter()
-    with Ledger(url) as ledger:
+    with Ledger(ledger_url) as ledger:
         for n in range(40):
             ledger.enqueue("index", f"1.{n}")
 
@@ -219,11 +228,10 @@ with Ledger(sys.argv[1]) as ledger:
 
 
 @pytest.mark.slow
-def test_processes_share_the_work_without_doubling_it(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
-    with Ledger(url) as ledger:
+def test_processes_share_the_work_without_doubling_it(ledger_url: str) -> None:
+    with Ledger(ledger_url) as ledger:
         ids = [ledger.enqueue("index", f"1.{n}") for n in range(60)]
-    command = [sys.executable, "-W", "error", "-c", _WORKER, url]
+    command = [sys.executable, "-W", "error", "-c", _WORKER, ledger_url]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     taken = [line for worker in workers for line in worker.communicate(timeout=60)[0].split()]
     assert all(worker.returncode == 0 for worker in workers)
@@ -234,13 +242,13 @@ class JobQueueMachine(RuleBasedStateMachine):
     """Workers that lease, finish, fail, crash and come late, against what may never be."""
 
     leases = Bundle("leases")
+    database: Callable[[], str]
 
     @initialize()
     def open(self) -> None:
-        memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - speed only
-        self.folder = tempfile.TemporaryDirectory(dir=memory)
+        self.url = self.database()
         self.clock = Clock()
-        self.ledger = Ledger(f"sqlite:///{self.folder.name}/l.sqlite3", self.clock)
+        self.ledger = Ledger(self.url, self.clock)
         self.wanted: Counter[tuple[str, str]] = Counter()
         self.served: Counter[tuple[str, str]] = Counter()
         self.seen: dict[tuple[int, int], int] = {}
@@ -276,7 +284,7 @@ class JobQueueMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.ledger.close()
-        self.ledger = Ledger(f"sqlite:///{self.folder.name}/l.sqlite3", self.clock)
+        self.ledger = Ledger(self.url, self.clock)
 
     @invariant()
     def one_lease_per_subject(self) -> None:
@@ -302,7 +310,6 @@ class JobQueueMachine(RuleBasedStateMachine):
         for key, wanted in self.wanted.items():
             assert self.served[key] == wanted or key in dead, "work was lost"
         self.ledger.close()
-        self.folder.cleanup()
 
     def _attempt(self, act: object, job: Job) -> bool:
         now = self.ledger.job(job.id)
@@ -316,8 +323,24 @@ class JobQueueMachine(RuleBasedStateMachine):
         return True
 
 
-TestJobQueueMachine = JobQueueMachine.TestCase
-TestJobQueueMachine.settings = settings(
+@pytest.fixture(params=BOTH)
+def databases(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Make one empty database after the other."""
+    if request.param == "postgresql":
+        yield request.getfixturevalue("postgresql").database
+        return
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112, S108 - speed only
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        numbers = itertools.count()
+        yield lambda: f"sqlite:///{folder}/{next(numbers)}.sqlite3"
+
+
+def test_no_work_is_lost_whatever_workers_do(databases: Callable[[], str]) -> None:
+    JobQueueMachine.database = staticmethod(databases)
+    run_state_machine_as_test(JobQueueMachine, settings=_MACHINE)
+
+
+_MACHINE = settings(
     max_examples=12,
     stateful_step_count=20,
     deadline=None,

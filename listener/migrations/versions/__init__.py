@@ -1,0 +1,1 @@
+"""The revisions, each a file; they are never changed once they are released."""
