@@ -37,6 +37,7 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import Verification
+from pynetdicom.timer import Timer
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from listener.errors import AddressError, PeerConnectionError
@@ -364,6 +365,32 @@ class _Socket(AssociationSocket):
         return received
 
 
+class _Timer(Timer):
+    """Runs on the clock that never jumps; by the library's a jump ends, or keeps, all there is."""
+
+    _start_time: float | None
+    _end_time: float | None
+
+    @property
+    def remaining(self) -> float:
+        """Return the seconds until it expires; 1 where it never does."""
+        if self.timeout is None:
+            return 1.0
+        if self._start_time is None:
+            return float(self.timeout)
+        until = time.monotonic() if self._end_time is None else self._end_time
+        return float(self.timeout - (until - self._start_time))
+
+    def start(self) -> None:
+        """Begin anew."""
+        self._start_time = time.monotonic()
+        self._end_time = None
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._end_time = time.monotonic()
+
+
 class _Dul(DULServiceProvider):
     """The network thread; its failures end one association and print nothing."""
 
@@ -531,6 +558,7 @@ class _Association(Association):
         self.visit = None
         self.connection = self.dul.socket.socket
         self.dimse.prepare()
+        self.dul.artim_timer.__class__ = self.dul._idle_timer.__class__ = _Timer
         # PDUs that negotiate may be longer than those that carry data
         self.dul.socket.most_bytes = max(guard.settings.max_pdu_bytes, 65536)
         self.dul.socket.seconds = guard.settings.pdu_seconds

@@ -5,6 +5,7 @@ One database serves every process (receiver, workers, command line).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from listener import completion, coverage, receipt, retention, study
+from listener.clock_watch import ClockWatch
 from listener.database import Database
 from listener.errors import LedgerError
 from listener.instance import Instance
@@ -40,6 +42,9 @@ class Ledger:
         SQLAlchemy URL; ``sqlite:////folder/ledger.sqlite3`` creates the file with mode 0600.
     clock
         Gives the time, timezone-aware.
+    steady
+        Gives seconds that never jump, to notice when ``clock`` does. Without it the system's clock
+        is watched, and another one is trusted.
     backoff
         Wait before the second attempt of a failed job; it doubles with every attempt.
     max_attempts
@@ -56,11 +61,17 @@ class Ledger:
         url: str,
         clock: Callable[[], datetime] = utc_now,
         *,
+        steady: Callable[[], float] | None = None,
         backoff: timedelta = timedelta(seconds=15),
         max_attempts: int = 8,
     ) -> None:
         self._clock = clock
         self._queue = JobQueue(clock, backoff, max_attempts)
+        if steady is None and clock is utc_now:
+            steady = time.monotonic
+        # whoever closes arrivals and whoever leases jobs each sees to its own waits
+        self._arrivals_watch = ClockWatch(clock(), steady)
+        self._leases_watch = ClockWatch(clock(), steady)
         try:
             self._database = Database(url, TABLES)
         except (OSError, SQLAlchemyError) as error:
@@ -276,13 +287,25 @@ class Ledger:
             completion.end_association(connection, study_uids, title, self._clock())
 
     def close_due_arrivals(self) -> int:
-        """Enqueue the jobs of every arrival that is due; return how many arrivals there were."""
+        """Enqueue the jobs of every arrival that is due; return how many arrivals there were.
+
+        Where the clock has jumped since the last look, every arrival begins its wait anew: none
+        waits longer for it than twice what it has to.
+        """
         now = self._clock()
+        self._see_to_arrivals(now)
         with self._database.reading() as connection:
             if not completion.is_any_due(connection, now):
                 return 0
         with self._database.writing() as connection:
             return completion.close_due(connection, self._queue, now)
+
+    def _see_to_arrivals(self, now: datetime) -> None:
+        jumped = self._arrivals_watch.has_jumped(now)
+        if jumped or self._arrivals_watch.is_fresh:
+            with self._database.writing() as connection:
+                completion.wait_anew(connection, now, all_of_them=jumped)
+        self._arrivals_watch.saw(now)
 
     # -- jobs -----------------------------------------------------------------------------
 
@@ -305,10 +328,17 @@ class Ledger:
         """Take the next job of these kinds, or None.
 
         No two jobs of one subject are leased at a time, and a job waits for the one that it was
-        enqueued behind. A lease that ran out is given to the next who asks.
+        enqueued behind. A lease that ran out is given to the next who asks. Where the clock has
+        jumped since somebody last asked here, leases last ``seconds`` from now.
         """
         with self._database.writing() as connection:
-            return self._queue.lease(connection, kinds, seconds)
+            now = self._clock()
+            jumped = self._leases_watch.has_jumped(now)
+            if jumped or self._leases_watch.is_fresh:
+                self._queue.wait_anew(connection, seconds, all_of_them=jumped)
+            job = self._queue.lease(connection, kinds, seconds)
+        self._leases_watch.saw(now)
+        return job
 
     def end_leases(self, kinds: Collection[str]) -> int:
         """End every lease of these kinds at once; return how many there were.
