@@ -15,6 +15,7 @@ __all__ = [
     "MismatchError",
     "OutOfResourcesError",
     "PeerConnectionError",
+    "ProcessingFailureError",
     "RefusalError",
     "SopClassNotSupportedError",
 ]
@@ -40,6 +41,12 @@ class RefusalError(ListenerError):
 
     ``status`` is what the peer is told (DICOM PS3.7 annex C; PS3.4 section B.2.3, table B.2-1).
     """
+
+    status: ClassVar[int] = 0x0110
+
+
+class ProcessingFailureError(RefusalError):
+    """The object could not be kept."""
 
     status: ClassVar[int] = 0x0110
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sqlite3
 import stat
 import struct
 import zlib
@@ -349,7 +350,9 @@ def test_a_ledger_that_refuses_leaves_no_file_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def locked(*_: Any, **__: Any) -> None:
-        raise OperationalError(_LOCKED, {}, Exception(_LOCKED))
+        cause = sqlite3.OperationalError(_LOCKED)
+        cause.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise OperationalError(_LOCKED, {}, cause)
 
     with station(tmp_path) as link:
         monkeypatch.setattr(Ledger, "record_instance", locked)
