@@ -164,6 +164,7 @@ _OTHERS = [
 _TRANSFER_SYNTAXES = (*_FIRST_CHOICES, *_OTHERS, *_LAST_CHOICES)
 
 _MOST_COMMAND_BYTES = 16 * 1024
+_SILENCE_SECONDS = 60.0
 _MOST_UNANSWERED = 8  # no asynchronous operations are negotiated: nobody may need more
 _COMMAND, _LAST = 1, 2  # bits of a message control header (DICOM PS3.8 annex E.2)
 
@@ -186,6 +187,8 @@ class _Guard:
         self._waiting: dict[_Association, str] = {}  # connected, has not asked yet
         self._serving: dict[_Association, str] = {}
         self._leaving: set[_Association] = set()
+        self._silent = 0  # connections that said nothing, since they were last told of
+        self._told_at = -_SILENCE_SECONDS
 
     def has_room(self) -> bool:
         """Tell whether one more connection can be held at all."""
@@ -216,6 +219,23 @@ class _Guard:
             self._waiting.pop(association, None)
             self._serving.pop(association, None)
             self._leaving.discard(association)
+        if association.has_spoken:
+            if association.visit is None and not association.is_rejected:
+                _log.warning("a connection from %s became no association", association.address)
+            elif association.visit is not None and not association.is_released:
+                _log.warning("an association from %s was cut or aborted", association.address)
+            return
+        self._tell_of_silence()
+
+    def _tell_of_silence(self) -> None:
+        """Count connections that said nothing; health checks make them by the thousand."""
+        with self._lock:
+            self._silent += 1
+            now = time.monotonic()
+            if now - self._told_at < _SILENCE_SECONDS:
+                return
+            silent, self._silent, self._told_at = self._silent, 0, now
+        _log.info("connections that said nothing, since this was last told: %d", silent)
 
     def judge(self, association: _Association, address: str) -> Visit | Rejection:
         """Decide on an association request, the first thing that a connection says."""
@@ -336,6 +356,7 @@ class _Socket(AssociationSocket):
 
     most_bytes: int
     seconds: float
+    has_received = False
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly so many bytes, or what came before the peer closed.
@@ -347,22 +368,33 @@ class _Socket(AssociationSocket):
         """
         if nr_bytes > self.most_bytes:
             msg = f"It declared a PDU of {nr_bytes} bytes."
-            raise PeerConnectionError(msg)
+            raise _broken(msg)
         deadline = time.monotonic() + self.seconds
         received = bytearray()
         while len(received) < nr_bytes:
             left = deadline - time.monotonic()
             if left <= 0 or self.socket is None:
                 msg = "It did not complete a PDU in time."
-                raise PeerConnectionError(msg)
+                raise _broken(msg)
             self.socket.settimeout(left)
-            piece = self.socket.recv(min(262144, nr_bytes - len(received)))
+            try:
+                piece = self.socket.recv(min(262144, nr_bytes - len(received)))
+            except TimeoutError:
+                continue
             if not piece:
                 break
+            self.has_received = True
             received += piece
         if self.socket is not None:
             self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
         return received
+
+
+def _broken(rule: str) -> PeerConnectionError:
+    """Return the error for a peer that broke a rule, and say it: the library drops it."""
+    error = PeerConnectionError(rule)
+    _log.warning("a connection is cut: %s", error)
+    return error
 
 
 class _Timer(Timer):
@@ -551,12 +583,18 @@ class _Association(Association):
     visit: Visit | None
     connection: socket.socket
 
+    @property
+    def has_spoken(self) -> bool:
+        """Tell whether the peer has sent anything."""
+        return bool(self._wrapped.has_received)
+
     def prepare(self, guard: _Guard, address: str) -> None:
         """Set what a plain association does not have."""
         self.guard = guard
         self.address = address
         self.visit = None
-        self.connection = self.dul.socket.socket
+        self._wrapped = self.dul.socket
+        self.connection = self._wrapped.socket
         self.dimse.prepare()
         self.dul.artim_timer.__class__ = self.dul._idle_timer.__class__ = _Timer
         # PDUs that negotiate may be longer than those that carry data
