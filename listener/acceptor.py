@@ -297,7 +297,9 @@ class _Server(ThreadedAssociationServer):
     """Accepts connections; each is set up in a thread of its own."""
 
     daemon_threads = True
-    request_queue_size = 64
+    # where the queue overflows the kernel drops a good peer's first packet, too, and it tries again
+    # only after a second; who is too many is turned away faster than that
+    request_queue_size = 1024
     guard: _Guard
 
     def verify_request(self, request: socket.socket, client_address: Any) -> bool:
