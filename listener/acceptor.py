@@ -225,9 +225,9 @@ class _Guard:
             elif association.visit is not None and not association.is_released:
                 _log.warning("an association from %s was cut or aborted", association.address)
             return
-        self._tell_of_silence()
+        self.tell_of_silence()
 
-    def _tell_of_silence(self) -> None:
+    def tell_of_silence(self) -> None:
         """Count connections that said nothing; health checks make them by the thousand."""
         with self._lock:
             self._silent += 1
@@ -303,8 +303,20 @@ class _Server(ThreadedAssociationServer):
     guard: _Guard
 
     def verify_request(self, request: socket.socket, client_address: Any) -> bool:
-        """Close at once what cannot even be held."""
-        return self.guard.has_room()
+        """Close at once what cannot even be held, and what has hung up already."""
+        return self.guard.has_room() and not self._has_hung_up(request)
+
+    def _has_hung_up(self, request: socket.socket) -> bool:
+        """Tell whether the peer is gone: a health check is, and is worth no thread."""
+        try:
+            gone = not request.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            gone = True
+        if gone:
+            self.guard.tell_of_silence()
+        return gone
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say that a connection could not be set up, without a traceback of its content."""
