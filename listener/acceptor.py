@@ -34,6 +34,7 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import Verification
@@ -446,7 +447,18 @@ class _Dul(DULServiceProvider):
             super().run()
         except Exception as error:  # noqa: BLE001 - the one place where a network thread ends
             _log.warning("a connection failed: %s", type(error).__name__)
+            self.say_abort()
             self._kill_thread = True
+
+    def say_abort(self) -> None:
+        """Tell the peer, past the state machine, that this is the end (DICOM PS3.8 section 9.3.8).
+
+        For what failed in a way that the library does not foresee, before the connection is cut.
+        """
+        abort = A_ABORT_RQ()
+        abort.source, abort.reason_diagnostic = 0x02, 0x00  # the provider; no reason
+        if self.socket is not None:
+            self.socket.send(abort.encode())
 
     def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
         """Return the next primitive; waiting ends with the connection, not with the timeout."""
@@ -621,6 +633,7 @@ class _Association(Association):
             super().run()
         except Exception as error:  # noqa: BLE001 - the one place where an association ends
             _log.warning("an association failed: %s", type(error).__name__)
+            self.dul.say_abort()
         finally:
             self.conclude()
 

@@ -157,6 +157,7 @@ def drained(one: Wire) -> str:
 
 # -- PS3.8, table 9-10 --------------------------------------------------------------------
 
+REMARKED = "is cut|cut or aborted|is aborted|became no association|rejected"
 PDUS: dict[str, bytes] = {
     "A-ASSOCIATE-RQ": pdu(1, request()),
     "A-ASSOCIATE-AC": pdu(2, request()),
@@ -170,58 +171,85 @@ PDUS: dict[str, bytes] = {
     "a broken P-DATA-TF": pdu(4, struct.pack(">IB", 2**31, 1)),
     "an empty PDU": pdu(4, b""),
 }
-# What the receiver answers in each state that a peer can bring it into, as an acceptor. In Sta3
-# and Sta8 it still has to answer itself, so the PDU comes in one piece with what led there; in
-# Sta13 it is about to close.
-STATES: dict[str, tuple[bytes, bool, dict[str, set[str]]]] = {
-    "Sta2, awaiting a request": (
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of the acceptor, how it is brought there, and what it answers to which PDU.
+
+    ``waits`` for the answer to ``before``; else it comes in one piece with what follows, while the
+    receiver has still to answer. Who is faster there decides which state it is.
+    """
+
+    name: str
+    associated: bool
+    before: bytes
+    waits: bool
+    answers: dict[str, set[str]]
+
+
+STATES: tuple[State, ...] = (
+    State(
+        "Sta2, awaiting a request",
+        False,
         b"",
         False,
-        {"A-ASSOCIATE-RQ": {ACCEPTED}, "A-ABORT": {CUT}, "*": {ABORTED}},
+        {"A-ASSOCIATE-RQ": {ACCEPTED}, "A-ABORT": {CUT}, "": {ABORTED}},
     ),
-    "Sta3, awaiting the answer to it": (
+    State(
+        "Sta3, awaiting its own answer to it",
+        False,
         pdu(1, request()),
         False,
-        {"*": {ACCEPTED, ABORTED, CUT, RELEASED, REJECTED, SUCCESS}},
+        {"A-ABORT": {CUT, ACCEPTED}, "": {ABORTED, ACCEPTED}},
     ),
-    "Sta6, associated": (
+    State(
+        "Sta6, associated",
+        True,
         b"",
-        True,
-        {"P-DATA-TF": {SUCCESS}, "A-RELEASE-RQ": {RELEASED}, "A-ABORT": {CUT}, "*": {ABORTED}},
-    ),
-    "Sta8, awaiting the answer to a release": (
-        pdu(5, bytes(4)),
-        True,
-        {"*": {RELEASED, ABORTED, CUT}},
-    ),
-    "Sta13, after a rejection": (
-        pdu(1, request(b"NOBODY")),
         False,
-        {"*": {REJECTED, ABORTED, CUT}},
+        {"P-DATA-TF": {SUCCESS}, "A-RELEASE-RQ": {RELEASED}, "A-ABORT": {CUT}, "": {ABORTED}},
     ),
-    "Sta13, after an abort": (pdu(0x42, b""), True, {"*": {ABORTED, CUT}}),
-}
+    State(
+        "Sta8, awaiting its own answer to a release",
+        True,
+        pdu(5, bytes(4)),
+        False,
+        {"A-ABORT": {CUT, RELEASED}, "": {ABORTED, RELEASED}},
+    ),
+    State(
+        "Sta13, after a rejection", False, pdu(1, request(b"NOBODY")), True, {"": {CUT, ABORTED}}
+    ),
+    State("Sta13, after an abort", True, pdu(0x42, b""), True, {"": {CUT, ABORTED}}),
+    State("Sta13, after a release", True, pdu(5, bytes(4)), True, {"": {CUT, ABORTED}}),
+)
 
 
-def out_of_order(target: Receiver, state: str, kind: str) -> set[str]:
+def out_of_order(target: Receiver, state: State, kind: str) -> set[str]:
     """Bring the receiver into a state and send it a PDU that may have no place there."""
-    before, associated, _ = STATES[state]
     with Wire(target) as one:
-        if associated:
+        if state.associated:
             assert one.associate(abstract=VERIFICATION) == 2
-        tell(one, before + PDUS[kind])
+        if state.waits:
+            tell(one, state.before)
+            assert ending(one) in {REJECTED, ABORTED, RELEASED}
+            tell(one, PDUS[kind])
+        else:
+            tell(one, state.before + PDUS[kind])
         return {ending(one)}
 
 
 def table_9_10() -> Iterator[Attack]:
-    for state, (_, _, answers) in STATES.items():
+    for state in STATES:
         for kind in PDUS:
-            ends = answers.get(kind, answers["*"])
-            act = partial(out_of_order, state=state, kind=kind)
-            # a rule that was kept is not remarked upon
-            kept = ends <= {SUCCESS, ACCEPTED, RELEASED} or "Sta3" in state or "Sta8" in state
-            says = "" if kept else "became no association|cut or aborted|aborted|rejected"
-            yield Attack(f"{kind} in {state}", act, frozenset(ends), says)
+            ends = state.answers.get(kind, state.answers[""])
+            remarked = "Sta13" not in state.name and ends <= {ABORTED, CUT}
+            yield Attack(
+                f"{kind} in {state.name}",
+                partial(out_of_order, state=state, kind=kind),
+                frozenset(ends),
+                REMARKED if remarked else "",
+            )
 
 
 # -- sizes --------------------------------------------------------------------------------
@@ -304,6 +332,17 @@ ABSURD: dict[str, bytes] = {
     "an item that overruns": pdu(1, request()[:68] + struct.pack(">BBH", 0x20, 0, 60_000) + b"1"),
     "a thousand unknown items": pdu(1, request() + item(0x77, PLANTED.encode()) * 1000),
     "protocol version 0": pdu(1, b"\0\0" + request()[2:]),
+}
+# what is not accepted as an association; a context that is none of ours may still be refused in it
+UNACCEPTED = {
+    "even context ids": ABORTED,
+    "context id 0": ABORTED,
+    "no transfer syntax": ABORTED,
+    "an overlong abstract syntax": ABORTED,
+    "an overlong transfer syntax": ABORTED,
+    "an item that overruns": ABORTED,
+    "a thousand unknown items": ABORTED,
+    "protocol version 0": REJECTED,
 }
 
 
@@ -557,10 +596,14 @@ def speaks_tls(target: Receiver) -> set[str]:
         return {drained(one)}
 
 
-REMARKED = "cut|aborted|became no association|refused|rejected"
 TABLE: tuple[Attack, ...] = (
     *(
-        attack(f"a peer that loiters {stage}", partial(loiter, stage=stage), CUT, ABORTED, RELEASED)
+        attack(
+            f"a peer that loiters {stage}",
+            partial(loiter, stage=stage),
+            *(CUT, ABORTED, RELEASED),
+            says="" if "released" in stage else REMARKED,
+        )
         for stage in STAGES
     ),
     *table_9_10(),
@@ -573,7 +616,8 @@ TABLE: tuple[Attack, ...] = (
         attack(
             f"a request with {name}",
             partial(asks_absurdly, name=name),
-            *(ACCEPTED, REJECTED, ABORTED, CUT),
+            UNACCEPTED.get(name, ACCEPTED),
+            says=REMARKED if name in UNACCEPTED else "",
         )
         for name in ABSURD
     ),
