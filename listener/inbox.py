@@ -190,6 +190,7 @@ class Inbox:
             for shelf in ("incoming", *(f"{n:02x}" for n in range(256))):
                 (self._folder / shelf).mkdir(exist_ok=True, mode=0o700)
             _sync_folder(self._folder)
+            _sync_folder(self._folder.parent)
         except OSError as error:
             msg = f"The inbox folder cannot be made: {type(error).__name__}."
             raise ListenerError(msg) from None

@@ -53,7 +53,7 @@ def feed(name: str, seconds: int, folder: Path) -> int:
     corpus.mkdir(parents=True, exist_ok=True)
     if atheris is None:
         return feed_by_guessing(name, seconds, corpus)
-    with atheris.instrument_imports(include=["listener", "pynetdicom"]):
+    with atheris.instrument_imports(include=["listener", "pipeline", "pydicom", "pynetdicom"]):
         from readers import READERS, SECONDS
     reader = READERS[name]
     for number, seed in enumerate(reader.seeds):

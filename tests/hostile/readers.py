@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from attacks import ABSURD, ODD_MESSAGES, PDUS, STORE, fragment, patient
+from attacks import ABSURD, DATA, ODD_MESSAGES, PDUS, STORE, fragment, patient
+from pydicom.filereader import read_dataset
 from pynetdicom.pdu import (
     A_ABORT_RQ,
     A_ASSOCIATE_AC,
@@ -37,6 +38,11 @@ from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.header import read_header
 from listener.storage import Reply as _Reply
 from listener.storage import encode_reply, read_command
+from pipeline.dicom_file import FileLimits
+from pipeline.dicom_file import read_header as read_header_of_file
+from pipeline.errors import DecodeError, DecodeReason
+from pipeline.report import is_report, report_text
+from pipeline.view import decide_view
 
 SECONDS = 5.0  # that a reader may take over anything
 
@@ -91,6 +97,31 @@ def reads_file_meta(data: bytes) -> None:
     meta = read_file_meta(io.BytesIO(bytes(128) + b"DICM" + data))
     assert is_uid(meta.sop_instance_uid)
     assert is_uid(meta.transfer_syntax)
+
+
+# -- files, as the worker reads them ------------------------------------------------------
+
+
+def reads_file(data: bytes) -> None:
+    """What the decoder's child lets through is safe for whoever uses it."""
+    path = _scratch() / "fed.dcm"
+    path.write_bytes(bytes(128) + b"DICM" + data)
+    try:
+        encoded_header = read_header_of_file(path, FileLimits(max_file_bytes=1 << 20))
+    except Exception as error:
+        raise DecodeError(DecodeReason.MALFORMED) from error
+    header = read_dataset(io.BytesIO(encoded_header), is_implicit_VR=False, is_little_endian=True)
+    str(header)  # every value converts
+    decide_view(header, {})
+    if is_report(header):
+        report_text(header)
+
+
+@cache
+def _scratch() -> Path:
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 # -- connections --------------------------------------------------------------------------
@@ -177,6 +208,17 @@ _STORES = tuple(
     for size in (0, 99, 4000)
 )
 
+_FILES = (
+    *(
+        _META[132:] + encoded(ds, EXPLICIT)
+        for ds in (
+            patient(ViewPosition="PA", BodyPartExamined="WRIST", ImageLaterality="L"),
+            patient(StudyDate="20240101", PatientAge="009Y", SpecificCharacterSet="ISO_IR 192"),
+        )
+    ),
+    *(path.read_bytes()[132:] for path in sorted(DATA.parent.glob("studies/TEST-000?-1/*report*"))),
+)
+
 READERS = {
     reader.name: reader
     for reader in (
@@ -194,6 +236,7 @@ READERS = {
             (encoded(patient(), EXPLICIT),),
             examples=100,
         ),
+        Reader("file", reads_file, (DecodeError,), _FILES, examples=50),
         Reader("file-meta", reads_file_meta, (CannotUnderstandError,), (_META[132:],)),
         Reader(
             "pdu",
