@@ -31,7 +31,7 @@ check: .venv/development  ## lint, types and the quick tests, in under two minut
 	.venv/bin/mypy
 	$(QUICK) --ignore=tests/pipeline tests & rest=$$!; $(QUICK) tests/pipeline; first=$$?; wait $$rest && exit $$first
 
-faults: .venv/development  ## 200 kills of receiver and worker, 200 of the receiver under load, every disk fault (an hour)
+faults: .venv/development  ## 200 kills of receiver and worker, 200 of the receiver under load, every disk fault (half an hour)
 	WRISTMIR_KILLS=$(or $(KILLS),100) .venv/bin/pytest -q -s tests/faults/test_service_kill.py
 	WRISTMIR_KILLS=$(or $(KILLS),200) .venv/bin/pytest -q -s --ignore=tests/faults/test_service_kill.py tests/faults
 

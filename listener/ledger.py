@@ -233,6 +233,11 @@ class Ledger:
         with self._database.reading() as connection:
             return receipt.files(connection)
 
+    def knows_file(self, path: Path) -> bool:
+        """Tell whether a receipt names a file."""
+        with self._database.reading() as connection:
+            return receipt.knows_file(connection, path)
+
     def move_file(self, old: Path, new: Path) -> None:
         """Note that a received file lies somewhere else now."""
         with self._database.writing() as connection:
@@ -299,13 +304,6 @@ class Ledger:
                 return 0
         with self._database.writing() as connection:
             return completion.close_due(connection, self._queue, now)
-
-    def _see_to_arrivals(self, now: datetime) -> None:
-        jumped = self._arrivals_watch.has_jumped(now)
-        if jumped or self._arrivals_watch.is_fresh:
-            with self._database.writing() as connection:
-                completion.wait_anew(connection, now, all_of_them=jumped)
-        self._arrivals_watch.saw(now)
 
     # -- jobs -----------------------------------------------------------------------------
 
@@ -433,3 +431,10 @@ class Ledger:
         """Return how many jobs there are of each kind and state."""
         with self._database.reading() as connection:
             return self._queue.counts(connection)
+
+    def _see_to_arrivals(self, now: datetime) -> None:
+        jumped = self._arrivals_watch.has_jumped(now)
+        if jumped or self._arrivals_watch.is_fresh:
+            with self._database.writing() as connection:
+                completion.wait_anew(connection, now, all_of_them=jumped)
+        self._arrivals_watch.saw(now)

@@ -201,6 +201,19 @@ class Storage:
         elif recorded.path != path:
             self.ledger.move_file(recorded.path, path)
 
+    def give_up(self, path: Path) -> None:
+        """Delete a file that is not acknowledged, unless its row came through all the same.
+
+        Where a commit is done and only its answer is lost, the row may stand for a newer version.
+        """
+        try:
+            known = self.ledger.knows_file(path)
+        except SQLAlchemyError:
+            known = False
+        if not known:
+            with suppress(OSError):  # the next start finds it, and takes it in
+                path.unlink(missing_ok=True)
+
     def _adopt(self, path: Path, titles: dict[str, TitleSettings], fallback: TitleSettings) -> None:
         try:
             with path.open("rb") as stream:
@@ -315,8 +328,7 @@ class Visit:
             )
             self._storage.keep_one(recorded, path)
         except BaseException:
-            with suppress(OSError):  # the next start finds it, and takes it in
-                path.unlink(missing_ok=True)
+            self._storage.give_up(path)
             raise
         self._studies.add(header.study_uid)
         return recorded

@@ -115,8 +115,7 @@ def test_each_call_that_fails_is_told_leaves_nothing_and_is_made_good_by_a_secon
             assert told in statuses(call, fault), (number, call, told)
             left |= strays(link) if call == "unlink" else set()
             assert strays(link) == left
-            if not (call == "do_commit" and fault is Fault.UNSURE):
-                assert missing(link) == set()
+            assert missing(link) == set()
             if told == 0x0000:
                 is_kept(link, ds)
             assert store(wire, ds) == 0x0000  # on the same association

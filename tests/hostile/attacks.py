@@ -394,7 +394,7 @@ def asks_for_what_is_not_offered(target: Receiver, field: int) -> set[str]:
         return {ending(one)}
 
 
-def says(target: Receiver, messages: list[bytes]) -> set[str]:
+def speaks(target: Receiver, messages: list[bytes]) -> set[str]:
     with wire(target) as one:
         for message in messages:
             tell(one, message)
@@ -626,7 +626,7 @@ TABLE: tuple[Attack, ...] = (
         for name, field in NOT_OFFERED.items()
     ),
     *(
-        attack(name, partial(says, messages=messages), ABORTED, says="aborted")
+        attack(name, partial(speaks, messages=messages), ABORTED, says="aborted")
         for name, messages in ODD_MESSAGES.items()
     ),
     *(attack(name, act, status, says="refused") for name, (act, status) in OBJECTS.items()),
