@@ -61,6 +61,13 @@ SCENES = [
     ),
 ]
 
+FAULTS = [
+    pytest.param(
+        fault, id=fault.name.lower(), marks=() if fault is Fault.FULL else pytest.mark.slow
+    )
+    for fault in Fault
+]
+
 ROOM, FAILURE = 0xA700, 0x0110
 # what cannot fail in this way: nothing is half done, and no descriptor comes back with an error
 FAILS_SO = {
@@ -86,7 +93,7 @@ def context(ds: Dataset) -> str:
     return str(ds.SOPClassUID)
 
 
-@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.name.lower())
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("scene", SCENES)
 def test_each_call_that_fails_is_told_leaves_nothing_and_is_made_good_by_a_second_try(
     tmp_path: Path,
@@ -180,6 +187,7 @@ def send(receiver: Receiver, *sent: Dataset) -> list[int | None]:
         return [store(wire, ds) if kind == 2 else None for ds in sent]
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_really_full_refuses_and_takes_again_once_there_is_room(
     tmp_path: Path,
 ) -> None:
