@@ -22,7 +22,7 @@ from wire import CR, VERIFICATION, Wire, association_request, command
 PLANTED = "SECRET^PATIENT"  # in no log
 DATA = Path(__file__).parent.parent / "data" / "hostile"
 
-SUCCESS, NO_ROOM, FAILURE = "0x0000", "0xA700", "0x0110"
+SUCCESS, NO_ROOM = "0x0000", "0xA700"
 MISMATCH, NOT_UNDERSTOOD, NOT_SUPPORTED = "0xA900", "0xC000", "0x0122"
 CUT, ACCEPTED, REJECTED, RELEASED, ABORTED = "cut", "accepted", "rejected", "released", "aborted"
 _ENDINGS = {0: CUT, 2: ACCEPTED, 3: REJECTED, 6: RELEASED, 7: ABORTED}
@@ -584,10 +584,12 @@ def never_reads(target: Receiver) -> set[str]:
     with wire(target, VERIFICATION) as one:
         one.socket.settimeout(5)
         ask = fragment(3, command(0x0030, VERIFICATION, data_set=0x0101))
-        with suppress(OSError):
-            for _ in range(100_000):
+        for _ in range(500_000):
+            try:
                 one.socket.sendall(ask)
-    return {CUT}
+            except OSError:
+                return {CUT}
+    return {SUCCESS}
 
 
 def speaks_tls(target: Receiver) -> set[str]:
@@ -643,11 +645,11 @@ TABLE: tuple[Attack, ...] = (
     *(
         attack(
             f"the files of {name}",
-            partial(sends_files, contents=contents_),
+            partial(sends_files, contents=found),
             *(SUCCESS, MISMATCH, NOT_UNDERSTOOD),
             says="refused",
         )
-        for name, contents_ in files().items()
+        for name, found in files().items()
     ),
     attack("a thousand health checks", probes, CUT, says="said nothing"),
     attack("a web browser", web_requests, CUT, ABORTED, says="became no association"),

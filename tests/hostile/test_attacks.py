@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from attacks import PLANTED, TABLE, Attack
+from attacks import PLANTED, TABLE, Attack, files
 from receiver import Receiver
 from station import EXPLICIT, LOOPBACK, encoded, eventually, radiograph
 from wire import CR, Wire
@@ -140,4 +140,4 @@ def test_an_attack_costs_nobody_but_the_attacker(
 def test_the_table_is_whole() -> None:
     names = [attack.name for attack in TABLE]
     assert len(names) == len(set(names)) > 150
-    assert sum(name.startswith("the files of") for name in names) == 10
+    assert sum(len(found) for found in files().values()) == 233
