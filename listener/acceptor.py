@@ -35,9 +35,11 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import Verification
+from pynetdicom.timer import Timer
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 from listener.errors import AddressError, PeerConnectionError
@@ -196,6 +198,7 @@ _OTHERS = [
 _TRANSFER_SYNTAXES = (*_FIRST_CHOICES, *_OTHERS, *_LAST_CHOICES)
 
 _MOST_COMMAND_BYTES = 16 * 1024
+_SILENCE_SECONDS = 60.0
 _MOST_UNANSWERED = 8  # no asynchronous operations are negotiated: nobody may need more
 _COMMAND, _LAST = 1, 2  # bits of a message control header (DICOM PS3.8 annex E.2)
 
@@ -230,6 +233,8 @@ class _Guard:
         self._waiting: dict[_Association, str] = {}  # connected, has not asked yet
         self._serving: dict[_Association, Admission] = {}
         self._leaving: set[_Association] = set()
+        self._silent = 0  # connections that said nothing, since they were last told of
+        self._told_at = -_SILENCE_SECONDS
 
     def has_room(self) -> bool:
         """Tell whether one more connection can be held at all."""
@@ -260,6 +265,23 @@ class _Guard:
             self._waiting.pop(association, None)
             self._serving.pop(association, None)
             self._leaving.discard(association)
+        if association.has_spoken:
+            if association.visit is None and not association.is_rejected:
+                _log.warning("a connection from %s became no association", association.address)
+            elif association.visit is not None and not association.is_released:
+                _log.warning("an association from %s was cut or aborted", association.address)
+            return
+        self.tell_of_silence()
+
+    def tell_of_silence(self) -> None:
+        """Count connections that said nothing; health checks make them by the thousand."""
+        with self._lock:
+            self._silent += 1
+            now = time.monotonic()
+            if now - self._told_at < _SILENCE_SECONDS:
+                return
+            silent, self._silent, self._told_at = self._silent, 0, now
+        _log.info("connections that said nothing, since this was last told: %d", silent)
 
     def judge(self, association: _Association, address: str) -> Visit | Rejection:
         """Decide on an association request, the first thing that a connection says."""
@@ -328,7 +350,9 @@ class _Server(ThreadedAssociationServer):
     """Accepts connections; each is set up in a thread of its own."""
 
     daemon_threads = True
-    request_queue_size = 64
+    # where the queue overflows the kernel drops a good peer's first packet, too, and it tries again
+    # only after a second; who is too many is turned away faster than that
+    request_queue_size = 1024
     guard: _Guard
     credentials: Credentials | None = None
 
@@ -339,8 +363,20 @@ class _Server(ThreadedAssociationServer):
         return str(host), int(port)
 
     def verify_request(self, request: socket.socket, client_address: Any) -> bool:
-        """Close at once what cannot even be held."""
-        return self.guard.has_room()
+        """Close at once what cannot even be held, and what has hung up already."""
+        return self.guard.has_room() and not self._has_hung_up(request)
+
+    def _has_hung_up(self, request: socket.socket) -> bool:
+        """Tell whether the peer is gone: a health check is, and is worth no thread."""
+        try:
+            gone = not request.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            gone = True
+        if gone:
+            self.guard.tell_of_silence()
+        return gone
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say that a connection could not be set up, without a traceback of its content."""
@@ -401,6 +437,7 @@ class _Socket(AssociationSocket):
 
     most_bytes: int
     seconds: float
+    has_received = False
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly so many bytes, or what came before the peer closed.
@@ -412,18 +449,22 @@ class _Socket(AssociationSocket):
         """
         if nr_bytes > self.most_bytes:
             msg = f"It declared a PDU of {nr_bytes} bytes."
-            raise PeerConnectionError(msg)
+            raise _broken(msg)
         deadline = time.monotonic() + self.seconds
         received = bytearray()
         while len(received) < nr_bytes:
             left = deadline - time.monotonic()
             if left <= 0 or self.socket is None:
                 msg = "It did not complete a PDU in time."
-                raise PeerConnectionError(msg)
+                raise _broken(msg)
             self.socket.settimeout(left)
-            piece = self.socket.recv(min(262144, nr_bytes - len(received)))
+            try:
+                piece = self.socket.recv(min(262144, nr_bytes - len(received)))
+            except TimeoutError:
+                continue
             if not piece:
                 break
+            self.has_received = True
             received += piece
         if self.socket is not None:
             self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
@@ -441,6 +482,39 @@ class _Socket(AssociationSocket):
         super()._shutdown_socket()
 
 
+def _broken(rule: str) -> PeerConnectionError:
+    """Return the error for a peer that broke a rule, and say it: the library drops it."""
+    error = PeerConnectionError(rule)
+    _log.warning("a connection is cut: %s", error)
+    return error
+
+
+class _Timer(Timer):
+    """Runs on the clock that never jumps; by the library's a jump ends, or keeps, all there is."""
+
+    _start_time: float | None
+    _end_time: float | None
+
+    @property
+    def remaining(self) -> float:
+        """Return the seconds until it expires; 1 where it never does."""
+        if self.timeout is None:
+            return 1.0
+        if self._start_time is None:
+            return float(self.timeout)
+        until = time.monotonic() if self._end_time is None else self._end_time
+        return float(self.timeout - (until - self._start_time))
+
+    def start(self) -> None:
+        """Begin anew."""
+        self._start_time = time.monotonic()
+        self._end_time = None
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._end_time = time.monotonic()
+
+
 class _Dul(DULServiceProvider):
     """The network thread; its failures end one association and print nothing."""
 
@@ -450,7 +524,18 @@ class _Dul(DULServiceProvider):
             super().run()
         except Exception as error:  # noqa: BLE001 - the one place where a network thread ends
             _log.warning("a connection failed: %s", type(error).__name__)
+            self.say_abort()
             self._kill_thread = True
+
+    def say_abort(self) -> None:
+        """Tell the peer, past the state machine, that this is the end (DICOM PS3.8 section 9.3.8).
+
+        For what failed in a way that the library does not foresee, before the connection is cut.
+        """
+        abort = A_ABORT_RQ()
+        abort.source, abort.reason_diagnostic = 0x02, 0x00  # the provider; no reason
+        if self.socket is not None:
+            self.socket.send(abort.encode())
 
     def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
         """Return the next primitive; waiting ends with the connection, not with the timeout."""
@@ -603,14 +688,21 @@ class _Association(Association):
     connection: socket.socket
     certificate: PeerCertificate | None
 
+    @property
+    def has_spoken(self) -> bool:
+        """Tell whether the peer has sent anything."""
+        return bool(self._wrapped.has_received)
+
     def prepare(self, guard: _Guard, address: str) -> None:
         """Set what a plain association does not have."""
         self.guard = guard
         self.address = address
         self.visit = None
         self.certificate = None
-        self.connection = self.dul.socket.socket
+        self._wrapped = self.dul.socket
+        self.connection = self._wrapped.socket
         self.dimse.prepare()
+        self.dul.artim_timer.__class__ = self.dul._idle_timer.__class__ = _Timer
         # PDUs that negotiate may be longer than those that carry data
         self.dul.socket.most_bytes = max(guard.settings.max_pdu_bytes, 65536)
         self.dul.socket.seconds = guard.settings.pdu_seconds
@@ -622,6 +714,7 @@ class _Association(Association):
                 super().run()
         except Exception as error:  # noqa: BLE001 - the one place where an association ends
             _log.warning("an association failed: %s", type(error).__name__)
+            self.dul.say_abort()
         finally:
             self.conclude()
 

@@ -18,6 +18,7 @@ __all__ = [
     "MoveError",
     "OutOfResourcesError",
     "PeerConnectionError",
+    "ProcessingFailureError",
     "QueryError",
     "RefusalError",
     "SopClassNotSupportedError",
@@ -45,6 +46,12 @@ class RefusalError(ListenerError):
 
     ``status`` is what the peer is told (DICOM PS3.7 annex C; PS3.4 section B.2.3, table B.2-1).
     """
+
+    status: ClassVar[int] = 0x0110
+
+
+class ProcessingFailureError(RefusalError):
+    """The object could not be kept."""
 
     status: ClassVar[int] = 0x0110
 

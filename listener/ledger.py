@@ -5,6 +5,7 @@ One database serves every process (receiver, workers, command line).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from listener import completion, coverage, linkage, milestone, receipt, retention, schema, study
+from listener.clock_watch import ClockWatch
 from listener.database import Database, repeated, utc_now
 from listener.errors import LedgerError, LedgerUnavailableError
 from listener.instance import Instance
@@ -59,6 +61,9 @@ class Ledger:
         ``postgresql://host/name`` needs an empty database of its own.
     clock
         Gives the time, timezone-aware; None for the database's own.
+    steady
+        Gives seconds that never jump, to notice when ``clock`` does. Without it the
+        database's own clock is watched, and another one is trusted.
     backoff
         Wait before the second attempt of a failed job; it doubles with every attempt.
     max_attempts
@@ -79,6 +84,7 @@ class Ledger:
         url: str,
         clock: Callable[[], datetime] | None = None,
         *,
+        steady: Callable[[], float] | None = None,
         backoff: timedelta = timedelta(seconds=15),
         max_attempts: int = 8,
         upgrade: bool = True,
@@ -90,15 +96,22 @@ class Ledger:
         except (OSError, SQLAlchemyError) as error:
             raise _cannot_be_opened(error) from None
         self._queue = JobQueue(self._database.now, backoff, max_attempts)
+        if steady is None and clock is None:
+            steady = time.monotonic
         try:
             if not self.standing().is_up_to_date and upgrade:
                 self._upgrade()
+            with self._database.reading() as connection:
+                now = self._database.now(connection)
         except SQLAlchemyError as error:
             self.close()
             raise _cannot_be_opened(error, on_a_server=self._database.is_postgresql) from None
         except LedgerError:
             self.close()
             raise
+        # whoever closes arrivals and whoever leases jobs each sees to its own waits
+        self._arrivals_watch = ClockWatch(now, steady)
+        self._leases_watch = ClockWatch(now, steady)
 
     def __enter__(self) -> Ledger:
         return self
@@ -413,6 +426,11 @@ class Ledger:
         with self._database.reading() as connection:
             return receipt.files(connection)
 
+    def knows_file(self, path: Path) -> bool:
+        """Tell whether a receipt names a file."""
+        with self._database.reading() as connection:
+            return receipt.knows_file(connection, path)
+
     @repeated
     def move_file(self, old: Path, new: Path) -> None:
         """Note that a received file lies somewhere else now."""
@@ -476,7 +494,16 @@ class Ledger:
 
     @repeated
     def close_due_arrivals(self) -> int:
-        """Enqueue the jobs of every arrival that is due; return how many arrivals there were."""
+        """Enqueue the jobs of every arrival that is due; return how many arrivals there were.
+
+        Where the clock has jumped since the last look, every arrival begins its wait anew: none
+        waits longer for it than twice what it has to.
+        """
+        self._see_to_arrivals()
+        return self._close_due_arrivals()
+
+    @repeated
+    def _close_due_arrivals(self) -> int:
         with self._database.reading() as connection:
             if not completion.is_any_due(connection, self._database.now(connection)):
                 return 0
@@ -507,10 +534,17 @@ class Ledger:
         """Take the next job of these kinds, or None.
 
         No two jobs of one subject are leased at a time, and a job waits for the one that it was
-        enqueued behind. A lease that ran out is given to the next who asks.
+        enqueued behind. A lease that ran out is given to the next who asks. Where the clock has
+        jumped since somebody last asked here, leases last ``seconds`` from now.
         """
         with self._database.writing() as connection:
-            return self._queue.lease(connection, kinds, seconds)
+            now = self._database.now(connection)
+            jumped = self._leases_watch.has_jumped(now)
+            if jumped or self._leases_watch.is_fresh:
+                self._queue.wait_anew(connection, seconds, all_of_them=jumped)
+            job = self._queue.lease(connection, kinds, seconds)
+        self._leases_watch.saw(now)
+        return job
 
     @repeated
     def end_leases(self, kinds: Collection[str]) -> int:
@@ -610,6 +644,16 @@ class Ledger:
         """Return how many jobs there are of each kind and state."""
         with self._database.reading() as connection:
             return self._queue.counts(connection)
+
+    @repeated
+    def _see_to_arrivals(self) -> None:
+        with self._database.reading() as connection:
+            now = self._database.now(connection)
+        jumped = self._arrivals_watch.has_jumped(now)
+        if jumped or self._arrivals_watch.is_fresh:
+            with self._database.writing() as connection:
+                completion.wait_anew(connection, now, all_of_them=jumped)
+        self._arrivals_watch.saw(now)
 
     def _upgrade(self) -> None:
         with self._database.writing() as connection:

@@ -25,6 +25,7 @@ __all__ = [
     "Recorded",
     "files",
     "kept_studies",
+    "knows_file",
     "latest",
     "leave",
     "mark_lost",
@@ -251,6 +252,12 @@ def files(connection: Connection) -> dict[Path, InstanceState]:
     """Return every file that stands in a receipt, with its current state."""
     query = sa.select(INSTANCE.c.path, INSTANCE.c.state).where(INSTANCE.c.path.is_not(None))
     return {Path(p): InstanceState(s) for p, s in connection.execute(query)}
+
+
+def knows_file(connection: Connection, path: Path) -> bool:
+    """Tell whether a receipt names a file."""
+    query = sa.select(INSTANCE.c.version).where(INSTANCE.c.path == str(path)).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def move_file(connection: Connection, old: Path, new: Path) -> None:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from listener.arrivals import Arrivals
 from listener.elements import is_uid
 from listener.errors import (
     CannotUnderstandError,
-    ListenerError,
     MismatchError,
     OutOfResourcesError,
     PeerConnectionError,
+    ProcessingFailureError,
     RefusalError,
     SopClassNotSupportedError,
 )
 from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.header import Header, read_header
-from listener.inbox import Inbox, Spool
+from listener.inbox import Inbox, Spool, disk_refusal
 from listener.instance import (
     Instance,
     accession_keys,
@@ -42,7 +45,6 @@ __all__ = ["Command", "Reply", "Storage", "Visit", "encode_reply", "read_command
 _log = logging.getLogger("wristmir.listener")
 
 _SUCCESS = 0x0000
-_PROCESSING_FAILURE = 0x0110
 
 
 @dataclass(frozen=True)
@@ -196,9 +198,23 @@ class Storage:
     def keep_one(self, recorded: Recorded, path: Path) -> None:
         """Keep the file that the ledger names; where that one is gone, this one takes its place."""
         if recorded.path is None or (recorded.path != path and recorded.path.exists()):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the next start tries again
+                path.unlink(missing_ok=True)
         elif recorded.path != path:
             self.ledger.move_file(recorded.path, path)
+
+    def give_up(self, path: Path) -> None:
+        """Delete a file that is not acknowledged, unless its row came through all the same.
+
+        Where a commit is done and only its answer is lost, the row may stand for a newer version.
+        """
+        try:
+            known = self.ledger.knows_file(path)
+        except SQLAlchemyError:
+            known = True  # it may be: the next start brings inbox and ledger together
+        if not known:
+            with suppress(OSError):  # the next start finds it, and takes it in
+                path.unlink(missing_ok=True)
 
     def _adopt(self, path: Path, titles: dict[str, TitleSettings], fallback: TitleSettings) -> None:
         try:
@@ -250,10 +266,7 @@ class Visit:
             calling_ae=self._calling_ae,
             called_ae=self._title.ae_title,
         )
-        try:
-            return inbox.receive(transfer_syntax, write_file_meta(meta))
-        except OSError:
-            return inbox.refuse(transfer_syntax, OutOfResourcesError("The inbox is gone."))
+        return inbox.receive(transfer_syntax, write_file_meta(meta))
 
     def store(self, command: Command, negotiated_class: str, spool: Spool) -> Reply:
         """Keep a complete object and say how that went; only durable objects are a success.
@@ -271,11 +284,14 @@ class Visit:
                 raise spool.error
             recorded = self._record(command, spool)
         except RefusalError as error:
-            return self._refused(command, error, error.status)
-        except (OSError, SQLAlchemyError) as error:
-            return self._refused(command, error, OutOfResourcesError.status)
+            return self._refused(command, error)
+        except OSError as error:
+            return self._refused(command, disk_refusal(error))
+        except SQLAlchemyError as error:
+            return self._refused(command, _ledger_refusal(error))
         except Exception as error:  # noqa: BLE001 - the one place where a C-STORE ends
-            return self._refused(command, error, _PROCESSING_FAILURE)
+            # its class alone: another library's message may hold a value
+            return self._refused(command, ProcessingFailureError(f"{type(error).__name__}."))
         finally:
             spool.discard()
         _log.log(
@@ -312,13 +328,10 @@ class Visit:
                 calling_ae=self._calling_ae,
                 title=self._title,
             )
-        except SQLAlchemyError as error:
-            # where the ledger's server went away it is not known whether it was recorded: the file
-            # stays until it is sent again, or the next start brings inbox and ledger together
-            if not (isinstance(error, DBAPIError) and error.connection_invalidated):
-                path.unlink(missing_ok=True)
+            self._storage.keep_one(recorded, path)
+        except BaseException:
+            self._storage.give_up(path)
             raise
-        self._storage.keep_one(recorded, path)
         self._studies.add(header.study_uid)
         return recorded
 
@@ -355,23 +368,42 @@ class Visit:
             path=path,
         )
 
-    def _refused(self, command: Command, error: Exception, status: int) -> Reply:
-        words = str(error) if isinstance(error, ListenerError) else type(error).__name__
+    def _refused(self, command: Command, error: RefusalError) -> Reply:
         _log.warning(
             "instance %s refused with 0x%04X, %s to %s: %s",
             self._storage.pseudonym(command.sop_instance_uid),
-            status,
+            error.status,
             self._calling_ae,
             self._title.ae_title,
-            words,
+            error,
         )
-        comment = (type(error).__doc__ or "") if isinstance(error, RefusalError) else ""
-        return Reply(status, comment.strip().splitlines()[0] if comment else "It failed.")
+        return Reply(error.status, (type(error).__doc__ or "").strip().splitlines()[0])
 
 
 _OWN = "it was made by this plugin"
 _NO_DATA_SET = 0x0101
 _NOT_KEPT = frozenset({InstanceState.EXPIRED, InstanceState.FILTERED})
+
+
+def _ledger_refusal(error: SQLAlchemyError) -> RefusalError:
+    """Return what a peer is told of the ledger's error: that there is no room, or that it failed.
+
+    A ledger that others hold for too long is out of resources, too: a later try will do.
+    """
+    cause = getattr(error, "orig", None)
+    words = f"The ledger cannot be written: {type(error).__name__}."
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the extended part says no more here
+    state = str(getattr(cause, "sqlstate", None) or "")[:2]
+    if code in _SHORT_OF or state in _SHORT_OF_STATES or isinstance(error, PoolTimeoutError):
+        return OutOfResourcesError(words)
+    return ProcessingFailureError(words)
+
+
+_SHORT_OF = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
+)
+# PostgreSQL, appendix A: insufficient resources, object not in prerequisite state (lock)
+_SHORT_OF_STATES = frozenset({"53", "55"})
 
 
 def _number(values: dict[int, bytes], element: int) -> int:
