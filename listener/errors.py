@@ -9,13 +9,21 @@ __all__ = [
     "CannotUnderstandError",
     "DeliveryError",
     "EchoError",
+    "InvalidArgumentError",
     "LeaseLostError",
     "LedgerError",
     "ListenerError",
     "MismatchError",
+    "NoContextError",
+    "NoSuchActionError",
+    "NoSuchEventError",
+    "NoSuchInstanceError",
+    "NoSuchSopClassError",
+    "NotCommittedError",
     "OutOfResourcesError",
     "PeerConnectionError",
     "RefusalError",
+    "ResourceLimitationError",
     "SopClassNotSupportedError",
 ]
 
@@ -36,7 +44,7 @@ class ListenerError(Exception):
 
 
 class RefusalError(ListenerError):
-    """The object is refused.
+    """What was sent or asked is refused.
 
     ``status`` is what the peer is told (DICOM PS3.7 annex C; PS3.4 section B.2.3, table B.2-1).
     """
@@ -68,6 +76,42 @@ class CannotUnderstandError(RefusalError):
     status: ClassVar[int] = 0xC000
 
 
+class NoSuchInstanceError(RefusalError):
+    """There is no such SOP instance."""
+
+    status: ClassVar[int] = 0x0112
+
+
+class NoSuchEventError(RefusalError):
+    """There is no such event type."""
+
+    status: ClassVar[int] = 0x0113
+
+
+class InvalidArgumentError(RefusalError):
+    """The request's information is missing or not valid."""
+
+    status: ClassVar[int] = 0x0115
+
+
+class NoSuchSopClassError(RefusalError):
+    """There is no such SOP class."""
+
+    status: ClassVar[int] = 0x0118
+
+
+class NoSuchActionError(RefusalError):
+    """There is no such action type."""
+
+    status: ClassVar[int] = 0x0123
+
+
+class ResourceLimitationError(RefusalError):
+    """It is more than can be taken."""
+
+    status: ClassVar[int] = 0x0213
+
+
 class PeerConnectionError(ListenerError, OSError):
     """The connection is ended because the peer broke a limit."""
 
@@ -86,6 +130,14 @@ class LeaseLostError(ListenerError):
 
 class DeliveryError(ListenerError):
     """The objects were not all delivered."""
+
+
+class NotCommittedError(ListenerError):
+    """The destination did not commit to the objects."""
+
+
+class NoContextError(ListenerError):
+    """The peer accepts none of the presentation contexts."""
 
 
 class EchoError(ListenerError):

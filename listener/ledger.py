@@ -22,6 +22,7 @@ from listener.receipt import InstanceRow, InstanceState, Origin, Outcome, Record
 from listener.settings import TitleSettings
 from listener.study import StudyRow
 from listener.tables import TABLES
+from listener.transaction import Transactions
 
 __all__ = ["Ledger", "utc_now"]
 
@@ -66,6 +67,8 @@ class Ledger:
         except (OSError, SQLAlchemyError) as error:
             msg = f"It cannot be opened: {type(error).__name__}; see its folder, or the backup."
             raise LedgerError(msg) from None
+        self.transactions = Transactions(self._database, self._queue, clock)
+        """Storage commitment: what peers have asked of us, and we of destinations."""
 
     def __enter__(self) -> Ledger:
         return self

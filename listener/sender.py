@@ -6,17 +6,26 @@ import logging
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pynetdicom import build_role
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
-from listener.errors import CannotUnderstandError, DeliveryError, EchoError, ListenerError
+from listener.commitment import Reference
+from listener.errors import (
+    CannotUnderstandError,
+    DeliveryError,
+    EchoError,
+    ListenerError,
+    NoContextError,
+)
 from listener.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -25,7 +34,16 @@ from listener.file_meta import (
 )
 from listener.settings import DestinationSettings
 
-__all__ = ["SentInstance", "echo", "send"]
+__all__ = [
+    "SentInstance",
+    "associate",
+    "close",
+    "echo",
+    "next_message",
+    "paused",
+    "reference",
+    "send",
+]
 
 _log = logging.getLogger("wristmir.listener")
 
@@ -59,7 +77,7 @@ def send(
     sent: list[SentInstance] = []
     for batch in _batches([_read(path) for path in paths]):
         try:
-            association = _associate(destination, calling_ae, {o.context for o in batch})
+            association = associate(destination, calling_ae, {o.context for o in batch})
         except ListenerError as error:
             msg = f"Destination {destination.name}: {error.detail}"
             raise DeliveryError(msg) from None
@@ -67,9 +85,21 @@ def send(
             sent += [_store(association, destination, o, n) for n, o in enumerate(batch, 1)]
             association.release()
         finally:
-            _close(association)
+            close(association)
     _log.info("%d objects delivered to %s", len(sent), destination.name)
     return tuple(sent)
+
+
+def reference(path: Path) -> Reference:
+    """Return how a storage commitment transaction names a file that was sent.
+
+    Raises
+    ------
+    DeliveryError
+        If it cannot be read.
+    """
+    meta = _read(path).meta
+    return Reference(meta.sop_class_uid, meta.sop_instance_uid)
 
 
 def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float = 5.0) -> None:
@@ -84,7 +114,7 @@ def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float
         name="echo", ae_title=called, host=host, port=port, timeout_seconds=timeout_seconds
     )
     try:
-        association = _associate(there, calling, {(str(Verification), _IMPLICIT)})
+        association = associate(there, calling, {(str(Verification), _IMPLICIT)})
     except ListenerError as error:
         raise EchoError(error.detail) from None
     try:
@@ -94,7 +124,7 @@ def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float
             raise EchoError(msg)
         association.release()
     finally:
-        _close(association)
+        close(association)
 
 
 _IMPLICIT = "1.2.840.10008.1.2"
@@ -148,9 +178,29 @@ def _batches(objects: Sequence[_Object]) -> Iterator[list[_Object]]:
         yield batch
 
 
-def _associate(
-    there: DestinationSettings, calling: str, contexts: set[tuple[str, str]]
+def associate(
+    there: DestinationSettings,
+    calling: str,
+    contexts: set[tuple[str, str]],
+    *,
+    as_scp: str | None = None,
 ) -> Association:
+    """Open an association, which the caller closes.
+
+    Parameters
+    ----------
+    contexts
+        Pairs of SOP class and transfer syntax.
+    as_scp
+        A SOP class whose SCP role is asked for by role selection (DICOM PS3.7 annex D.3.3.4).
+
+    Raises
+    ------
+    NoContextError
+        If the peer accepts none of the contexts.
+    ListenerError
+        If it cannot be reached or rejects the association; names no host.
+    """
     ae = _Entity(calling)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = there.timeout_seconds
     ae.connection_timeout = there.timeout_seconds
@@ -162,33 +212,32 @@ def _associate(
         context.abstract_syntax = sop_class_uid
         context.transfer_syntax = [transfer_syntax]
         proposed.append(context)
+    roles: list[Any] = [] if as_scp is None else [build_role(as_scp, scp_role=True)]
     try:
         association = ae.associate(
-            there.host,
-            there.port,
-            contexts=proposed,
-            ae_title=there.ae_title,
+            there.host, there.port, contexts=proposed, ae_title=there.ae_title, ext_neg=roles
         )
     except OSError as error:  # the name is not known
         msg = f"its host cannot be resolved ({type(error).__name__})."
         raise ListenerError(msg) from None
     if not association.is_established:
-        words = _why_not(association)
-        _close(association)
-        raise ListenerError(words)
+        reason = _why_not(association)
+        close(association)
+        raise reason
     return association
 
 
-def _why_not(association: Association) -> str:
+def _why_not(association: Association) -> ListenerError:
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
-        return (
+        msg = (
             f"it rejected the association (result {answer.result}, source "
             f"{answer.result_source}, reason {answer.diagnostic})."
         )
+        return ListenerError(msg)
     if association.is_aborted and answer is not None:
-        return "it accepts none of the presentation contexts."
-    return "it cannot be reached or does not answer."
+        return NoContextError("it accepts none of the presentation contexts.")
+    return ListenerError("it cannot be reached or does not answer.")
 
 
 def _store(
@@ -226,33 +275,40 @@ def _status(association: Association, item: _Object, message_id: int) -> int | N
     request.AffectedSOPClassUID = item.meta.sop_class_uid
     request.AffectedSOPInstanceUID = item.meta.sop_instance_uid
     request._dataset_path = (item.path, item.offset)
-    # the association's own thread must not take the answer
-    association._reactor_checkpoint.clear()
-    try:
-        while not association._is_paused:
-            time.sleep(0.0001)
+    with paused(association):
         association.dimse.send_msg(request, ids[0])
-        response = _answer(association)
-    finally:
-        association._reactor_checkpoint.set()
+        response = next_message(association, association.dimse_timeout)
     if response is None:
         association.abort()
         return None
     return int(response.Status) if response.is_valid_response else None
 
 
-def _answer(association: Association) -> Any:
-    """Wait for a response as long as there is a connection; pynetdicom would wait on without."""
-    deadline = time.monotonic() + association.dimse_timeout
+@contextmanager
+def paused(association: Association) -> Iterator[None]:
+    """Keep the association's own thread from taking messages."""
+    association._reactor_checkpoint.clear()
+    try:
+        while not association._is_paused and association.is_alive():
+            time.sleep(0.0001)
+        yield
+    finally:
+        association._reactor_checkpoint.set()
+
+
+def next_message(association: Association, seconds: float) -> Any:
+    """Wait for a message as long as there is a connection; pynetdicom would wait on without."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        _, response = association.dimse.get_msg(block=False)
-        if response is not None or association.acse.is_aborted():
-            return response
+        _, message = association.dimse.get_msg(block=False)
+        if message is not None or association.acse.is_aborted():
+            return message
         time.sleep(0.0005)
     return None
 
 
-def _close(association: Association) -> None:
+def close(association: Association) -> None:
+    """End an association in whatever state it is, with its threads and its socket."""
     if association.is_established:
         association.abort()
     for thread in (association, association.dul):

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from listener.acceptor import Acceptor
 from listener.arrivals import Arrivals
 from listener.errors import EchoError
+from listener.event_reports import EventReports
 from listener.inbox import Inbox
 from listener.ledger import Ledger
 from listener.peers import Peers
@@ -68,6 +69,7 @@ class Listener:
             most_bytes=settings.max_object_bytes,
         )
         self._arrivals = Arrivals(ledger, settings.titles)
+        self._event_reports = EventReports(ledger, settings.destinations)
         self._storage = Storage(
             ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own
         )
@@ -107,6 +109,7 @@ class Listener:
             swept = self._inbox.sweep()
             self._storage.reconcile(self._settings.titles)
             self._arrivals.start()
+            self._event_reports.start()
         except BaseException:
             self._acceptor.stop()
             raise
@@ -121,6 +124,7 @@ class Listener:
         """Stop within three seconds; what was acknowledged is on disk, the rest is sent again."""
         self._acceptor.stop()
         self._arrivals.stop()
+        self._event_reports.stop()
         self._stopping.set()
         if self._housekeeper is not None:
             self._housekeeper.join()
@@ -145,6 +149,7 @@ class Listener:
             try:
                 expired = self._ledger.expire(age)
                 forgotten = self._ledger.forget_jobs(age)
+                self._ledger.transactions.forget(age)
             except (OSError, SQLAlchemyError) as error:
                 _log.error("retention failed: %s", type(error).__name__)
             else:
