@@ -243,6 +243,9 @@ def _checked(spool: Spool | None) -> Spool:
     if spool is None:
         msg = "It has no data set."
         raise InvalidArgumentError(msg)
+    if spool.size > MOST_BYTES:
+        msg = f"Its data set is longer than {MOST_BYTES >> 20} MiB."
+        raise ResourceLimitationError(msg)
     if spool.error is not None:
         raise ResourceLimitationError(spool.error.detail)
     return spool

@@ -14,7 +14,16 @@ from pynetdicom.sop_class import (
     CTImageStorage,
     Verification,
 )
-from station import LOOPBACK, Station, eventually, listener_threads, radiograph, station
+from station import (
+    EXPLICIT,
+    IMPLICIT,
+    LOOPBACK,
+    Station,
+    eventually,
+    listener_threads,
+    radiograph,
+    station,
+)
 
 from listener.acceptor import supported_contexts
 from listener.errors import AddressError

@@ -570,9 +570,11 @@ def test_an_upload_is_looked_for_in_its_folder_alone(rig: Rig) -> None:
 # -- delivery -----------------------------------------------------------------------------
 
 
-def place(port: int) -> Delivery:
+def place(port: int, **said: Any) -> Delivery:
+    """Return a destination whose word that it has stored is enough."""
+    given = {"commitment": "never", "timeout_seconds": 5, **said}
     there = DestinationSettings(
-        name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=port, timeout_seconds=5
+        name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=port, **given
     )
     return Delivery(there, there, "WRISTMIR")
 
