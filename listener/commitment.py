@@ -7,13 +7,12 @@ Whoever has stored objects asks, under a Transaction UID, whether they are kept 
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from pynetdicom.dsutils import encode
 
 from listener.elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, read_items, uid_value
 from listener.errors import CannotUnderstandError, InvalidArgumentError, NoSuchEventError
@@ -158,21 +157,20 @@ def read_verdict(
 
 def encode_request(request: Request, transfer_syntax: str) -> bytes:
     """Return the data set of an N-ACTION."""
-    information = Dataset()
-    information.TransactionUID = request.transaction_uid
-    information.ReferencedSOPSequence = [_item(one) for one in request.references]
-    return _encoded(information, transfer_syntax)
+    write = _Writer(transfer_syntax)
+    items = [write.item(reference) for reference in request.references]
+    return write.uid(_TRANSACTION_UID, request.transaction_uid) + write.sequence(_REFERENCED, items)
 
 
 def encode_verdict(verdict: Verdict, transfer_syntax: str) -> bytes:
     """Return the data set of an N-EVENT-REPORT."""
-    information = Dataset()
-    information.TransactionUID = verdict.transaction_uid
-    if verdict.committed:
-        information.ReferencedSOPSequence = [_item(one) for one in verdict.committed]
-    if verdict.failed:
-        information.FailedSOPSequence = [_item(*failure) for failure in verdict.failed.items()]
-    return _encoded(information, transfer_syntax)
+    write = _Writer(transfer_syntax)
+    encoded = write.uid(_TRANSACTION_UID, verdict.transaction_uid)
+    failed = [write.item(reference, reason) for reference, reason in verdict.failed.items()]
+    committed = [write.item(reference) for reference in verdict.committed]
+    for tag, items in ((_FAILED, failed), (_REFERENCED, committed)):
+        encoded += write.sequence(tag, items) if items else b""
+    return encoded
 
 
 _TRANSACTION_UID = 0x00081195
@@ -203,22 +201,34 @@ def _reason(item: Mapping[int, bytes]) -> int:
     return int.from_bytes(value, "little") if len(value) == 2 else PROCESSING_FAILURE
 
 
-def _item(reference: Reference, reason: int | None = None) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-    if reason is not None:
-        item.FailureReason = reason
-    return item
+class _Writer:
+    """Writes elements in one of the two transfer syntaxes (DICOM PS3.5 section 7.1).
 
+    A DICOM library would refuse, and quote, UIDs that real archives have and `is_uid` lets pass.
+    """
 
-def _encoded(information: Dataset, transfer_syntax: str) -> bytes:
-    encoded: bytes | None = encode(
-        information,
-        is_implicit_vr=transfer_syntax == IMPLICIT_LITTLE,
-        is_little_endian=True,
-    )
-    if encoded is None:
-        msg = "It cannot be encoded."
-        raise CannotUnderstandError(msg)
-    return encoded
+    def __init__(self, transfer_syntax: str) -> None:
+        self._is_implicit = transfer_syntax == IMPLICIT_LITTLE
+
+    def uid(self, tag: int, value: str) -> bytes:
+        encoded = value.encode("ascii")
+        return self._element(tag, b"UI", encoded + b"\0" * (len(encoded) % 2))
+
+    def sequence(self, tag: int, items: Iterable[bytes]) -> bytes:
+        return self._element(tag, b"SQ", b"".join(items))
+
+    def item(self, reference: Reference, reason: int | None = None) -> bytes:
+        """Return an item that names an object, with why it is not kept."""
+        value = self.uid(_CLASS, reference.sop_class_uid)
+        value += self.uid(_INSTANCE, reference.sop_instance_uid)
+        if reason is not None:
+            value += self._element(_FAILURE_REASON, b"US", struct.pack("<H", reason))
+        return struct.pack("<HHI", 0xFFFE, 0xE000, len(value)) + value
+
+    def _element(self, tag: int, vr: bytes, value: bytes) -> bytes:
+        group, number = tag >> 16, tag & 0xFFFF
+        if self._is_implicit:
+            return struct.pack("<HHI", group, number, len(value)) + value
+        if vr == b"SQ":
+            return struct.pack("<HH2sHI", group, number, vr, 0, len(value)) + value
+        return struct.pack("<HH2sH", group, number, vr, len(value)) + value

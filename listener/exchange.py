@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
+from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import N_ACTION, N_EVENT_REPORT
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
+from sqlalchemy.exc import SQLAlchemyError
 
 from listener.commitment import (
     INSTANCE,
@@ -31,6 +33,7 @@ from listener.errors import (
     ListenerError,
     NoContextError,
     RefusalError,
+    ResourceLimitationError,
 )
 from listener.sender import associate, close, next_message, paused
 from listener.settings import DestinationSettings
@@ -73,13 +76,11 @@ def ask(
     action.RequestedSOPInstanceUID = INSTANCE
     action.ActionTypeID = REQUEST
     try:
-        with _opened(destination, calling_ae) as (association, context):
+        with _opened(destination, calling_ae, hear=hear) as (association, context):
             action.ActionInformation = BytesIO(encode_request(request, _syntax(context)))
-            with paused(association):
-                association.dimse.send_msg(action, _id(context))
-                status = _status(association, destination, context, N_ACTION, hear)
-                if status == _SUCCESS:
-                    _hold(association, context, hear, is_answered)
+            status = _answered(association, destination, context, action)
+            if status == _SUCCESS:
+                _hold(association, is_answered)
     except NoContextError:
         return None
     return status
@@ -104,9 +105,7 @@ def report(destination: DestinationSettings, calling_ae: str, verdict: Verdict) 
     try:
         with _opened(destination, calling_ae, as_scp=SOP_CLASS) as (association, context):
             event.EventInformation = BytesIO(encode_verdict(verdict, _syntax(context)))
-            with paused(association):
-                association.dimse.send_msg(event, _id(context))
-                status = _status(association, destination, context, N_EVENT_REPORT, _hear_nothing)
+            status = _answered(association, destination, context, event)
     except NoContextError as error:
         raise DeliveryError(error.detail) from None
     if not is_taken(status):
@@ -121,19 +120,28 @@ def is_taken(status: int) -> bool:
 
 _SUCCESS = 0x0000
 _WARNINGS = frozenset({0x0001, 0x0107, 0x0116})
-_NOT_ASKED_FOR = InvalidArgumentError.status
 
 
 @contextmanager
 def _opened(
-    destination: DestinationSettings, calling_ae: str, as_scp: str | None = None
+    destination: DestinationSettings,
+    calling_ae: str,
+    *,
+    as_scp: str | None = None,
+    hear: Hear = lambda _: False,
 ) -> Iterator[tuple[Association, PresentationContext]]:
     """Open an association and return it with its context for storage commitment."""
     contexts = {(SOP_CLASS, syntax) for syntax in TRANSFER_SYNTAXES}
     # there are peers that reject an association of which they can use nothing
     contexts.add((str(Verification), IMPLICIT_LITTLE))
     try:
-        association = associate(destination, calling_ae, contexts, as_scp=as_scp)
+        association = associate(
+            destination,
+            calling_ae,
+            contexts,
+            as_scp=as_scp,
+            on_event_report=lambda event: (_heard(event, hear), None),
+        )
     except NoContextError:
         raise NoContextError(_no_offer(destination)) from None
     except ListenerError as error:
@@ -154,71 +162,42 @@ def _no_offer(destination: DestinationSettings) -> str:
     return f"Destination {destination.name} offers no storage commitment."
 
 
-def _status(
+def _answered(
     association: Association,
     destination: DestinationSettings,
     context: PresentationContext,
-    kind: type[Any],
-    hear: Hear,
+    message: Any,
 ) -> int:
-    """Wait for the status of a response, while words that come before it are heard."""
-    deadline = time.monotonic() + association.dimse_timeout
-    while True:
-        message = next_message(association, deadline - time.monotonic())
-        if message is None:
-            msg = f"Destination {destination.name} did not answer."
-            raise DeliveryError(msg)
-        if isinstance(message, kind) and message.is_valid_response:
-            return int(message.Status)
-        _take(association, context, message, hear)
+    """Send a request and return the status of the response."""
+    with paused(association):
+        association.dimse.send_msg(message, int(context.context_id or 0))
+        response = next_message(association, association.dimse_timeout)
+    if not isinstance(response, type(message)) or not response.is_valid_response:
+        msg = f"Destination {destination.name} did not answer."
+        raise DeliveryError(msg)
+    return int(response.Status)
 
 
-def _hold(
-    association: Association,
-    context: PresentationContext,
-    hear: Hear,
-    is_answered: Callable[[], bool],
-) -> None:
+def _hold(association: Association, is_answered: Callable[[], bool]) -> None:
     """Wait a little for a word on this association, until one has come on any."""
     deadline = time.monotonic() + _HOLD_SECONDS
-    while time.monotonic() < deadline and not is_answered():
-        message = next_message(association, 0.05)
-        if message is not None:
-            _take(association, context, message, hear)
-        if association.acse.is_aborted() or association.acse.is_release_requested():
-            return
+    while time.monotonic() < deadline and association.is_established and not is_answered():
+        time.sleep(0.02)
 
 
-def _take(association: Association, context: PresentationContext, message: Any, hear: Hear) -> None:
-    """Answer an N-EVENT-REPORT; anything else is not for us."""
-    if not isinstance(message, N_EVENT_REPORT) or not message.is_valid_request:
-        return
-    answer = N_EVENT_REPORT()
-    answer.MessageIDBeingRespondedTo = message.MessageID
-    answer.AffectedSOPClassUID = message.AffectedSOPClassUID
-    answer.AffectedSOPInstanceUID = message.AffectedSOPInstanceUID
-    answer.EventTypeID = message.EventTypeID
-    answer.Status = _heard(message, _syntax(context), hear)
-    association.dimse.send_msg(answer, _id(context))
-
-
-def _heard(message: Any, transfer_syntax: str, hear: Hear) -> int:
-    information = message.EventInformation or BytesIO()
-    size = len(information.getvalue())
+def _heard(event: evt.Event, hear: Hear) -> int:
+    """Take a word that comes on this association and return the status of the answer."""
+    said = event.request.EventInformation
+    information = b"" if said is None else said.getvalue()
+    syntax, kind = str(event.context.transfer_syntax), event.request.EventTypeID
     try:
-        verdict = read_verdict(information, transfer_syntax, size, message.EventTypeID)
+        verdict = read_verdict(BytesIO(information), syntax, len(information), kind)
+        return _SUCCESS if hear(verdict) else InvalidArgumentError.status
     except RefusalError as error:
         return error.status
-    return _SUCCESS if hear(verdict) else _NOT_ASKED_FOR
-
-
-def _hear_nothing(_: Verdict) -> bool:
-    return False
+    except SQLAlchemyError:
+        return ResourceLimitationError.status
 
 
 def _syntax(context: PresentationContext) -> str:
     return str(context.transfer_syntax[0])
-
-
-def _id(context: PresentationContext) -> int:
-    return int(context.context_id or 0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pynetdicom import build_role
+from pynetdicom import build_role, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
@@ -184,6 +184,7 @@ def associate(
     contexts: set[tuple[str, str]],
     *,
     as_scp: str | None = None,
+    on_event_report: Callable[[evt.Event], tuple[int, None]] | None = None,
 ) -> Association:
     """Open an association, which the caller closes.
 
@@ -193,6 +194,8 @@ def associate(
         Pairs of SOP class and transfer syntax.
     as_scp
         A SOP class whose SCP role is asked for by role selection (DICOM PS3.7 annex D.3.3.4).
+    on_event_report
+        Answers an N-EVENT-REPORT, in a thread of its own.
 
     Raises
     ------
@@ -213,9 +216,17 @@ def associate(
         context.transfer_syntax = [transfer_syntax]
         proposed.append(context)
     roles: list[Any] = [] if as_scp is None else [build_role(as_scp, scp_role=True)]
+    handlers: list[Any] = []
+    if on_event_report is not None:
+        handlers = [(evt.EVT_N_EVENT_REPORT, on_event_report)]
     try:
         association = ae.associate(
-            there.host, there.port, contexts=proposed, ae_title=there.ae_title, ext_neg=roles
+            there.host,
+            there.port,
+            contexts=proposed,
+            ae_title=there.ae_title,
+            ext_neg=roles,
+            evt_handlers=handlers,
         )
     except OSError as error:  # the name is not known
         msg = f"its host cannot be resolved ({type(error).__name__})."
