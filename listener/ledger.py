@@ -126,11 +126,17 @@ class Ledger:
             return recorded
 
     def filter_instance(self, sop_instance_uid: str, reason: str) -> bool:
-        """Mark a stored instance as not used and delete its file; False where none was stored."""
+        """Mark a stored instance as not used and delete its file; False where none was stored.
+
+        The file of one that was committed to stays: somebody relies on it.
+        """
         with self._database.writing() as connection:
-            paths = receipt.leave(connection, sop_instance_uid, InstanceState.FILTERED, reason)
+            committed = receipt.is_committed(connection, sop_instance_uid)
+            state = InstanceState.UNUSED if committed else InstanceState.FILTERED
+            paths = receipt.leave(connection, sop_instance_uid, state, reason)
         for path in paths:
-            path.unlink(missing_ok=True)
+            if not committed:
+                path.unlink(missing_ok=True)
         return bool(paths)
 
     def quarantine(self, sop_instance_uid: str, reason: str) -> bool:

@@ -49,6 +49,7 @@ INSTANCE = sa.Table(
     sa.Column("calling_ae", sa.String(16), nullable=False),
     sa.Column("called_ae", sa.String(16), nullable=False),
     sa.Column("patient_key", sa.String(64), nullable=False),
+    sa.Column("committed_at", UtcDateTime),
     sa.Index(
         "instance_one_current_version",
         "sop_instance_uid",

@@ -139,24 +139,17 @@ class Transactions:
     def owed(self, calling_ae: str, transaction_uid: str) -> Owed | None:
         """Work out what a peer has to be told; None where it has been told.
 
-        Committed is what is kept, with its file, under the same SOP class. What is unknown or not
-        kept is no such instance (0x0112), what is kept under another class a conflict (0x0119).
-        What is quarantined is kept, but not for use: a failure (0x0110).
+        Committed is what is kept, with its file, under the same SOP class; from now on it is not
+        deleted for want of use. What is unknown or not kept is no such instance (0x0112), what is
+        kept under another class a conflict (0x0119). What is quarantined is kept, but not for use:
+        a failure (0x0110).
         """
-        with self._database.reading() as connection:
+        with self._database.writing() as connection:
             row = _row(connection, calling_ae, transaction_uid)
             if row is None or row.state == _State.REPORTED:
                 return None
-            references = _decoded(row.instances)
-            kept = _kept(connection, references)
-        committed, failed = [], {}
-        for reference in references:
-            reason = _failure(reference, kept.get(reference.sop_instance_uid, ()))
-            if reason is None:
-                committed.append(reference)
-            else:
-                failed[reference] = reason
-        verdict = Verdict(transaction_uid, tuple(committed), failed)
+            verdict = _judged(connection, transaction_uid, _decoded(row.instances))
+            _commit(connection, verdict.committed, self._clock())
         return Owed(calling_ae, row.called_ae, verdict)
 
     def owed_to(self, subject: str) -> Owed | None:
@@ -339,7 +332,7 @@ class Transactions:
 
 
 _SEPARATOR = " "  # an AE title may hold one, a UID may not
-_HELD = frozenset({InstanceState.STORED, InstanceState.SUPERSEDED})
+_HELD = HOLDING - {InstanceState.QUARANTINED}
 
 
 def _subject(calling_ae: str, transaction_uid: str) -> str:
@@ -387,6 +380,28 @@ def _kept(connection: Connection, references: Sequence[Reference]) -> dict[str, 
             version = _Kept(row.sop_class_uid, Path(row.path), row.state in _HELD)
             kept.setdefault(row.sop_instance_uid, []).append(version)
     return kept
+
+
+def _judged(
+    connection: Connection, transaction_uid: str, references: Sequence[Reference]
+) -> Verdict:
+    kept = _kept(connection, references)
+    reasons = {r: _failure(r, kept.get(r.sop_instance_uid, ())) for r in references}
+    return Verdict(
+        transaction_uid,
+        tuple(reference for reference, reason in reasons.items() if reason is None),
+        {reference: reason for reference, reason in reasons.items() if reason is not None},
+    )
+
+
+def _commit(connection: Connection, references: Sequence[Reference], now: datetime) -> None:
+    """Note that somebody is told that these are kept."""
+    for uids in _portions([r.sop_instance_uid for r in references]):
+        connection.execute(
+            sa.update(INSTANCE)
+            .where(INSTANCE.c.sop_instance_uid.in_(uids), INSTANCE.c.state.in_(list(_HELD)))
+            .values(committed_at=now)
+        )
 
 
 def _portions(uids: Sequence[str]) -> Iterator[Sequence[str]]:

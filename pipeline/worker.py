@@ -416,7 +416,7 @@ class Worker:
 
 FILE_GONE = (InstanceState.EXPIRED, InstanceState.LOST)
 """What became of an instance whose exam stays although its file is gone."""
-_FILTERED = (InstanceState.FILTERED,)
+_FILTERED = (InstanceState.FILTERED, InstanceState.UNUSED)
 _IDENTITY_CHANGED = (
     "an image of this study came with another patient or study identity than before and is kept "
     "apart: see `wristmir doctor`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModelInstance,
     Verification,
 )
-from station import LOOPBACK, Station
+from station import LOOPBACK
 
 from listener.commitment import Reference
 from listener.settings import DestinationSettings
@@ -102,18 +103,24 @@ def listening(port: int = 0, *, roles: bool = True) -> Iterator[Listening]:
         ae.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
     else:
         ae.add_supported_context(StorageCommitmentPushModel)
-    handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, it.hear)]
+    opened: list[socket.socket] = []
+    handlers: list[Any] = [
+        (evt.EVT_N_EVENT_REPORT, it.hear),
+        (evt.EVT_CONN_OPEN, lambda event: opened.append(event.assoc.dul.socket.socket)),
+    ]
     server = ae.start_server((LOOPBACK, port), block=False, evt_handlers=handlers)
     it.port = int(server.server_address[1])
     try:
         yield it
     finally:
         server.shutdown()
+        for connection in opened:  # one whose other end was killed is left open otherwise
+            connection.close()
 
 
 @contextmanager
 def asking(
-    link: Station, hears: Listening | None = None, calling: str = "PACS", called: str = "WRISTMIR"
+    port: int, hears: Listening | None = None, calling: str = "PACS", called: str = "WRISTMIR"
 ) -> Iterator[Association]:
     """Open an association that may store and ask; reports on it are heard by ``hears``."""
     ae = AE(calling)
@@ -121,7 +128,7 @@ def asking(
     ae.add_requested_context(StorageCommitmentPushModel)
     ae.add_requested_context(ComputedRadiographyImageStorage)
     handlers: list[Any] = [(evt.EVT_N_EVENT_REPORT, hears.hear)] if hears is not None else []
-    association = ae.associate(LOOPBACK, link.port, ae_title=called, evt_handlers=handlers)
+    association = ae.associate(LOOPBACK, port, ae_title=called, evt_handlers=handlers)
     assert association.is_established
     try:
         yield association

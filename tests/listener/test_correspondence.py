@@ -18,8 +18,9 @@ from pynetdicom.sop_class import (
 from station import IMPLICIT, eventually, radiograph, secondary_capture, station
 from wire import Wire
 
-from listener.commitment import MOST_REFERENCES, Reference
+from listener.commitment import MOST_REFERENCES, Reference, Request, encode_request
 from listener.job import EVENT_REPORT, JobState
+from listener.receipt import InstanceState
 
 COMMITMENT = "1.2.840.10008.1.20.1"
 INSTANCE = "1.2.840.10008.1.20.1.1"
@@ -37,7 +38,7 @@ def test_what_is_stored_is_committed_to_on_the_same_association_while_it_stays_o
     ds = radiograph()
     with station(tmp_path) as link, listening() as peer:
         assert link.send(ds) == [0x0000]
-        with asking(link, peer) as association:
+        with asking(link.port, peer) as association:
             uid, status = ask(association, [reference(ds)])
             assert status == 0x0000
             assert eventually(lambda: peer.told)
@@ -53,7 +54,7 @@ def test_a_peer_that_has_released_is_told_on_a_new_association(tmp_path: Path) -
     ds = radiograph()
     with listening() as peer, station(tmp_path, destinations=(peer.destination,)) as link:
         link.send(ds)
-        with asking(link, called="WRISTMIR_Q_DR") as association:
+        with asking(link.port, called="WRISTMIR_Q_DR") as association:
             uid, status = ask(association, [reference(ds)])
         assert status == 0x0000
         assert eventually(lambda: peer.told)
@@ -73,7 +74,7 @@ def test_a_peer_that_does_not_answer_roles_is_told_all_the_same(tmp_path: Path) 
         station(tmp_path, destinations=(peer.destination,)) as link,
     ):
         link.send(ds)
-        with asking(link) as association:
+        with asking(link.port) as association:
             ask(association, [reference(ds)])
         assert eventually(lambda: peer.told)
 
@@ -84,7 +85,9 @@ def test_a_peer_that_refuses_the_report_where_it_asked_is_told_on_a_new_associat
     ds = radiograph()
     with listening() as peer, station(tmp_path, destinations=(peer.destination,)) as link:
         link.send(ds)
-        with asking(link) as association:  # hears nothing on it: pynetdicom answers with a failure
+        with asking(
+            link.port
+        ) as association:  # hears nothing on it: pynetdicom answers with a failure
             uid, _ = ask(association, [reference(ds)])
             assert eventually(lambda: peer.told)
             assert association.is_established
@@ -107,7 +110,7 @@ def test_each_instance_that_is_not_kept_has_its_reason(tmp_path: Path) -> None:
             reference(apart),
             Reference(CR, "1.2.3.4.5"),
         ]
-        with asking(link, peer) as association:
+        with asking(link.port, peer) as association:
             ask(association, asked[:1] + asked[2:])
             assert eventually(lambda: peer.told)
             ask(association, asked[1:2])
@@ -124,6 +127,33 @@ def test_each_instance_that_is_not_kept_has_its_reason(tmp_path: Path) -> None:
     assert second.failed == {kept.SOPInstanceUID: 0x0119}
 
 
+def test_what_was_committed_to_is_kept_although_it_turns_out_to_be_of_no_use(
+    tmp_path: Path,
+) -> None:
+    ds, other = radiograph(), radiograph()
+    with listening() as peer:
+        with station(tmp_path) as link:
+            link.send(ds, other)
+            with asking(link.port, peer) as association:
+                ask(association, [reference(ds)])
+                assert eventually(lambda: peer.told)
+            for one in (ds, other):
+                assert link.ledger.filter_instance(one.SOPInstanceUID, "it is a chest")
+            assert len(link.inbox_files()) == 1
+        with station(tmp_path) as link:
+            assert len(link.inbox_files()) == 1
+            (row,) = link.ledger.receipt(ds.SOPInstanceUID)
+            assert (row.state, row.reason) == (InstanceState.UNUSED, "it is a chest")
+            assert link.ledger.instances(ds.StudyInstanceUID) == ()
+            assert link.send(ds) == [0x0000]
+            assert len(link.ledger.receipt(ds.SOPInstanceUID)) == 1
+            with asking(link.port, peer) as association:
+                ask(association, [reference(ds), reference(other)])
+                assert eventually(lambda: len(peer.told) == 2)
+    assert peer.told[1].committed == [ds.SOPInstanceUID]
+    assert peer.told[1].failed == {other.SOPInstanceUID: 0x0112}
+
+
 def test_an_earlier_version_of_an_instance_is_kept_too(tmp_path: Path) -> None:
     first = radiograph(seed=1)
     uid, study = first.SOPInstanceUID, first.StudyInstanceUID
@@ -131,7 +161,7 @@ def test_an_earlier_version_of_an_instance_is_kept_too(tmp_path: Path) -> None:
     with station(tmp_path) as link, listening() as peer:
         link.send(first, second)
         link.ledger.filter_instance(uid, "it is a chest")
-        with asking(link, peer) as association:
+        with asking(link.port, peer) as association:
             ask(association, [reference(first)])
             assert eventually(lambda: peer.told)
     assert peer.told[0].committed == [uid]
@@ -143,7 +173,7 @@ def test_the_same_request_again_is_reported_once_more_and_no_other_may_take_its_
     ds = radiograph()
     with station(tmp_path) as link, listening() as peer:
         link.send(ds)
-        with asking(link, peer) as association:
+        with asking(link.port, peer) as association:
             uid, _ = ask(association, [reference(ds)])
             assert ask(association, [reference(ds)], uid) == (uid, 0x0000)
             assert eventually(lambda: peer.told)
@@ -157,7 +187,7 @@ def test_the_same_request_again_is_reported_once_more_and_no_other_may_take_its_
 
 def test_a_peer_that_goes_on_storing_is_not_interrupted(tmp_path: Path) -> None:
     ds = radiograph()
-    with station(tmp_path) as link, listening() as peer, asking(link, peer) as association:
+    with station(tmp_path) as link, listening() as peer, asking(link.port, peer) as association:
         association.send_c_store(ds)
         ask(association, [reference(ds)])
         for _ in range(8):
@@ -178,7 +208,7 @@ def test_each_fault_in_a_request_has_its_status(tmp_path: Path) -> None:
     no_class.ReferencedSOPSequence = [item(Reference(CR, "1.2.3.4"))]
     del no_class.ReferencedSOPSequence[0].ReferencedSOPClassUID
     model, instance = StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-    with station(tmp_path) as link, asking(link) as association:
+    with station(tmp_path) as link, asking(link.port) as association:
 
         def status(ds: Dataset, action: int = 1, named: str = instance) -> int:
             said, _ = association.send_n_action(ds, action, model, named)
@@ -194,11 +224,12 @@ def test_each_fault_in_a_request_has_its_status(tmp_path: Path) -> None:
 
 
 def test_a_request_that_names_too_many_instances_is_refused(tmp_path: Path) -> None:
-    many = [Reference(CR, f"1.2.3.{n}") for n in range(MOST_REFERENCES + 1)]
-    with station(tmp_path) as link, asking(link) as association:
-        assert ask(association, many)[1] == 0x0213
+    many = tuple(Reference(CR, f"1.2.3.{n}") for n in range(MOST_REFERENCES + 1))
+    with station(tmp_path) as link, Wire(link) as wire:
+        assert wire.associate(abstract=COMMITMENT, syntax=IMPLICIT) == 2
+        assert act(wire, encode_request(Request("1.2.3", many), IMPLICIT)) == 0x0213
         assert link.ledger.jobs(kind=EVENT_REPORT) == ()
-        assert ask(association, many[:-1])[1] == 0x0000
+        assert act(wire, encode_request(Request("1.2.3", many[:-1]), IMPLICIT)) == 0x0000
 
 
 def test_a_request_of_a_million_instances_is_drained_and_refused(tmp_path: Path) -> None:
@@ -213,13 +244,13 @@ def test_a_peer_cannot_pile_up_questions_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("listener.transaction._MOST_OPEN", 3)
-    with station(tmp_path) as link, asking(link) as association:
+    with station(tmp_path) as link, asking(link.port) as association:
         statuses = [ask(association, [Reference(CR, "1.2.3")])[1] for _ in range(4)]
     assert statuses == [0x0000, 0x0000, 0x0000, 0x0213]
 
 
 def test_where_disk_space_is_short_a_request_is_refused(tmp_path: Path) -> None:
-    with station(tmp_path) as link, asking(link) as association:
+    with station(tmp_path) as link, asking(link.port) as association:
         link.listener._inbox._watermark_bytes = 2**62
         assert ask(association, [Reference(CR, "1.2.3")])[1] == 0x0213
 
@@ -304,7 +335,7 @@ def test_neither_log_nor_job_names_a_patient_or_a_uid_of_an_instance(
     ds = radiograph()
     with station(tmp_path) as link, listening() as peer:
         link.send(ds)
-        with asking(link, peer) as association:
+        with asking(link.port, peer) as association:
             uid, _ = ask(association, [reference(ds), Reference(CR, "1.2.3.4.5.6")])
             assert eventually(lambda: peer.told)
     assert "asks about transaction" in caplog.text

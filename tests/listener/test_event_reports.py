@@ -78,7 +78,7 @@ def test_a_peer_that_is_away_is_told_after_a_restart(tmp_path: Path) -> None:
     ds, port = radiograph(), free_port()
     with station(tmp_path, destinations=(pacs(port),)) as link:
         link.send(ds)
-        with asking(link) as association:
+        with asking(link.port) as association:
             uid, _ = ask(association, [reference(ds)])
         assert eventually(lambda: job(link.ledger).last_error)
         assert "cannot be reached" in (job(link.ledger).last_error or "")
