@@ -9,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from commitment_parts import CR, Told, ask, asking, listening, reference
+from commitment_parts import CR, Told, ask, asking, listening, reference, soon
+from commitment_parts import receiver as started
 from pydicom.dataset import Dataset
 from pynetdicom.association import Association
-from station import eventually, radiograph, settings, station
+from station import radiograph, settings
 
 from listener.commitment import Reference
 from listener.job import EVENT_REPORT, JobState
@@ -22,9 +23,9 @@ _RECEIVER = """
 import sys, threading
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from station import station
+from commitment_parts import receiver
 there = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": int(sys.argv[3])}
-with station(Path(sys.argv[1]), destinations=(there,), idle_seconds=30) as link:
+with receiver(Path(sys.argv[1]), destinations=(there,)) as link:
     print(link.port, flush=True)
     threading.Event().wait()
 """
@@ -73,15 +74,15 @@ def test_a_receiver_killed_before_its_report_sends_it_after_the_restart(
     assert status == 0x0000
     if released:
         with Ledger(settings(tmp_path).ledger_url) as ledger:
-            assert eventually(lambda: ledger.jobs(kind=EVENT_REPORT)[0].attempts > 0)
+            assert soon(lambda: ledger.jobs(kind=EVENT_REPORT)[0].attempts > 0)
         receiver.kill()
     with (
         listening(peer_port) as peer,
-        station(tmp_path, destinations=(there,)) as restarted,
+        started(tmp_path, destinations=(there,)) as restarted,
     ):
-        assert eventually(lambda: peer.told, 60)
+        assert soon(lambda: peer.told)
         jobs = restarted.ledger.jobs
-        assert eventually(lambda: jobs(JobState.DONE, EVENT_REPORT))
+        assert soon(lambda: jobs(JobState.DONE, EVENT_REPORT))
     (told,) = peer.told
     assert told == Told(uid, 2, [ds.SOPInstanceUID], {"1.2.3.4": 0x0112}, "WRISTMIR")
 
@@ -100,6 +101,6 @@ def test_kills_at_any_moment_leave_no_request_without_its_report(tmp_path: Path)
                     answered.add(uid)
             time.sleep(moment)
             receiver.kill()
-        with station(tmp_path, destinations=(peer.destination,)):
-            assert eventually(lambda: {told.transaction_uid for told in peer.told} == answered, 60)
+        with started(tmp_path, destinations=(peer.destination,)):
+            assert soon(lambda: {told.transaction_uid for told in peer.told} == answered)
     assert {told.event_type for told in peer.told} == {1}

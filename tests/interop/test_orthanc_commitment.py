@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commitment_parts import receiver, soon
 from orthanc import TITLE, Orthanc, orthanc
 from plugin import free_port, saved
 from pydicom.dataset import Dataset
 from pynetdicom.sop_class import ComputedRadiographyImageStorage
-from station import LOOPBACK, Station, eventually, radiograph, station
+from station import LOOPBACK, Station, radiograph
 
 from listener.commitment import Reference
 from listener.committing import Committer, Parcel, Standing
@@ -39,7 +40,7 @@ class Pair:
         """Let Orthanc ask about pairs of SOP class and instance; return what it was told."""
         order = {"DicomInstances": [list(pair) for pair in named]}
         path = self.pacs.post("/modalities/wristmir/storage-commitment", order)["Path"]
-        eventually(lambda: self.pacs.get(path)["Status"] != "Pending", 20)
+        soon(lambda: self.pacs.get(path)["Status"] != "Pending")
         return dict(self.pacs.get(path))
 
 
@@ -54,7 +55,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         peers = tuple(
             PeerSettings(ae_title=title, addresses=(f"{LOOPBACK}/32",)) for title in ("PACS", TITLE)
         )
-        with station(folder / "state", port=port, peers=peers, destinations=(there,)) as link:
+        with receiver(folder / "state", port=port, peers=peers, destinations=(there,)) as link:
             yield Pair(pacs, link, there)
 
 
@@ -74,7 +75,7 @@ def test_orthanc_is_told_that_everything_it_stored_is_kept(pair: Pair) -> None:
         one.SOPInstanceUID,
         other.SOPInstanceUID,
     }
-    assert eventually(lambda: pair.link.ledger.jobs(JobState.DONE, EVENT_REPORT))
+    assert soon(lambda: pair.link.ledger.jobs(JobState.DONE, EVENT_REPORT))
 
 
 def test_orthanc_is_told_what_is_not_kept_and_why(pair: Pair) -> None:

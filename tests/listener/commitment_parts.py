@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -20,13 +21,23 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModelInstance,
     Verification,
 )
-from station import LOOPBACK
+from station import LOOPBACK, Station, eventually, station
 
 from listener.commitment import Reference
 from listener.settings import DestinationSettings
 
 CR = str(ComputedRadiographyImageStorage)
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
+
+
+def receiver(folder: Path, **changes: Any) -> AbstractContextManager[Station]:
+    """Run a station that is patient with a slow machine."""
+    return station(folder, **({"pdu_seconds": 20.0, "idle_seconds": 60.0} | changes))
+
+
+def soon(condition: Callable[[], object]) -> bool:
+    """Wait until a condition holds, however slow the machine is."""
+    return eventually(condition, 40)
 
 
 def reference(ds: Dataset, sop_class: str | None = None) -> Reference:

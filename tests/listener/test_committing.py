@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commitment_parts import CR, Archive
+from commitment_parts import CR, Archive, receiver, soon
 from ledger_parts import Clock
 from plugin import free_port
-from station import Station, eventually, station
+from station import Station
 
 from listener.commitment import Reference, Verdict
 from listener.committing import Committer, Parcel, Standing, Step
@@ -41,7 +41,7 @@ silent = pytest.mark.usefixtures("no_hold")
 
 @pytest.fixture
 def link(tmp_path: Path) -> Iterator[Station]:
-    with station(tmp_path / "station") as it:
+    with receiver(tmp_path / "station") as it:
         yield it
 
 
@@ -211,6 +211,7 @@ def test_a_destination_that_is_away_or_busy_is_asked_later(
         assert step(ledger, pacs.destination(commitment=commitment)).committed == 2
 
 
+@pytest.mark.slow
 def test_a_destination_that_never_commits_is_given_up_after_three_days(
     link: Station, ledger: Ledger, clock: Clock
 ) -> None:
@@ -272,7 +273,7 @@ def test_two_destinations_commit_each_for_itself(link: Station, ledger: Ledger) 
         ]
         committer = Committer(ledger.transactions, "WRISTMIR")
         assert committer.step(SET, parcels).standing is Standing.AWAITED
-        assert eventually(lambda: committer.committed(SET) == {ONE})
+        assert soon(lambda: committer.committed(SET) == {ONE})
         ((uid, references),) = library.asked
         assert library.say(uid, references) == 0x0000
         assert committer.step(SET, parcels) == Step(Standing.COMMITTED, 2)

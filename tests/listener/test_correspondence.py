@@ -7,7 +7,18 @@ import time
 from pathlib import Path
 
 import pytest
-from commitment_parts import CR, DX, ask, asking, information, item, listening, reference
+from commitment_parts import (
+    CR,
+    DX,
+    ask,
+    asking,
+    information,
+    item,
+    listening,
+    receiver,
+    reference,
+    soon,
+)
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from pynetdicom.dsutils import encode
@@ -15,7 +26,7 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
 )
-from station import IMPLICIT, eventually, radiograph, secondary_capture, station
+from station import IMPLICIT, radiograph, secondary_capture
 from wire import Wire
 
 from listener.commitment import MOST_REFERENCES, Reference, Request, encode_request
@@ -36,12 +47,12 @@ def test_what_is_stored_is_committed_to_on_the_same_association_while_it_stays_o
     tmp_path: Path,
 ) -> None:
     ds = radiograph()
-    with station(tmp_path) as link, listening() as peer:
+    with receiver(tmp_path) as link, listening() as peer:
         assert link.send(ds) == [0x0000]
         with asking(link.port, peer) as association:
             uid, status = ask(association, [reference(ds)])
             assert status == 0x0000
-            assert eventually(lambda: peer.told)
+            assert soon(lambda: peer.told)
             assert association.is_established
         (told,) = peer.told
         assert (told.transaction_uid, told.event_type) == (uid, 1)
@@ -52,17 +63,17 @@ def test_what_is_stored_is_committed_to_on_the_same_association_while_it_stays_o
 
 def test_a_peer_that_has_released_is_told_on_a_new_association(tmp_path: Path) -> None:
     ds = radiograph()
-    with listening() as peer, station(tmp_path, destinations=(peer.destination,)) as link:
+    with listening() as peer, receiver(tmp_path, destinations=(peer.destination,)) as link:
         link.send(ds)
         with asking(link.port, called="WRISTMIR_Q_DR") as association:
             uid, status = ask(association, [reference(ds)])
         assert status == 0x0000
-        assert eventually(lambda: peer.told)
+        assert soon(lambda: peer.told)
         (told,) = peer.told
         assert (told.transaction_uid, told.event_type) == (uid, 1)
         assert told.committed == [ds.SOPInstanceUID]
         assert told.called_ae == "WRISTMIR_Q_DR"  # under the title that it had asked
-        assert eventually(lambda: link.ledger.jobs(JobState.DONE, EVENT_REPORT))
+        assert soon(lambda: link.ledger.jobs(JobState.DONE, EVENT_REPORT))
         time.sleep(0.3)
         assert len(peer.told) == 1
 
@@ -71,32 +82,34 @@ def test_a_peer_that_does_not_answer_roles_is_told_all_the_same(tmp_path: Path) 
     ds = radiograph()
     with (
         listening(roles=False) as peer,
-        station(tmp_path, destinations=(peer.destination,)) as link,
+        receiver(tmp_path, destinations=(peer.destination,)) as link,
     ):
         link.send(ds)
         with asking(link.port) as association:
             ask(association, [reference(ds)])
-        assert eventually(lambda: peer.told)
+        assert soon(lambda: peer.told)
 
 
+@pytest.mark.slow
 def test_a_peer_that_refuses_the_report_where_it_asked_is_told_on_a_new_association(
     tmp_path: Path,
 ) -> None:
     ds = radiograph()
-    with listening() as peer, station(tmp_path, destinations=(peer.destination,)) as link:
+    with listening() as peer, receiver(tmp_path, destinations=(peer.destination,)) as link:
         link.send(ds)
         with asking(
             link.port
         ) as association:  # hears nothing on it: pynetdicom answers with a failure
             uid, _ = ask(association, [reference(ds)])
-            assert eventually(lambda: peer.told)
+            assert soon(lambda: peer.told)
             assert association.is_established
         assert peer.told[0].transaction_uid == uid
 
 
+@pytest.mark.slow
 def test_each_instance_that_is_not_kept_has_its_reason(tmp_path: Path) -> None:
     kept, lost, unused, apart = radiograph(), radiograph(), secondary_capture(), radiograph()
-    with station(tmp_path) as link, listening() as peer:
+    with receiver(tmp_path) as link, listening() as peer:
         link.send(kept, lost, unused, apart)
         (row,) = link.ledger.receipt(lost.SOPInstanceUID)
         assert row.path is not None
@@ -112,9 +125,9 @@ def test_each_instance_that_is_not_kept_has_its_reason(tmp_path: Path) -> None:
         ]
         with asking(link.port, peer) as association:
             ask(association, asked[:1] + asked[2:])
-            assert eventually(lambda: peer.told)
+            assert soon(lambda: peer.told)
             ask(association, asked[1:2])
-            assert eventually(lambda: len(peer.told) == 2)
+            assert soon(lambda: len(peer.told) == 2)
     first, second = peer.told
     assert first.event_type == second.event_type == 2
     assert first.committed == [kept.SOPInstanceUID]
@@ -127,20 +140,21 @@ def test_each_instance_that_is_not_kept_has_its_reason(tmp_path: Path) -> None:
     assert second.failed == {kept.SOPInstanceUID: 0x0119}
 
 
+@pytest.mark.slow
 def test_what_was_committed_to_is_kept_although_it_turns_out_to_be_of_no_use(
     tmp_path: Path,
 ) -> None:
     ds, other = radiograph(), radiograph()
     with listening() as peer:
-        with station(tmp_path) as link:
+        with receiver(tmp_path) as link:
             link.send(ds, other)
             with asking(link.port, peer) as association:
                 ask(association, [reference(ds)])
-                assert eventually(lambda: peer.told)
+                assert soon(lambda: peer.told)
             for one in (ds, other):
                 assert link.ledger.filter_instance(one.SOPInstanceUID, "it is a chest")
             assert len(link.inbox_files()) == 1
-        with station(tmp_path) as link:
+        with receiver(tmp_path) as link:
             assert len(link.inbox_files()) == 1
             (row,) = link.ledger.receipt(ds.SOPInstanceUID)
             assert (row.state, row.reason) == (InstanceState.UNUSED, "it is a chest")
@@ -149,7 +163,7 @@ def test_what_was_committed_to_is_kept_although_it_turns_out_to_be_of_no_use(
             assert len(link.ledger.receipt(ds.SOPInstanceUID)) == 1
             with asking(link.port, peer) as association:
                 ask(association, [reference(ds), reference(other)])
-                assert eventually(lambda: len(peer.told) == 2)
+                assert soon(lambda: len(peer.told) == 2)
     assert peer.told[1].committed == [ds.SOPInstanceUID]
     assert peer.told[1].failed == {other.SOPInstanceUID: 0x0112}
 
@@ -158,43 +172,45 @@ def test_an_earlier_version_of_an_instance_is_kept_too(tmp_path: Path) -> None:
     first = radiograph(seed=1)
     uid, study = first.SOPInstanceUID, first.StudyInstanceUID
     second = radiograph(instance=uid, study=study, seed=2)
-    with station(tmp_path) as link, listening() as peer:
+    with receiver(tmp_path) as link, listening() as peer:
         link.send(first, second)
         link.ledger.filter_instance(uid, "it is a chest")
         with asking(link.port, peer) as association:
             ask(association, [reference(first)])
-            assert eventually(lambda: peer.told)
+            assert soon(lambda: peer.told)
     assert peer.told[0].committed == [uid]
 
 
+@pytest.mark.slow
 def test_the_same_request_again_is_reported_once_more_and_no_other_may_take_its_name(
     tmp_path: Path,
 ) -> None:
     ds = radiograph()
-    with station(tmp_path) as link, listening() as peer:
+    with receiver(tmp_path) as link, listening() as peer:
         link.send(ds)
         with asking(link.port, peer) as association:
             uid, _ = ask(association, [reference(ds)])
             assert ask(association, [reference(ds)], uid) == (uid, 0x0000)
-            assert eventually(lambda: peer.told)
+            assert soon(lambda: peer.told)
             time.sleep(0.8)
             assert len(peer.told) == 1
             assert ask(association, [Reference(CR, "1.2.3")], uid) == (uid, 0x0115)
             assert ask(association, [reference(ds)], uid) == (uid, 0x0000)
-            assert eventually(lambda: len(peer.told) == 2)
+            assert soon(lambda: len(peer.told) == 2)
     assert peer.told[0] == peer.told[1]
 
 
+@pytest.mark.slow
 def test_a_peer_that_goes_on_storing_is_not_interrupted(tmp_path: Path) -> None:
     ds = radiograph()
-    with station(tmp_path) as link, listening() as peer, asking(link.port, peer) as association:
+    with receiver(tmp_path) as link, listening() as peer, asking(link.port, peer) as association:
         association.send_c_store(ds)
         ask(association, [reference(ds)])
         for _ in range(8):
             time.sleep(0.2)
             assert association.send_c_store(radiograph()).Status == 0x0000
         assert peer.told == []
-        assert eventually(lambda: peer.told)
+        assert soon(lambda: peer.told)
 
 
 # -- what is no request -------------------------------------------------------------------
@@ -208,7 +224,7 @@ def test_each_fault_in_a_request_has_its_status(tmp_path: Path) -> None:
     no_class.ReferencedSOPSequence = [item(Reference(CR, "1.2.3.4"))]
     del no_class.ReferencedSOPSequence[0].ReferencedSOPClassUID
     model, instance = StorageCommitmentPushModel, StorageCommitmentPushModelInstance
-    with station(tmp_path) as link, asking(link.port) as association:
+    with receiver(tmp_path) as link, asking(link.port) as association:
 
         def status(ds: Dataset, action: int = 1, named: str = instance) -> int:
             said, _ = association.send_n_action(ds, action, model, named)
@@ -225,7 +241,7 @@ def test_each_fault_in_a_request_has_its_status(tmp_path: Path) -> None:
 
 def test_a_request_that_names_too_many_instances_is_refused(tmp_path: Path) -> None:
     many = tuple(Reference(CR, f"1.2.3.{n}") for n in range(MOST_REFERENCES + 1))
-    with station(tmp_path) as link, Wire(link) as wire:
+    with receiver(tmp_path) as link, Wire(link) as wire:
         assert wire.associate(abstract=COMMITMENT, syntax=IMPLICIT) == 2
         assert act(wire, encode_request(Request("1.2.3", many), IMPLICIT)) == 0x0213
         assert link.ledger.jobs(kind=EVENT_REPORT) == ()
@@ -233,7 +249,7 @@ def test_a_request_that_names_too_many_instances_is_refused(tmp_path: Path) -> N
 
 
 def test_a_request_of_a_million_instances_is_drained_and_refused(tmp_path: Path) -> None:
-    with station(tmp_path) as link, Wire(link) as wire:
+    with receiver(tmp_path) as link, Wire(link) as wire:
         assert wire.associate(abstract=COMMITMENT, syntax=IMPLICIT) == 2
         assert act(wire, one_million()) == 0x0213
         assert act(wire, one_reference()) == 0x0000
@@ -244,19 +260,19 @@ def test_a_peer_cannot_pile_up_questions_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("listener.transaction._MOST_OPEN", 3)
-    with station(tmp_path) as link, asking(link.port) as association:
+    with receiver(tmp_path) as link, asking(link.port) as association:
         statuses = [ask(association, [Reference(CR, "1.2.3")])[1] for _ in range(4)]
     assert statuses == [0x0000, 0x0000, 0x0000, 0x0213]
 
 
 def test_where_disk_space_is_short_a_request_is_refused(tmp_path: Path) -> None:
-    with station(tmp_path) as link, asking(link.port) as association:
+    with receiver(tmp_path) as link, asking(link.port) as association:
         link.listener._inbox._watermark_bytes = 2**62
         assert ask(association, [Reference(CR, "1.2.3")])[1] == 0x0213
 
 
 def test_an_event_that_nobody_asked_for_is_refused(tmp_path: Path) -> None:
-    with station(tmp_path) as link, Wire(link) as wire:
+    with receiver(tmp_path) as link, Wire(link) as wire:
         assert wire.associate(abstract=COMMITMENT, syntax=IMPLICIT) == 2
         data = one_reference()
         assert n_message(wire, 0x0100, data, 1) == 0x0115
@@ -277,14 +293,14 @@ def test_an_event_that_nobody_asked_for_is_refused(tmp_path: Path) -> None:
     ids=["empty", "cut", "noise", "sequences in sequences", "items in items", "a huge length"],
 )
 def test_hostile_bytes_are_refused_and_the_association_goes_on(tmp_path: Path, data: bytes) -> None:
-    with station(tmp_path) as link, Wire(link) as wire:
+    with receiver(tmp_path) as link, Wire(link) as wire:
         assert wire.associate(abstract=COMMITMENT, syntax=IMPLICIT) == 2
         assert act(wire, data) == 0x0115
         assert act(wire, one_reference()) == 0x0000
 
 
 def test_what_does_not_belong_to_a_context_ends_the_association(tmp_path: Path) -> None:
-    with station(tmp_path) as link:
+    with receiver(tmp_path) as link:
         with Wire(link) as wire:  # a request in the context of images
             assert wire.associate(abstract=CR) == 2
             assert act(wire, one_reference()) is None
@@ -300,7 +316,7 @@ def test_what_does_not_belong_to_a_context_ends_the_association(tmp_path: Path) 
 def test_a_peer_that_took_the_other_role_cannot_ask(tmp_path: Path) -> None:
     from pynetdicom import AE, build_role
 
-    with station(tmp_path) as link:
+    with receiver(tmp_path) as link:
         ae = AE("PACS")
         ae.dimse_timeout = 5
         ae.add_requested_context(StorageCommitmentPushModel)
@@ -318,12 +334,12 @@ def test_a_peer_that_took_the_other_role_cannot_ask(tmp_path: Path) -> None:
             StorageCommitmentPushModelInstance,
         )
         assert "Status" not in status
-        assert eventually(lambda: association.is_aborted)
+        assert soon(lambda: association.is_aborted)
         association.dul.join(timeout=5)
 
 
 def test_nobody_else_may_ask(tmp_path: Path) -> None:
-    with station(tmp_path) as link:
+    with receiver(tmp_path) as link:
         refused = link.associate(COMMITMENT, calling="STRANGER")
         assert refused.is_rejected
 
@@ -333,11 +349,11 @@ def test_neither_log_nor_job_names_a_patient_or_a_uid_of_an_instance(
 ) -> None:
     caplog.set_level("DEBUG", "wristmir")
     ds = radiograph()
-    with station(tmp_path) as link, listening() as peer:
+    with receiver(tmp_path) as link, listening() as peer:
         link.send(ds)
         with asking(link.port, peer) as association:
             uid, _ = ask(association, [reference(ds), Reference(CR, "1.2.3.4.5.6")])
-            assert eventually(lambda: peer.told)
+            assert soon(lambda: peer.told)
     assert "asks about transaction" in caplog.text
     for secret in (ds.SOPInstanceUID, "1.2.3.4.5.6", uid, ds.PatientID):
         assert secret not in caplog.text
