@@ -461,9 +461,11 @@ class _Dimse(DIMSEServiceProvider):
     def get_msg(self, block: bool = False) -> Any:
         """Return what came, if anything; in between the peer is told what it is owed."""
         association: _Association = self.assoc
-        report = association.visit.correspondence.due() if association.visit is not None else None
-        if report is not None and association.is_established:
-            self._send_report(report)
+        is_within_message = self._current is not None or self._encoded
+        if association.is_established and association.visit is not None and not is_within_message:
+            report = association.visit.correspondence.due()
+            if report is not None:
+                self._send_report(report)
         return super().get_msg(block)
 
     def _send_report(self, report: Report) -> None:
@@ -617,17 +619,17 @@ class _Association(Association):
         if context is None or self.visit is None:
             self.abort()
             return
-        reply, correspondence = Reply(0x0000), self.visit.correspondence
-        correspondence.heard()
-        if msg.command.field == _REPORT_RESPONSE:
-            if msg.spool is not None:
-                msg.spool.discard()
-            if not correspondence.answered(msg.command):
+        self.visit.correspondence.heard()
+        if msg.spool is None:
+            reply = Reply(0x0000)
+        elif msg.command.field == _REPORT_RESPONSE:
+            msg.spool.discard()
+            if not self.visit.correspondence.answered(msg.command):
                 self.abort()
             return
-        if msg.command.field in _ABOUT_COMMITMENT:
-            reply = correspondence.serve(msg.command, context_id, msg.spool)
-        elif msg.spool is not None:
+        elif msg.command.field in _ABOUT_COMMITMENT:
+            reply = self.visit.correspondence.serve(msg.command, context_id, msg.spool)
+        else:
             reply = self.visit.store(msg.command, str(context.abstract_syntax), msg.spool)
         if self.is_established:
             self.dimse.send_reply(context_id, msg.command, reply)

@@ -102,7 +102,7 @@ class Correspondence:
         """Note that the peer is not silent."""
         self._heard_at = time.monotonic()
 
-    def serve(self, command: Command, context_id: int, spool: Spool | None) -> Reply:
+    def serve(self, command: Command, context_id: int, spool: Spool) -> Reply:
         """Take a request for commitment or a report of one; it is durable before it is answered."""
         try:
             _check_subject(command)
@@ -117,8 +117,7 @@ class Correspondence:
         except Exception as error:  # noqa: BLE001 - the one place where such a request ends
             return self._refused(command, error, _PROCESSING_FAILURE)
         finally:
-            if spool is not None:
-                spool.discard()
+            spool.discard()
         return Reply(0x0000)
 
     def due(self) -> Report | None:
@@ -161,12 +160,12 @@ class Correspondence:
         self._leave(*sent, *(one.transaction_uid for one in self._open))
         self._open, self._sent = [], None
 
-    def _act(self, command: Command, context_id: int, spool: Spool | None) -> None:
+    def _act(self, command: Command, context_id: int, spool: Spool) -> None:
         if command.type_id != REQUEST:
             raise NoSuchActionError
-        checked = _checked(spool)
-        with checked.stream() as stream:
-            request = read_request(stream, checked.transfer_syntax, checked.size)
+        _check_size(spool)
+        with spool.stream() as stream:
+            request = read_request(stream, spool.transfer_syntax, spool.size)
         self._transactions.take(
             request, calling_ae=self._calling_ae, called_ae=self._called_ae, delay=_OTHERS_DELAY
         )
@@ -175,10 +174,10 @@ class Correspondence:
         self._open = [one for one in self._open if one.transaction_uid != request.transaction_uid]
         self._open.append(_Open(request.transaction_uid, context_id, now))
 
-    def _hear(self, command: Command, spool: Spool | None) -> None:
-        checked = _checked(spool)
-        with checked.stream() as stream:
-            verdict = read_verdict(stream, checked.transfer_syntax, checked.size, command.type_id)
+    def _hear(self, command: Command, spool: Spool) -> None:
+        _check_size(spool)
+        with spool.stream() as stream:
+            verdict = read_verdict(stream, spool.transfer_syntax, spool.size, command.type_id)
         if not self._transactions.answer(verdict):
             msg = "Nothing was asked under its Transaction UID."
             raise InvalidArgumentError(msg)
@@ -239,13 +238,9 @@ def _check_subject(command: Command) -> None:
         raise NoSuchInstanceError
 
 
-def _checked(spool: Spool | None) -> Spool:
-    if spool is None:
-        msg = "It has no data set."
-        raise InvalidArgumentError(msg)
+def _check_size(spool: Spool) -> None:
     if spool.size > MOST_BYTES:
         msg = f"Its data set is longer than {MOST_BYTES >> 20} MiB."
         raise ResourceLimitationError(msg)
     if spool.error is not None:
         raise ResourceLimitationError(spool.error.detail)
-    return spool

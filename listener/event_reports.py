@@ -21,7 +21,7 @@ _log = logging.getLogger("wristmir.listener")
 
 _PAUSE_SECONDS = 5.0  # after the ledger could not be read
 _SLOW_SECONDS = 1.0  # a peer that fails so slowly must not hold up the reports to others
-_JOIN_SECONDS = 2.0
+_JOIN_SECONDS = 0.5
 
 
 class EventReports:

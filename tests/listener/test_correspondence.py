@@ -213,6 +213,22 @@ def test_a_peer_that_goes_on_storing_is_not_interrupted(tmp_path: Path) -> None:
         assert soon(lambda: peer.told)
 
 
+def test_a_peer_in_the_midst_of_a_message_is_not_interrupted(tmp_path: Path) -> None:
+    with receiver(tmp_path) as link, Wire(link) as wire:
+        assert wire.associate(abstract=COMMITMENT, syntax=IMPLICIT) == 2
+        assert act(wire, one_reference()) == 0x0000
+        data = one_reference()
+        wire.fragment(3, n_command(0x0130, 1))
+        wire.fragment(0, data[:10])
+        wire.socket.settimeout(0.8)
+        assert wire.read() == (0, b"")
+        wire.socket.settimeout(20)
+        wire.fragment(2, data[10:])
+        assert wire.status() == 0x0000
+        kind, body = wire.read()
+        assert (kind, b"\0\x01\x02\0\0\0\x00\x01" in body) == (4, True)  # N-EVENT-REPORT-RQ
+
+
 # -- what is no request -------------------------------------------------------------------
 
 
