@@ -461,8 +461,8 @@ class _Dimse(DIMSEServiceProvider):
     def get_msg(self, block: bool = False) -> Any:
         """Return what came, if anything; in between the peer is told what it is owed."""
         association: _Association = self.assoc
-        is_within_message = self._current is not None or self._encoded
-        if association.is_established and association.visit is not None and not is_within_message:
+        is_idle = self._current is None and not self._encoded and self.msg_queue.empty()
+        if is_idle and association.is_established and association.visit is not None:
             report = association.visit.correspondence.due()
             if report is not None:
                 self._send_report(report)

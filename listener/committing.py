@@ -23,6 +23,7 @@ __all__ = ["Committer", "Parcel", "Standing", "Step"]
 _log = logging.getLogger("wristmir.listener")
 
 _PATIENCE = timedelta(days=3)  # as long as a job waits for something outside
+_FEWEST_ROUNDS = 3  # where nobody was there to listen for days
 _LONGEST_WAIT = timedelta(hours=6)  # there are archives that commit at night
 _FIRST_PAUSE = timedelta(seconds=15)
 _LONGEST_PAUSE = timedelta(minutes=15)
@@ -92,7 +93,7 @@ class Committer:
             If a destination cannot be reached, refuses to be asked, or has to commit and offers
             no storage commitment.
         NotCommittedError
-            If a destination has not committed in three days.
+            If a destination has not committed in three days, asked three times at least.
         """
         steps = [self._one(subject, parcel) for parcel in parcels]
         for standing in (Standing.FAILED, Standing.AWAITED):
@@ -149,13 +150,13 @@ class Committer:
     def _check_patience(
         self, subject: str, there: DestinationSettings, rounds: Sequence[Asked]
     ) -> None:
-        if rounds[0].age < _PATIENCE:
+        if rounds[0].age < _PATIENCE or len(rounds) < _FEWEST_ROUNDS:
             return
         self._transactions.abandon(subject)  # whoever retries the job begins anew
         words = "has not said what became of them"
         if rounds[-1].state is AskedState.ANSWERED:
             words = "says that it does not keep them"
-        msg = f"Destination {there.name} {words}, asked {len(rounds)} times in three days."
+        msg = f"Destination {there.name} {words}, asked {len(rounds)} times in {days} days."
         raise NotCommittedError(msg)
 
 
