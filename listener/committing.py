@@ -156,6 +156,7 @@ class Committer:
         words = "has not said what became of them"
         if rounds[-1].state is AskedState.ANSWERED:
             words = "says that it does not keep them"
+        days = rounds[0].age.days
         msg = f"Destination {there.name} {words}, asked {len(rounds)} times in {days} days."
         raise NotCommittedError(msg)
 

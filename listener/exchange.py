@@ -35,7 +35,7 @@ from listener.errors import (
     RefusalError,
     ResourceLimitationError,
 )
-from listener.sender import associate, close, next_message, paused
+from listener.sender import associate, close, next_message, paused, release
 from listener.settings import DestinationSettings
 
 __all__ = ["ask", "is_taken", "report"]
@@ -150,10 +150,10 @@ def _opened(
     try:
         accepted = [c for c in association.accepted_contexts if c.abstract_syntax == SOP_CLASS]
         if not accepted:
-            association.release()
+            release(association)
             raise NoContextError(_no_offer(destination))
         yield association, accepted[0]
-        association.release()
+        release(association)
     finally:
         close(association)
 
@@ -183,6 +183,7 @@ def _hold(association: Association, is_answered: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _HOLD_SECONDS
     while time.monotonic() < deadline and association.is_established and not is_answered():
         time.sleep(0.02)
+    time.sleep(0.02)  # for our answer to a word on this association, which another thread sends
 
 
 def _heard(event: evt.Event, hear: Hear) -> int:

@@ -42,11 +42,13 @@ __all__ = [
     "next_message",
     "paused",
     "reference",
+    "release",
     "send",
 ]
 
 _log = logging.getLogger("wristmir.listener")
 
+_PAUSE_SECONDS = 0.2
 _MOST_CONTEXTS = 128  # presentation context ids are the odd numbers of a byte
 _WARNINGS = frozenset({0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007})
 
@@ -297,14 +299,31 @@ def _status(association: Association, item: _Object, message_id: int) -> int | N
 
 @contextmanager
 def paused(association: Association) -> Iterator[None]:
-    """Keep the association's own thread from taking messages."""
+    """Keep the association's own thread from taking messages.
+
+    A thread that has answered an N-EVENT-REPORT says that this one runs on, though it is paused:
+    waiting for it would never end, so it is let run and paused again.
+    """
+    tries_until = time.monotonic() + _PAUSE_SECONDS
     association._reactor_checkpoint.clear()
     try:
         while not association._is_paused and association.is_alive():
             time.sleep(0.0001)
+            if time.monotonic() > tries_until:
+                tries_until += _PAUSE_SECONDS
+                association._reactor_checkpoint.set()
+                time.sleep(0.01)
+                association._reactor_checkpoint.clear()
         yield
     finally:
         association._reactor_checkpoint.set()
+
+
+def release(association: Association) -> None:
+    """Release an association on which an N-EVENT-REPORT may just have been answered."""
+    if association.is_established:
+        with paused(association):
+            association.acse.negotiate_release()
 
 
 def next_message(association: Association, seconds: float) -> Any:
