@@ -26,6 +26,7 @@ from listener.job import JobState
 from listener.linkage import LinkState
 from listener.receipt import InstanceState
 from listener.service import echo
+from listener.settings import DestinationSettings, ListenerSettings
 from listener.tls import client_context
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
@@ -221,6 +222,24 @@ def _destinations(settings: Settings) -> Look:
             yield "error", f"{destination.name}: {error}"
         else:
             yield "ok", f"{destination.name} answers C-ECHO"
+        if destination.commitment != "never" and destination.name in _used(settings):
+            yield from _word(listener, destination)
+
+
+def _used(settings: Settings) -> set[str | None]:
+    return {settings.pipeline.destination, settings.pipeline.library_destination}
+
+
+def _word(listener: ListenerSettings, destination: DestinationSettings) -> Look:
+    """Say what would turn away a destination that tells what it has committed to."""
+    lacking = []
+    if destination.ae_title not in {peer.ae_title for peer in listener.peers}:
+        lacking.append(f"{destination.ae_title} is none of listener.peers")
+    if listener.calling_ae_title not in {title.ae_title for title in listener.titles}:
+        lacking.append(f"{listener.calling_ae_title} is none of listener.titles")
+    if lacking:
+        why = ", ".join(lacking)
+        yield "warning", f"{destination.name} cannot say that it keeps results: {why}"
 
 
 def _reconciliation(settings: Settings) -> Look:

@@ -13,12 +13,13 @@ from deploy.errors import InputError
 from deploy.settings import Settings
 from deploy.state import check_owner, key_of_site
 from listener.arrivals import Arrivals
+from listener.command import Command
 from listener.errors import CannotUnderstandError
 from listener.file_meta import read_file_meta
 from listener.inbox import Inbox
 from listener.ledger import Ledger
 from listener.settings import TitleSettings
-from listener.storage import Command, Storage, Visit
+from listener.storage import Storage, Visit
 from pipeline.uid import KeyedUids
 
 __all__ = ["index_folder", "indexing_title"]

@@ -180,6 +180,8 @@ class Asked:
 class Delivered:
     """What became of one result set: ``delivered``, ``waiting``, ``failed`` or ``not sent``.
 
+    ``stored`` is one that the destination has and has not committed to yet.
+
     ``destination`` is None where that was not recorded, or retention has forgotten it.
     """
 
@@ -202,7 +204,10 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Committed:
-    """Whether the destination has taken over the safekeeping of a delivered result set."""
+    """Whether the destination has taken over the safekeeping of a result set.
+
+    ``committed``, ``waiting``, ``failed``, ``not offered`` by the destination, or ``not asked``.
+    """
 
     result: str
     state: str = "not asked"

@@ -141,7 +141,7 @@ def _asked(one: Asked) -> _Stage:
 
 
 def _delivered(one: Delivered) -> _Stage:
-    marks = {"delivered": _DONE, "waiting": _WAITING, "failed": _WRONG}
+    marks = {"waiting": _WAITING, "stored": _WAITING, "failed": _WRONG}
     if one.state == "delivered":
         where = one.destination or "a destination that is no longer recorded"
         return _DONE, "delivered", one.at, f"to {where}"
@@ -150,7 +150,8 @@ def _delivered(one: Delivered) -> _Stage:
 
 
 def _committed(one: Committed) -> _Stage:
-    return _DONE if one.state == "committed" else _NOT, "committed", one.at, one.state
+    marks = {"committed": _DONE, "waiting": _WAITING, "failed": _WRONG}
+    return marks.get(one.state, _NOT), "committed", one.at, one.state
 
 
 def _clock(moment: datetime) -> str:

@@ -27,7 +27,7 @@ from deploy.life_line import (
 from deploy.settings import Settings, site_key
 from deploy.state import open_ledger, open_outbox
 from listener.elements import is_uid
-from listener.job import Job, JobState
+from listener.job import COMMIT, Job, JobState
 from listener.ledger import Ledger
 from listener.milestone import Milestone
 from listener.receipt import HOLDING, InstanceRow, InstanceState
@@ -132,7 +132,9 @@ class _StudyLife:
             indexed=place,
             answered=answered,
             delivered=delivered,
-            committed=tuple(Committed(d.result) for d in delivered if d.state == "delivered"),
+            committed=tuple(
+                self._committed(one) for one in delivered if one.state in ("delivered", "stored")
+            ),
         )
 
     @cached_property
@@ -208,8 +210,20 @@ class _StudyLife:
         if not jobs:
             return Delivered(name, "not sent", reason="no destination is configured")
         job = jobs[0]
+        if job.state is JobState.DONE:
+            return Delivered(name, "stored", destination=(job.outcome or {}).get("destination"))
         state = "waiting" if job.state in _UNFINISHED else "failed"
         return Delivered(name, state, reason=job.last_error)
+
+    def _committed(self, delivered: Delivered) -> Committed:
+        name = delivered.result
+        jobs = self._ledger.jobs(kind=COMMIT, subject=name)  # the latest first
+        if not jobs:
+            return Committed(name)
+        number = (jobs[0].outcome or {}).get("committed")
+        if delivered.state == "delivered" and number is not None:
+            return Committed(name, "committed" if number else "not offered", jobs[0].ended_at)
+        return Committed(name, "failed" if jobs[0].state is JobState.DEAD else "waiting")
 
 
 def _of_answer(job: Job, results: Mapping[str, OutboxResult]) -> Asked | None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import evt
@@ -42,6 +42,10 @@ from pynetdicom.sop_class import Verification
 from pynetdicom.timer import Timer
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
+from listener.command import Command, Reply, encode_event_report, encode_reply, read_command
+from listener.commitment import INSTANCE, TRANSFER_SYNTAXES, encode_verdict
+from listener.commitment import SOP_CLASS as STORAGE_COMMITMENT
+from listener.correspondence import Report
 from listener.errors import AddressError, PeerConnectionError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.inbox import Spool
@@ -54,7 +58,7 @@ from listener.peers import (
     Rejection,
 )
 from listener.settings import ListenerSettings
-from listener.storage import Command, Reply, Storage, Visit, encode_reply, read_command
+from listener.storage import Storage, Visit
 from listener.tls import Credentials, PeerCertificate, SecureSocket, why
 
 __all__ = ["Acceptor", "supported_contexts"]
@@ -169,6 +173,7 @@ def supported_contexts() -> tuple[PresentationContext, ...]:
     """Return Verification and every storage SOP class, retired ones too, with all syntaxes.
 
     What a PACS forwards must not fail for want of a context; what is not used is filtered later.
+    Storage commitment is there in both roles: a peer asks us, or tells us what we asked.
     """
     named = {
         uid
@@ -182,7 +187,11 @@ def supported_contexts() -> tuple[PresentationContext, ...]:
         context.abstract_syntax = uid
         context.transfer_syntax = list(_TRANSFER_SYNTAXES)
         contexts.append(context)
-    return tuple(contexts)
+    commitment = PresentationContext()
+    commitment.abstract_syntax = STORAGE_COMMITMENT
+    commitment.transfer_syntax = list(TRANSFER_SYNTAXES)
+    commitment.scu_role = commitment.scp_role = True
+    return (*contexts, commitment)
 
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -571,7 +580,7 @@ class _Acse(ACSE):
 
 @dataclass(frozen=True, eq=False)
 class _Request:
-    """A complete C-ECHO or C-STORE request."""
+    """A complete request, or the answer to one of ours."""
 
     command: Command
     spool: Spool | None
@@ -597,17 +606,44 @@ class _Dimse(DIMSEServiceProvider):
             self.dul.event_queue.put("Evt19")  # invalid PDU: A-ABORT, DICOM PS3.8 table 9-10
 
     def send_reply(self, context_id: int, command: Command, reply: Reply) -> None:
-        """Send the answer to a request, in as many fragments as the peer wants."""
-        encoded = encode_reply(command, reply)
+        """Send the answer to a request."""
+        self._send(context_id, encode_reply(command, reply), _COMMAND)
+
+    def _send(self, context_id: int, encoded: bytes, kind: int) -> None:
+        """Send a command or data set, in as many fragments as the peer wants."""
         most = max(16, (self.maximum_pdu_size or 16384) - 6)
         for start in range(0, len(encoded), most):
             is_last = start + most >= len(encoded)
-            header = bytes([_COMMAND | (_LAST if is_last else 0)])
+            header = bytes([kind | (_LAST if is_last else 0)])
             primitive = P_DATA()
             primitive.presentation_data_value_list.append(
                 [context_id, header + encoded[start : start + most]]
             )
             self.dul.send_pdu(primitive)
+
+    def get_msg(self, block: bool = False) -> Any:
+        """Return what came, if anything; in between the peer is told what it is owed."""
+        association: _Association = self.assoc
+        is_idle = self._current is None and not self._encoded and self.msg_queue.empty()
+        if is_idle and association.is_established and association.visit is not None:
+            report = association.visit.correspondence.due()
+            if report is not None:
+                self._send_report(report)
+        return super().get_msg(block)
+
+    def _send_report(self, report: Report) -> None:
+        context = self.assoc._accepted_cx[report.context_id]
+        command = Command(
+            Command.N_EVENT_REPORT,
+            report.message_id,
+            has_data_set=True,
+            sop_class_uid=STORAGE_COMMITMENT,
+            sop_instance_uid=INSTANCE,
+            type_id=report.verdict.event_type,
+        )
+        self._send(report.context_id, encode_event_report(command), _COMMAND)
+        information = encode_verdict(report.verdict, str(context.transfer_syntax[0]))
+        self._send(report.context_id, information, 0)
 
     def discard(self) -> None:
         """Give up what was not answered."""
@@ -647,15 +683,14 @@ class _Dimse(DIMSEServiceProvider):
         self._context_id = context_id
         if command.field == Command.C_ECHO and not command.has_data_set:
             self._complete(_Request(command, None))
-        elif command.field == Command.C_STORE:
+        elif command.field in (Command.C_STORE, *_ABOUT_COMMITMENT):
             request = self._open(command, context_id)
             if command.has_data_set:
                 self._current = request
             else:  # it is answered all the same: there is nothing to understand
                 self._complete(request)
         else:
-            msg = f"It asked for what is not offered (command 0x{command.field:04X})."
-            raise PeerConnectionError(msg)
+            _not_offered(command)
 
     def _open(self, command: Command, context_id: int) -> _Request:
         self._check_backlog()
@@ -663,7 +698,16 @@ class _Dimse(DIMSEServiceProvider):
         if context is None:
             msg = "It used a presentation context that was not accepted."
             raise PeerConnectionError(msg)
-        spool = self.assoc.visit.begin(command, str(context.transfer_syntax[0]))
+        about_commitment = command.field in _ABOUT_COMMITMENT
+        if about_commitment != (str(context.abstract_syntax) == STORAGE_COMMITMENT):
+            _not_offered(command)
+        if command.field == Command.N_ACTION and not context.as_scp:
+            _not_offered(command)  # it has negotiated the other role
+        visit, syntax = self.assoc.visit, str(context.transfer_syntax[0])
+        if about_commitment:
+            spool = visit.correspondence.begin(syntax)
+        else:
+            spool = visit.begin(command, syntax)
         self._unanswered.append(spool)
         return _Request(command, spool)
 
@@ -677,6 +721,15 @@ class _Dimse(DIMSEServiceProvider):
         if max(len(self._unanswered), self.msg_queue.qsize()) > _MOST_UNANSWERED:
             msg = "It sends without waiting for answers."
             raise PeerConnectionError(msg)
+
+
+_REPORT_RESPONSE = Command.N_EVENT_REPORT | Command.RESPONSE
+_ABOUT_COMMITMENT = (Command.N_ACTION, Command.N_EVENT_REPORT, _REPORT_RESPONSE)
+
+
+def _not_offered(command: Command) -> NoReturn:
+    msg = f"It asked for what is not offered (command 0x{command.field:04X})."
+    raise PeerConnectionError(msg)
 
 
 class _Association(Association):
@@ -759,8 +812,17 @@ class _Association(Association):
         if context is None or self.visit is None:
             self.abort()
             return
-        reply = Reply(0x0000)
-        if msg.spool is not None:
+        self.visit.correspondence.heard()
+        if msg.spool is None:
+            reply = Reply(0x0000)
+        elif msg.command.field == _REPORT_RESPONSE:
+            msg.spool.discard()
+            if not self.visit.correspondence.answered(msg.command):
+                self.abort()
+            return
+        elif msg.command.field in _ABOUT_COMMITMENT:
+            reply = self.visit.correspondence.serve(msg.command, context_id, msg.spool)
+        else:
             reply = self.visit.store(msg.command, str(context.abstract_syntax), msg.spool)
         if self.is_established:
             self.dimse.send_reply(context_id, msg.command, reply)

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from listener.command import Command
 from listener.errors import ListenerError, OutOfResourcesError, UnusableReportError
 from listener.file_meta import read_file_meta
 from listener.hl7 import messages_in
@@ -25,7 +26,7 @@ from listener.report_desk import ReportDesk
 from listener.report_settings import DropFolderSettings
 from listener.report_shelf import Form
 from listener.settings import TitleSettings
-from listener.storage import Command, Storage
+from listener.storage import Storage
 
 __all__ = ["DONE", "FAILED", "REASON", "DropFolder"]
 

@@ -10,16 +10,19 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from listener.errors import CannotUnderstandError
+from listener.errors import CannotUnderstandError, ResourceLimitationError
 
-__all__ = ["EXPLICIT_LITTLE", "is_uid", "read_values", "uid_value"]
+__all__ = ["EXPLICIT_LITTLE", "IMPLICIT_LITTLE", "is_uid", "read_items", "read_values", "uid_value"]
 
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 """Explicit VR Little Endian, also the encoding of file meta information."""
+
+IMPLICIT_LITTLE = "1.2.840.10008.1.2"
+"""Implicit VR Little Endian, which everybody knows."""
 
 
 def read_values(
@@ -58,13 +61,56 @@ def read_values(
         elif element.length == _UNDEFINED:
             walk.pass_over(element, encoding)
         elif element.tag in wanted:
-            if element.length > _LONGEST:
-                msg = "An identifier in it is too long."
-                raise CannotUnderstandError(msg)
-            values[element.tag] = walk.exactly(element.length)
+            values[element.tag] = walk.value(element)
         else:
             source.skip(element.length)
     return values
+
+
+def read_items(
+    stream: BinaryIO,
+    transfer_syntax: str,
+    wanted: Collection[int],
+    sequences: Collection[int],
+    *,
+    end: int,
+    most_items: int,
+) -> tuple[dict[int, bytes], dict[int, list[dict[int, bytes]]]]:
+    """Walk a whole data set from where the stream stands, one level into some sequences.
+
+    Parameters
+    ----------
+    wanted
+        Tags whose values are returned, of the top level and of each item.
+    sequences
+        Tags of the sequences that are looked into.
+    end
+        Where the data set ends, as the stream's position.
+    most_items
+        Items of one sequence at the most.
+
+    Returns
+    -------
+    tuple
+        The values of the top level, and each sequence's items with theirs.
+
+    Raises
+    ------
+    CannotUnderstandError
+        If the elements cannot be walked to the end, within bounds.
+    ResourceLimitationError
+        If a sequence has more items.
+    """
+    source, encoding = _source(stream, transfer_syntax), _encoding(transfer_syntax)
+    walk = _Walk(source)
+    values: dict[int, bytes] = {}
+    items: dict[int, list[dict[int, bytes]]] = {}
+    while (element := walk.next_within(encoding, end)) is not None:
+        if element.tag in sequences:
+            items[element.tag] = walk.items(element, encoding, wanted, end, most_items)
+        else:
+            walk.take(element, encoding, wanted, values)
+    return values, items
 
 
 def uid_value(values: Mapping[int, bytes], tag: int) -> str:
@@ -98,7 +144,6 @@ _MOST_ELEMENTS = 200_000  # walked over before the wanted ones
 _DEEPEST = 1_000  # of nested sequences of undefined length
 _MOST_INFLATED = 64 * 1024 * 1024  # bytes; a header behind more than that is none
 
-_IMPLICIT = "1.2.840.10008.1.2"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 _DEFLATED = frozenset(
     {
@@ -183,7 +228,7 @@ _IMPLICIT_LITTLE = _Encoding(implicit=True, order="<")
 
 
 def _encoding(transfer_syntax: str) -> _Encoding:
-    if transfer_syntax == _IMPLICIT:
+    if transfer_syntax == IMPLICIT_LITTLE:
         return _IMPLICIT_LITTLE
     if transfer_syntax == _BIG_ENDIAN:
         return _Encoding(implicit=False, order=">")
@@ -233,6 +278,76 @@ class _Walk:
             msg = "An element in it has no value representation."
             raise CannotUnderstandError(msg)
         return _Element(tag, vr, length)
+
+    def next_within(self, encoding: _Encoding, end: int) -> _Element | None:
+        """Read the next element, which must end where what it stands in ends; None at that end."""
+        if self._source.tell() == end:
+            return None
+        element = self.next(encoding) if self._source.tell() < end else None
+        left = end - self._source.tell()
+        if element is None or (element.length != _UNDEFINED and element.length > left):
+            msg = "It ends within an element."
+            raise CannotUnderstandError(msg)
+        return element
+
+    def take(
+        self,
+        element: _Element,
+        encoding: _Encoding,
+        wanted: Collection[int],
+        values: dict[int, bytes],
+    ) -> None:
+        """Keep an element's value where it is wanted, else go past it."""
+        if element.length == _UNDEFINED:
+            self.pass_over(element, encoding)
+        elif element.tag in wanted:
+            values[element.tag] = self.value(element)
+        else:
+            self._source.skip(element.length)
+
+    def value(self, element: _Element) -> bytes:
+        """Read a value that cannot be long, or refuse."""
+        if element.length > _LONGEST:
+            msg = "An identifier in it is too long."
+            raise CannotUnderstandError(msg)
+        return self.exactly(element.length)
+
+    def items(
+        self,
+        opened: _Element,
+        encoding: _Encoding,
+        wanted: Collection[int],
+        end: int,
+        most: int,
+    ) -> list[dict[int, bytes]]:
+        """Read a sequence's items, of defined or undefined length (DICOM PS3.5 section 7.5)."""
+        inside = _inside(opened, encoding)
+        stop = end if opened.length == _UNDEFINED else self._source.tell() + opened.length
+        found: list[dict[int, bytes]] = []
+        while (item := self.next_within(inside, stop)) is not None:
+            if item.tag == _SEQUENCE_END and opened.length == _UNDEFINED:
+                return found
+            if item.tag != _ITEM:
+                msg = "A sequence in it holds something else than items."
+                raise CannotUnderstandError(msg)
+            if len(found) == most:
+                msg = f"It names more than {most} instances."
+                raise ResourceLimitationError(msg)
+            found.append(self._item(item, inside, wanted, stop))
+        _check_closed(opened)
+        return found
+
+    def _item(
+        self, opened: _Element, encoding: _Encoding, wanted: Collection[int], end: int
+    ) -> dict[int, bytes]:
+        stop = end if opened.length == _UNDEFINED else self._source.tell() + opened.length
+        values: dict[int, bytes] = {}
+        while (element := self.next_within(encoding, stop)) is not None:
+            if element.tag == _ITEM_END and opened.length == _UNDEFINED:
+                return values
+            self.take(element, encoding, wanted, values)
+        _check_closed(opened)
+        return values
 
     def exactly(self, size: int) -> bytes:
         """Read so many bytes or refuse."""
@@ -311,3 +426,9 @@ class _Walk:
 def _inside(element: _Element, encoding: _Encoding) -> _Encoding:
     """Return how the content of a sequence is encoded: UN of undefined length is implicit."""
     return _IMPLICIT_LITTLE if element.vr == b"UN" else encoding
+
+
+def _check_closed(opened: _Element) -> None:
+    if opened.length == _UNDEFINED:
+        msg = "It ends within a sequence."
+        raise CannotUnderstandError(msg)

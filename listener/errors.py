@@ -10,17 +10,25 @@ __all__ = [
     "CredentialsError",
     "DeliveryError",
     "EchoError",
+    "InvalidArgumentError",
     "LeaseLostError",
     "LedgerError",
     "LedgerUnavailableError",
     "ListenerError",
     "MismatchError",
     "MoveError",
+    "NoContextError",
+    "NoSuchActionError",
+    "NoSuchEventError",
+    "NoSuchInstanceError",
+    "NoSuchSopClassError",
+    "NotCommittedError",
     "OutOfResourcesError",
     "PeerConnectionError",
     "ProcessingFailureError",
     "QueryError",
     "RefusalError",
+    "ResourceLimitationError",
     "SopClassNotSupportedError",
     "UnusableReportError",
 ]
@@ -42,7 +50,7 @@ class ListenerError(Exception):
 
 
 class RefusalError(ListenerError):
-    """The object is refused.
+    """What was sent or asked is refused.
 
     ``status`` is what the peer is told (DICOM PS3.7 annex C; PS3.4 section B.2.3, table B.2-1).
     """
@@ -80,6 +88,42 @@ class CannotUnderstandError(RefusalError):
     status: ClassVar[int] = 0xC000
 
 
+class NoSuchInstanceError(RefusalError):
+    """There is no such SOP instance."""
+
+    status: ClassVar[int] = 0x0112
+
+
+class NoSuchEventError(RefusalError):
+    """There is no such event type."""
+
+    status: ClassVar[int] = 0x0113
+
+
+class InvalidArgumentError(RefusalError):
+    """The request's information is missing or not valid."""
+
+    status: ClassVar[int] = 0x0115
+
+
+class NoSuchSopClassError(RefusalError):
+    """There is no such SOP class."""
+
+    status: ClassVar[int] = 0x0118
+
+
+class NoSuchActionError(RefusalError):
+    """There is no such action type."""
+
+    status: ClassVar[int] = 0x0123
+
+
+class ResourceLimitationError(RefusalError):
+    """It is more than can be taken."""
+
+    status: ClassVar[int] = 0x0213
+
+
 class PeerConnectionError(ListenerError, OSError):
     """The connection is ended because the peer broke a limit."""
 
@@ -114,6 +158,14 @@ class QueryError(ListenerError):
 
 class MoveError(ListenerError):
     """The archive did not send what it was asked for."""
+
+
+class NotCommittedError(ListenerError):
+    """The destination did not commit to the objects."""
+
+
+class NoContextError(ListenerError):
+    """The peer accepts none of the presentation contexts."""
 
 
 class EchoError(ListenerError):

@@ -206,13 +206,16 @@ class Inbox:
         """Tell whether a data set of so many bytes is refused, whatever the space is."""
         return size > self._most_bytes
 
-    def receive(self, transfer_syntax: str, start: bytes) -> Spool:
-        """Return a spool onto the disk, or one that drains where space is short."""
+    def receive(self, transfer_syntax: str, start: bytes, most_bytes: int | None = None) -> Spool:
+        """Return a spool onto the disk, or one that drains where space is short.
+
+        ``most_bytes`` bounds what is less than an object.
+        """
         if self.is_short_of_space():
             error = OutOfResourcesError("Free disk space is under watermark_bytes.")
             return self.refuse(transfer_syntax, error)
         path = self._incoming / f"{secrets.token_hex(16)}.part"
-        return Spool(transfer_syntax, self._most_bytes, path, start)
+        return Spool(transfer_syntax, most_bytes or self._most_bytes, path, start)
 
     def skim(self, transfer_syntax: str) -> Spool:
         """Return a spool that keeps only an object's beginning, in memory."""

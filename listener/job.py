@@ -11,10 +11,16 @@ from typing import Any
 
 from sqlalchemy.engine import Row
 
-__all__ = ["INDEX", "Job", "JobState", "NewJob", "canonical"]
+__all__ = ["COMMIT", "EVENT_REPORT", "INDEX", "Job", "JobState", "NewJob", "canonical"]
 
 INDEX = "index"
 """The kind of job that `Ledger.mark_indexed` settles; it takes no argument."""
+
+COMMIT = "commit"
+"""The kind of job that sees to it that a destination commits to what it got; no argument."""
+
+EVENT_REPORT = "event-report"
+"""The kind of job that tells a peer what became of its request for commitment; no argument."""
 
 
 class JobState(StrEnum):

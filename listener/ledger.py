@@ -27,6 +27,7 @@ from listener.milestone import Milestone, Placement
 from listener.receipt import InstanceRow, InstanceState, Origin, Outcome, Recorded
 from listener.settings import TitleSettings
 from listener.study import StudyRow
+from listener.transaction import Transactions
 
 __all__ = ["Ledger", "Standing", "utc_now"]
 
@@ -112,6 +113,8 @@ class Ledger:
         # whoever closes arrivals and whoever leases jobs each sees to its own waits
         self._arrivals_watch = ClockWatch(now, steady)
         self._leases_watch = ClockWatch(now, steady)
+        self.transactions = Transactions(self._database, self._queue)
+        """Storage commitment: what peers have asked of us, and we of destinations."""
 
     def __enter__(self) -> Ledger:
         return self
@@ -213,17 +216,18 @@ class Ledger:
 
     @repeated
     def filter_instance(self, sop_instance_uid: str, reason: str) -> bool:
-        """Mark a stored instance as not used and delete its file; False where none was stored."""
+        """Mark a stored instance as not used and delete its file; False where none was stored.
+
+        The file of one that was committed to stays: somebody relies on it.
+        """
         with self._database.writing() as connection:
-            paths = receipt.leave(
-                connection,
-                sop_instance_uid,
-                InstanceState.FILTERED,
-                reason,
-                self._database.now(connection),
-            )
+            committed = receipt.is_committed(connection, sop_instance_uid)
+            state = InstanceState.UNUSED if committed else InstanceState.FILTERED
+            now = self._database.now(connection)
+            paths = receipt.leave(connection, sop_instance_uid, state, reason, now)
         for path in paths:
-            path.unlink(missing_ok=True)
+            if not committed:
+                path.unlink(missing_ok=True)
         return bool(paths)
 
     @repeated

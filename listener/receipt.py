@@ -24,6 +24,7 @@ __all__ = [
     "Outcome",
     "Recorded",
     "files",
+    "is_committed",
     "kept_studies",
     "knows_file",
     "latest",
@@ -43,19 +44,28 @@ class InstanceState(StrEnum):
     """What became of a received instance.
 
     ``stored``: kept and current. ``superseded``: kept, a newer version exists. ``filtered``: not
-    used, bytes not kept. ``quarantined``: kept, never used. ``expired``: deleted by the retention
-    setting. ``lost``: its file vanished from the inbox, which only an operator can explain.
+    used, bytes not kept. ``unused``: not used, kept because that was committed to.
+    ``quarantined``: kept, never used. ``expired``: deleted by the retention setting. ``lost``: its
+    file vanished from the inbox, which only an operator can explain.
     """
 
     STORED = "stored"
     SUPERSEDED = "superseded"
     FILTERED = "filtered"
+    UNUSED = "unused"
     QUARANTINED = "quarantined"
     EXPIRED = "expired"
     LOST = "lost"
 
 
-HOLDING = frozenset({InstanceState.STORED, InstanceState.SUPERSEDED, InstanceState.QUARANTINED})
+HOLDING = frozenset(
+    {
+        InstanceState.STORED,
+        InstanceState.SUPERSEDED,
+        InstanceState.UNUSED,
+        InstanceState.QUARANTINED,
+    }
+)
 """The states in which an instance has a file in the inbox."""
 
 
@@ -197,6 +207,14 @@ def leave(
     return [Path(row.path) for row in rows if row.path]
 
 
+def is_committed(connection: Connection, sop_instance_uid: str) -> bool:
+    """Tell whether somebody was told that an instance is kept."""
+    query = sa.exists().where(
+        INSTANCE.c.sop_instance_uid == sop_instance_uid, INSTANCE.c.committed_at.is_not(None)
+    )
+    return bool(connection.execute(sa.select(query)).scalar())
+
+
 def of_study(
     connection: Connection, study_uid: str, states: Collection[InstanceState]
 ) -> tuple[InstanceRow, ...]:
@@ -291,6 +309,7 @@ _KNOWN_AS: Mapping[str, Outcome] = {
     InstanceState.STORED: Outcome.KNOWN,
     InstanceState.QUARANTINED: Outcome.QUARANTINED,
     InstanceState.FILTERED: Outcome.FILTERED,
+    InstanceState.UNUSED: Outcome.FILTERED,
 }
 
 

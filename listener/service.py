@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from listener.acceptor import Acceptor
 from listener.arrivals import Arrivals
 from listener.errors import EchoError
+from listener.event_reports import EventReports
 from listener.inbox import Inbox
 from listener.ledger import Ledger
 from listener.peers import Peers
@@ -73,6 +74,7 @@ class Listener:
             most_bytes=settings.max_object_bytes,
         )
         self._arrivals = Arrivals(ledger, settings.titles)
+        self._event_reports = EventReports(ledger, settings.destinations)
         self._storage = Storage(
             ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own
         )
@@ -131,6 +133,7 @@ class Listener:
             self._storage.reconcile(self._settings.titles)
             self._reports.start()
             self._arrivals.start()
+            self._event_reports.start()
         except BaseException:
             self._reports.stop()
             self._acceptor.stop()
@@ -151,6 +154,7 @@ class Listener:
         self._reports.stop()
         self._acceptor.stop()
         self._arrivals.stop()
+        self._event_reports.stop()
         self._stopping.set()
         if self._housekeeper is not None:
             self._housekeeper.join()
@@ -183,6 +187,7 @@ class Listener:
             try:
                 expired = self._ledger.expire(age)
                 forgotten = self._ledger.forget_jobs(age)
+                self._ledger.transactions.forget(age)
             except (OSError, SQLAlchemyError) as error:
                 _log.error("retention failed: %s", type(error).__name__)
             else:

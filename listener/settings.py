@@ -137,7 +137,7 @@ class PeerSettings(_Frozen):
 
 
 class DestinationSettings(_Frozen):
-    """One system that results are sent to."""
+    """One system that results are sent to, or that is told what became of its requests."""
 
     name: str = Field(min_length=1, description="How other settings refer to this destination.")
     ae_title: AETitle = Field(description="Its AE title.")
@@ -145,6 +145,17 @@ class DestinationSettings(_Frozen):
     port: int = Field(ge=1, le=65535, description="Its port.")
     timeout_seconds: float = Field(
         default=30.0, gt=0, description="How long to wait for its connection and each answer."
+    )
+    commitment: Literal["ask", "require", "never"] = Field(
+        default="ask",
+        description="Storage commitment: `ask` counts results as delivered when it has committed "
+        "to them, or has stored them where it offers no commitment; `require` waits for an offer; "
+        "`never` counts what it has stored.",
+    )
+    commitment_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="It is asked again when its word has not come for so long; the wait doubles.",
     )
     tls: bool = Field(default=False, description="Whether it is spoken to over TLS.")
     authorities: Path | None = Field(
@@ -332,7 +343,9 @@ class ListenerSettings(_Frozen):
         description="TLS on a port of its own, by DICOM PS3.15 annex B.12",
     )
     destinations: tuple[DestinationSettings, ...] = Field(
-        default=(), description="Where results may be sent."
+        default=(),
+        description="Where results may be sent, and where a peer that asks for storage commitment "
+        "is told the outcome once its association has ended (found by its AE title).",
     )
     calling_ae_title: AETitle = Field(
         default="WRISTMIR", description="The AE title under which results are sent."

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import struct
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from listener.arrivals import Arrivals
+from listener.command import Command, Reply
+from listener.correspondence import Correspondence
 from listener.elements import is_uid
 from listener.errors import (
     CannotUnderstandError,
     MismatchError,
     OutOfResourcesError,
-    PeerConnectionError,
     ProcessingFailureError,
     RefusalError,
     SopClassNotSupportedError,
@@ -40,82 +39,11 @@ from listener.ledger import Ledger
 from listener.receipt import InstanceState, Outcome, Recorded
 from listener.settings import TitleSettings
 
-__all__ = ["Command", "Reply", "Storage", "Visit", "encode_reply", "read_command"]
+__all__ = ["Storage", "Visit"]
 
 _log = logging.getLogger("wristmir.listener")
 
 _SUCCESS = 0x0000
-
-
-@dataclass(frozen=True)
-class Command:
-    """A request's command set, as far as it is used (DICOM PS3.7 sections 9.3.1 and 9.3.5).
-
-    The UIDs are as the peer sent them, not yet checked.
-    """
-
-    field: int
-    message_id: int
-    has_data_set: bool
-    sop_class_uid: str
-    sop_instance_uid: str
-
-    C_STORE = 0x0001
-    C_ECHO = 0x0030
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A status, and a comment of at most 64 characters where it is a refusal."""
-
-    status: int
-    comment: str = ""
-
-
-def read_command(encoded: bytes) -> Command:
-    """Read a command set, which is always Implicit VR Little Endian (DICOM PS3.7 section 6.3.1).
-
-    Raises
-    ------
-    PeerConnectionError
-        If it is no command set, or lacks what a request must have.
-    """
-    values: dict[int, bytes] = {}
-    at = 0
-    while at < len(encoded):
-        if len(encoded) - at < 8:
-            msg = "A command set ends within an element."
-            raise PeerConnectionError(msg)
-        group, element, length = struct.unpack_from("<HHI", encoded, at)
-        at += 8
-        if group != 0 or length > len(encoded) - at:
-            msg = "A command set holds something else than its elements."
-            raise PeerConnectionError(msg)
-        values[element] = encoded[at : at + length]
-        at += length
-    return Command(
-        field=_number(values, 0x0100),
-        message_id=_number(values, 0x0110),
-        has_data_set=_number(values, 0x0800) != _NO_DATA_SET,
-        sop_class_uid=_text(values, 0x0002),
-        sop_instance_uid=_text(values, 0x1000),
-    )
-
-
-def encode_reply(command: Command, reply: Reply) -> bytes:
-    """Return the command set that answers a request; UIDs that are none are left out."""
-    elements = [(0x0100, struct.pack("<H", command.field | 0x8000))]
-    elements.append((0x0120, struct.pack("<H", command.message_id)))
-    elements.append((0x0800, struct.pack("<H", _NO_DATA_SET)))
-    elements.append((0x0900, struct.pack("<H", reply.status)))
-    if is_uid(command.sop_class_uid):
-        elements.insert(0, (0x0002, _even(command.sop_class_uid, b"\0")))
-    if reply.comment:
-        elements.append((0x0902, _even(reply.comment[:64], b" ")))
-    if is_uid(command.sop_instance_uid):
-        elements.append((0x1000, _even(command.sop_instance_uid, b"\0")))
-    body = b"".join(struct.pack("<HHI", 0, e, len(v)) + v for e, v in elements)
-    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
 
 
 class Storage:
@@ -244,9 +172,13 @@ class Storage:
 
 
 class Visit:
-    """One association's storing: what it sent, and which studies it touched."""
+    """One association's storing: what it sent, and which studies it touched.
+
+    ``correspondence`` is what it asks about storage commitment.
+    """
 
     def __init__(self, storage: Storage, calling_ae: str, title: TitleSettings) -> None:
+        self.correspondence = Correspondence(storage, calling_ae, title.ae_title)
         self._storage = storage
         self._calling_ae = calling_ae
         self._title = title
@@ -307,6 +239,7 @@ class Visit:
 
     def end(self) -> None:
         """Let what this association asked for become due."""
+        self.correspondence.end()
         try:
             self._storage.arrivals.association_ended(self._studies, self._title)
         except SQLAlchemyError as error:
@@ -381,7 +314,6 @@ class Visit:
 
 
 _OWN = "it was made by this plugin"
-_NO_DATA_SET = 0x0101
 _NOT_KEPT = frozenset({InstanceState.EXPIRED, InstanceState.FILTERED})
 
 
@@ -404,20 +336,3 @@ _SHORT_OF = frozenset(
 )
 # PostgreSQL, appendix A: insufficient resources, object not in prerequisite state (lock)
 _SHORT_OF_STATES = frozenset({"53", "55"})
-
-
-def _number(values: dict[int, bytes], element: int) -> int:
-    value = values.get(element, b"")
-    if len(value) != 2:
-        msg = f"A command set lacks (0000,{element:04X})."
-        raise PeerConnectionError(msg)
-    return int.from_bytes(value, "little")
-
-
-def _text(values: dict[int, bytes], element: int) -> str:
-    return values.get(element, b"").rstrip(b" \0").decode("ascii", "replace")
-
-
-def _even(value: str, padding: bytes) -> bytes:
-    encoded = value.encode("ascii")
-    return encoded + padding * (len(encoded) % 2)

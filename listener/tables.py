@@ -9,6 +9,8 @@ from listener.database import UtcDateTime
 __all__ = [
     "ACCESSION",
     "ARRIVAL",
+    "COMMITMENT",
+    "COMMITMENT_REQUEST",
     "COVERAGE",
     "INSTANCE",
     "JOB",
@@ -50,6 +52,7 @@ INSTANCE = sa.Table(
     sa.Column("calling_ae", sa.String(16), nullable=False),
     sa.Column("called_ae", sa.String(16), nullable=False),
     sa.Column("patient_key", sa.String(64), nullable=False),
+    sa.Column("committed_at", UtcDateTime),
     sa.Index(
         "instance_one_current_version",
         "sop_instance_uid",
@@ -160,4 +163,29 @@ REPORT = sa.Table(
     sa.Column("order_key", sa.String(64), nullable=False),
     sa.Index("report_one_of_each", "message_key", "position", unique=True),
     sqlite_autoincrement=True,
+)
+# what peers ask of us, and what we ask of destinations: storage commitment transactions
+COMMITMENT = sa.Table(
+    "commitment",
+    TABLES,
+    sa.Column("calling_ae", sa.String(16), primary_key=True),
+    sa.Column("transaction_uid", sa.String(64), primary_key=True),
+    sa.Column("called_ae", sa.String(16), nullable=False),
+    sa.Column("instances", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("asked_at", UtcDateTime, nullable=False),
+    sa.Index("commitment_open", "state", "asked_at"),
+)
+COMMITMENT_REQUEST = sa.Table(
+    "commitment_request",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("transaction_uid", sa.String(64), nullable=False, unique=True),
+    sa.Column("subject", sa.String(128), nullable=False, index=True),
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("instances", sa.Text, nullable=False),
+    sa.Column("committed", sa.Text),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("asked_at", UtcDateTime, nullable=False, index=True),
 )

@@ -25,6 +25,7 @@ from deploy.receipts import UnknownUidError, life_lines
 from deploy.settings import Settings, parse, site_key
 from deploy.state import open_outbox
 from listener.instance import Instance
+from listener.job import COMMIT
 from listener.ledger import Ledger
 from listener.milestone import Placement
 from pipeline.region import Region
@@ -231,6 +232,22 @@ def _delivered(life: Life) -> None:
     life.delivers()
 
 
+def _not_committed_yet(life: Life) -> None:
+    _answered(life)
+    life.works(DELIVER, {"delivered": 2, "copies": 0, "destination": "pacs"}, "answer-1-1-x")
+    life.ledger.enqueue(COMMIT, "answer-1-1-x")
+
+
+def _committed(life: Life) -> None:
+    _delivered(life)
+    life.works(COMMIT, {"committed": 2}, "answer-1-1-x")
+
+
+def _not_offered(life: Life) -> None:
+    _delivered(life)
+    life.works(COMMIT, {"committed": 0}, "answer-1-1-x")
+
+
 PLACE = {"used_as": "exam", "view": "pa", "side": "left", "bundle": INDEX, "at": at(2)}
 NAME = "answer-1-1-x"
 
@@ -389,6 +406,20 @@ NAME = "answer-1-1-x"
                 "committed": [{"result": NAME, "state": "not asked", "at": None}],
             },
         ),
+        (
+            _not_committed_yet,
+            "stored",
+            {
+                "delivered": [{"state": "stored", "at": None, "destination": "pacs"}],
+                "committed": [{"result": NAME, "state": "waiting", "at": None}],
+            },
+        ),
+        (
+            _committed,
+            "stored",
+            {"committed": [{"result": NAME, "state": "committed", "at": at(5)}]},
+        ),
+        (_not_offered, "stored", {"committed": [{"state": "not offered"}]}),
     ],
     ids=lambda value: value.__name__.strip("_") if callable(value) else "",
 )

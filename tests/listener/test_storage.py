@@ -23,11 +23,11 @@ from station import Station, eventually, radiograph, secondary_capture, station
 from wire import CR, Wire, command
 
 from listener import inbox
+from listener.command import Command, Reply, encode_reply, read_command
 from listener.errors import PeerConnectionError
 from listener.job import JobState
 from listener.ledger import Ledger
 from listener.receipt import InstanceState
-from listener.storage import Command, Reply, encode_reply, read_command
 
 
 def store_raw(

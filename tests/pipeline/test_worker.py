@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from commitment_parts import Archive
 from invented_exams import quick_folder
 from result_parts import answer, header
 from sqlalchemy.exc import OperationalError
@@ -18,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from deploy.small_pacs import SmallPacs
 from listener.errors import DeliveryError
 from listener.instance import Instance
-from listener.job import INDEX, Job, JobState
+from listener.job import COMMIT, INDEX, Job, JobState
 from listener.ledger import Ledger
 from listener.milestone import PLACED
 from listener.report_desk import ReportDesk
@@ -653,9 +654,11 @@ def test_an_upload_is_looked_for_in_its_folder_alone(rig: Rig) -> None:
 # -- delivery -----------------------------------------------------------------------------
 
 
-def place(port: int) -> Delivery:
+def place(port: int, **said: Any) -> Delivery:
+    """Return a destination whose word that it has stored is enough."""
+    given = {"commitment": "never", "timeout_seconds": 5, **said}
     there = DestinationSettings(
-        name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=port, timeout_seconds=5
+        name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=port, **given
     )
     return Delivery(there, there, "WRISTMIR")
 
@@ -751,6 +754,111 @@ def test_a_result_set_that_is_no_longer_there_is_dead_at_once(rig: Rig, unused_p
     rig.work()
     assert (rig.job(number).state, rig.job(number).attempts) == (JobState.DEAD, 1)
     assert "no longer kept" in (rig.job(number).last_error or "")
+
+
+@pytest.fixture(autouse=True)
+def _a_long_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a PACS's word that will come, however slow the machine is."""
+    monkeypatch.setattr("listener.exchange._HOLD_SECONDS", 20.0)
+
+
+def committed_by(rig: Rig, pacs: Archive, **said: Any) -> None:
+    """Let a PACS that offers storage commitment be the destination."""
+    rig.worker = replace(rig.worker, delivery=place(pacs.port, commitment="ask", **said))
+
+
+def test_a_result_set_is_delivered_when_its_destination_has_committed_to_it(rig: Rig) -> None:
+    number = waiting(rig)
+    with Archive() as pacs:
+        committed_by(rig, pacs)
+        assert rig.worker.work_once()
+        assert rig.job(number).outcome == {"delivered": 2, "copies": 1, "destination": "pacs"}
+        assert not rig.outbox.is_delivered("answer-1-1")
+        assert rig.outbox.results("answer-1-1")
+        rig.work()
+    (_, references), *more = pacs.asked
+    assert more == []
+    assert sorted(one.sop_instance_uid for one in references) == EVERYTHING
+    assert rig.outbox.is_delivered("answer-1-1")
+    assert rig.outbox.results("answer-1-1") == ()
+    outcomes = [job.outcome for job in rig.ledger.jobs(kind=COMMIT)]
+    assert outcomes == [{"committed": 0}, {"committed": 3}]  # the later was woken by the word
+
+
+def test_only_what_the_destination_does_not_keep_is_sent_again(rig: Rig) -> None:
+    waiting(rig)
+    with Archive() as pacs:
+        committed_by(rig, pacs)
+        pacs.losing = {"1.2.3.8.1.1": 0x0112}
+        rig.work()
+        assert sorted(pacs.stored) == EVERYTHING
+        assert not rig.outbox.is_delivered("answer-1-1")
+        pacs.losing = {}
+        rig.clock.pass_(60)
+        rig.work()
+    assert pacs.stored[3:] == ["1.2.3.8.1.1"]
+    assert [len(references) for _, references in pacs.asked] == [3, 1]
+    assert rig.outbox.is_delivered("answer-1-1")
+    assert rig.ledger.counts().keys() == {(DELIVER, JobState.DONE), (COMMIT, JobState.DONE)}
+
+
+def test_a_word_that_is_awaited_holds_up_no_other_job(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listener.exchange._HOLD_SECONDS", 0.0)
+    waiting(rig)
+    with Archive() as pacs:
+        pacs.is_silent = True
+        committed_by(rig, pacs)
+        rig.work()
+        (waits,) = rig.ledger.jobs(JobState.READY, COMMIT)
+        assert waits.not_before > rig.clock.now
+        assert rig.outbox.results("answer-1-1")
+        query = f"{GOOD}.1.1"
+        known = rig.outbox.predecessor(query, "answer-2-1", ())
+        assert known is not None  # the PACS has the report: a later one can replace it
+        number = rig.ledger.enqueue(INDEX, GOOD)
+        rig.work()
+        assert rig.job(number).state is JobState.DONE
+        pacs.is_silent = False
+        monkeypatch.setattr("listener.exchange._HOLD_SECONDS", 20.0)
+        rig.clock.now = waits.not_before
+        rig.work()
+    assert rig.outbox.is_delivered("answer-1-1")
+
+
+def test_a_destination_that_has_to_commit_and_does_not_offer_it_is_waited_for(rig: Rig) -> None:
+    waiting(rig)
+    with SmallPacs(rig.folder / "pacs") as pacs:
+        rig.worker = replace(rig.worker, delivery=place(pacs.port, commitment="require"))
+        rig.work()
+        (commit,) = rig.ledger.jobs(kind=COMMIT)
+        assert commit.state is JobState.READY
+        assert "offers no storage commitment" in (commit.last_error or "")
+        assert rig.outbox.results("answer-1-1")
+        rig.worker = replace(rig.worker, delivery=place(pacs.port, commitment="ask"))
+        rig.clock.pass_(3600)
+        rig.work()
+    assert rig.ledger.job(commit.id).state is JobState.DONE
+    assert rig.outbox.is_delivered("answer-1-1")
+
+
+def test_a_worker_killed_before_the_word_came_asks_again_with_nothing_sent_twice(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(rig)
+    with Archive() as pacs:
+        committed_by(rig, pacs)
+        assert rig.worker.work_once()
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.outbox, "delivered", lambda *_: raising(KeyboardInterrupt())())
+            with pytest.raises(KeyboardInterrupt):
+                rig.worker.work_once()
+        rig.clock.pass_(3600)
+        rig.work()
+    assert sorted(pacs.stored) == EVERYTHING
+    assert rig.outbox.is_delivered("answer-1-1")
+    assert {job.state for job in rig.ledger.jobs()} == {JobState.DONE}
 
 
 @pytest.fixture

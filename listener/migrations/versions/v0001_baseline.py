@@ -21,6 +21,7 @@ def upgrade() -> None:
     _milestone()
     _accession()
     _report()
+    _commitment()
 
 
 def _study() -> None:
@@ -54,6 +55,7 @@ def _instance() -> None:
         sa.Column("calling_ae", sa.String(16), nullable=False),
         sa.Column("called_ae", sa.String(16), nullable=False),
         sa.Column("patient_key", sa.String(64), nullable=False),
+        sa.Column("committed_at", _TIME),
     )
     for column in ("path", "received_at", "state", "study_uid"):
         op.create_index(f"ix_instance_{column}", "instance", [column])
@@ -164,6 +166,34 @@ def _report() -> None:
     op.create_index("report_one_of_each", "report", ["message_key", "position"], unique=True)
     for column in ("accession_number_key", "named_study_uid", "received_at", "state", "study_uid"):
         op.create_index(f"ix_report_{column}", "report", [column])
+
+
+def _commitment() -> None:
+    op.create_table(
+        "commitment",
+        sa.Column("calling_ae", sa.String(16), primary_key=True),
+        sa.Column("transaction_uid", sa.String(64), primary_key=True),
+        sa.Column("called_ae", sa.String(16), nullable=False),
+        sa.Column("instances", sa.Text, nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("asked_at", _TIME, nullable=False),
+    )
+    op.create_index("commitment_open", "commitment", ["state", "asked_at"])
+    op.create_table(
+        "commitment_request",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("transaction_uid", sa.String(64), nullable=False),
+        sa.Column("subject", sa.String(128), nullable=False),
+        sa.Column("destination", sa.Text, nullable=False),
+        sa.Column("instances", sa.Text, nullable=False),
+        sa.Column("committed", sa.Text),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("asked_at", _TIME, nullable=False),
+        sa.UniqueConstraint("transaction_uid"),
+    )
+    for column in ("asked_at", "subject"):
+        op.create_index(f"ix_commitment_request_{column}", "commitment_request", [column])
 
 
 def _unique_where(name: str, table: str, columns: list[str], state: str) -> None:
