@@ -20,7 +20,7 @@ from pynetdicom.sop_class import (
 )
 
 from deploy.specimen import Specimen, specimen
-from listener import errors, peers, query, sender
+from listener import commitment, errors, peers, query, sender
 from listener.acceptor import supported_contexts
 from listener.errors import RefusalError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -72,10 +72,11 @@ def _defaults() -> ListenerSettings:
 
 def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
     stored = [str(c.abstract_syntax) for c in supported_contexts()]
-    stored.remove(_VERIFICATION)
+    for other in (_VERIFICATION, commitment.SOP_CLASS):
+        stored.remove(other)
     kept = [uid for uid in stored if unused_reason(uid) is None]
     syntaxes = supported_contexts()[0].transfer_syntax
-    refusals = [kind for kind in vars(errors).values() if _is_refusal(kind)]
+    refusals = {kind for kind in vars(errors).values() if _is_refusal(kind)}
     rejections = [value for value in vars(peers).values() if isinstance(value, Rejection)]
     return {
         "storage_classes": stored,
@@ -89,7 +90,11 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
             ("result", "source", "reason", "when"),
             [(r.result, r.source, r.reason, r.words) for r in rejections],
         ),
-        "statuses": _table(("status", "meaning"), _statuses(refusals)),
+        "statuses": _table(("status", "meaning"), _statuses(refusals - _OF_COMMITMENT)),
+        "commitment_statuses": _table(
+            ("status", "meaning"), _statuses(_OF_COMMITMENT, "It is recorded durably.")
+        ),
+        "most_references": commitment.MOST_REFERENCES,
         "local_titles": _table(
             ("application entity", "AE title", "port"),
             [("RECEIVER", t.ae_title, settings.port) for t in settings.titles]
@@ -155,7 +160,7 @@ _LIBRARY = (
 
 def _services(kept: Sequence[str], made: Specimen) -> str:
     sent = {str(made.report.SOPClassUID), str(made.board.SOPClassUID), *_LIBRARY}
-    rows = [("Verification", "yes", "yes")]
+    rows = [("Verification", "yes", "yes"), ("Storage Commitment Push Model", "yes", "yes")]
     for uid in [*kept, *sorted(sent - set(kept))]:
         rows.append((UID(uid).name, "yes" if uid in sent else "no", "yes"))
     rows.append(("every other storage SOP class", "no", "accepted, not kept"))
@@ -200,11 +205,27 @@ def _identification(rows: list[tuple[str, Any]]) -> str:
     return _table(("policy", "value"), [*rows, *own])
 
 
-def _statuses(refusals: Iterable[type[RefusalError]]) -> list[tuple[str, str]]:
+def _statuses(
+    refusals: Iterable[type[RefusalError]],
+    success: str = "It is on the disk, or was accepted and filtered.",
+) -> list[tuple[str, str]]:
     told = {kind.status: (kind.__doc__ or "").strip().splitlines()[0] for kind in refusals}
     told[RefusalError.status] = "Processing failure: it cannot be kept for a reason of our own."
     rows = [(f"0x{status:04X}", words) for status, words in sorted(told.items())]
-    return [("0x0000", "It is on the disk, or was accepted and filtered."), *rows]
+    return [("0x0000", success), *rows]
+
+
+# what an N-ACTION, or an N-EVENT-REPORT, may be answered with
+_OF_COMMITMENT = frozenset(
+    {
+        errors.InvalidArgumentError,
+        errors.NoSuchActionError,
+        errors.NoSuchEventError,
+        errors.NoSuchInstanceError,
+        errors.NoSuchSopClassError,
+        errors.ResourceLimitationError,
+    }
+)
 
 
 def _is_refusal(kind: object) -> bool:
