@@ -8,7 +8,7 @@ PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 # the quick tests run in two halves at once
 QUICK := .venv/bin/pytest -q -p no:cacheprovider -m "not slow and not training and not peers and not benchmark"
 
-.PHONY: help demo test check bench train evaluate vllm lock clean
+.PHONY: help demo test check faults fuzz bench train evaluate vllm lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -31,6 +31,13 @@ check: .venv/development  ## lint, types and the quick tests, in under two minut
 	.venv/bin/mypy
 	$(QUICK) --ignore=tests/pipeline tests & rest=$$!; $(QUICK) tests/pipeline; first=$$?; wait $$rest && exit $$first
 
+faults: .venv/development  ## 200 kills of receiver and worker, 200 of the receiver under load, every disk fault (half an hour)
+	WRISTMIR_KILLS=$(or $(KILLS),100) .venv/bin/pytest -q -s tests/faults/test_service_kill.py
+	WRISTMIR_KILLS=$(or $(KILLS),200) .venv/bin/pytest -q -s --ignore=tests/faults/test_service_kill.py tests/faults
+
+fuzz: .venv/fuzzing  ## feed every reader of what peers send with nonsense: make fuzz SECONDS=3600 [READER=header]
+	.venv/bin/python tests/hostile/fuzz.py --seconds "$(or $(SECONDS),600)" $(if $(READER),--reader "$(READER)")
+
 bench: .venv/development  ## exams indexed per second, time to the stored result, query latency
 	.venv/bin/pytest -q -s -m benchmark --timeout=1800 tests/benchmarks
 
@@ -47,6 +54,7 @@ lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/serving.txt --extra dev pyproject.toml -o requirements/development.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/serving.txt --extra dev --extra training --override requirements/overrides.txt pyproject.toml -o requirements/training.txt
 	$(FIND) uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --override requirements/vllm.overrides.txt requirements/vllm.in -o requirements/vllm.txt
+	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements/fuzz.in -o requirements/fuzz.txt
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --python-platform x86_64-manylinux_2_28 deploy/vllm/requirements.in -o deploy/vllm/requirements.txt
 
 clean:  ## remove the environments and what was made in them
@@ -68,6 +76,11 @@ FIND = UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.f
 
 .venv/development: .venv/serving requirements/development.txt
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements/development.txt
+	@touch $@
+
+# where there is no wheel of atheris, hypothesis does its work
+.venv/fuzzing: .venv/development requirements/fuzz.txt
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements/fuzz.txt || echo "no atheris here"
 	@touch $@
 
 .venv-training/ready: .venv/uv requirements/training.txt pyproject.toml

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.miner import open_miner
 from deploy.settings import Settings
+from deploy.state import open_outbox
 from listener.ledger import Ledger
 from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
@@ -20,7 +21,6 @@ from pipeline.errors import BundleError
 from pipeline.examination import Examiner
 from pipeline.index import ExamIndex, checked_bundle
 from pipeline.indexing import Indexer
-from pipeline.outbox import Outbox
 from pipeline.record import Records
 from pipeline.request import Mode, Request
 from pipeline.retrieval import Retriever
@@ -59,7 +59,7 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
         miner = stack.enter_context(open_miner(pipeline.mining))
         crosswalk = Crosswalk(f"sqlite:///{state / 'crosswalk.sqlite3'}")
         stack.callback(crosswalk.close)
-        outbox = Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
+        outbox = open_outbox(settings)
         stack.callback(outbox.close)
         if pipeline.index.engine == "embedded":
             ledger.claim()

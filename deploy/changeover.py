@@ -16,6 +16,7 @@ from deploy.errors import ConfigurationError, InputError
 from deploy.settings import Settings
 from deploy.state import check_owner, has_ledger, key_of_site, open_ledger
 from listener.ledger import Ledger
+from listener.milestone import Placement
 from pipeline.bundle import Bundle
 from pipeline.errors import (
     DecoderUnavailableError,
@@ -23,8 +24,8 @@ from pipeline.errors import (
     PipelineError,
     UnreadError,
 )
-from pipeline.indexing import Indexer
-from pipeline.worker import FILE_GONE, stored_images
+from pipeline.indexing import IndexedStudy, Indexer
+from pipeline.worker import FILE_GONE, placements, stored_images
 
 __all__ = ["Changeover", "change_bundle", "roll_back"]
 
@@ -165,7 +166,7 @@ def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
             progress.update(task, total=studies + len(failed) + len(lacking))
             for study_uid, generation in lacking:
                 try:
-                    exams += _take_in(ledger, indexer, study_uid)
+                    indexed, placed = _take_in(ledger, indexer, study_uid)
                 except _OUTAGES:
                     raise
                 except PipelineError as error:
@@ -173,7 +174,8 @@ def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
                 except Exception as error:  # noqa: BLE001 - a study ends here, as a job does; it is counted
                     failed[study_uid] = f"unexpected {type(error).__name__}"
                 else:
-                    ledger.note_covered(bundle.id, study_uid, generation)
+                    ledger.note_covered(bundle.id, study_uid, generation, placed)
+                    exams += indexed.exams
                     studies += 1
                 progress.advance(task)
         lost = ledger.out_of_reach(bundle.id)
@@ -183,8 +185,11 @@ def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
 _OUTAGES = (IndexUnavailableError, DecoderUnavailableError, SQLAlchemyError, OSError)
 
 
-def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str) -> int:
-    """Index one study as it stands; return how many exams it has."""
+_TakenIn = tuple[IndexedStudy, tuple[Placement, ...]]
+
+
+def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str) -> _TakenIn:
+    """Index one study as it stands."""
     gone = ledger.instances(study_uid, FILE_GONE)
     indexed = indexer.index(
         study_uid,
@@ -194,7 +199,7 @@ def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str) -> int:
     if indexed.unread:
         message = f"{indexed.unread} of the study's files; the others are indexed."
         raise UnreadError(message)
-    return indexed.exams
+    return indexed, placements(indexed, gone)
 
 
 def _sorted(changeover: Changeover) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deploy.errors import DeployError, InputError, ServiceUnavailableError
 from deploy.settings import SHIPPED_BUNDLE, Settings, load
 from listener.errors import ListenerError
+from listener.receipt import InstanceState
 from pipeline.errors import BundleError, DecodeError, PipelineError
 from pipeline.region import Region
 from pipeline.request import Mode
@@ -145,6 +146,27 @@ def optimize(as_json: Json = False, config: Config = CONFIG) -> None:
 
     report = build_graph(_settings(config))
     _print(report.as_json(), (report.as_sentence(),), as_json)
+
+
+@app.command()
+def reports(
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="waiting, linked, quarantined or lost; by default all but linked."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 50,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """List reports that came by HL7 or the drop folder, and how they stand to their studies."""
+    from deploy import reports as reports_
+
+    rows = reports_.listed(_settings(config), state or (), limit)
+    if as_json:
+        for row in rows:
+            _print_json(reports_.as_json(row))
+    else:
+        Console().print(reports_.as_table(rows))
 
 
 @app.command()
@@ -296,6 +318,83 @@ def jobs_retry(
 
     for job in jobs_.retried(_settings(config or context.obj), number):
         _print_json(jobs_.as_json(job))
+
+
+@app.command()
+def receipt(
+    uids: Annotated[list[str], typer.Argument(help="SOP Instance, Series or Study Instance UIDs.")],
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """Say what became of received instances: kept, filtered, indexed, answered, delivered."""
+    from deploy import receipts as receipts_
+    from deploy.life_tree import life_tree
+
+    lines = []
+    try:
+        for line in receipts_.life_lines(_settings(config), uids):
+            lines.append(line)
+            if as_json:
+                _print_json(line.as_json())
+    finally:
+        if lines and not as_json:
+            Console().print(life_tree(lines))
+
+
+@app.command()
+def receipts(
+    state: Annotated[
+        list[InstanceState] | None,
+        typer.Option(help="Only of this state; may be repeated."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 50,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """List what was received last and what became of it: filtered, quarantined, lost …."""
+    from deploy import receipts as receipts_
+    from deploy.life_tree import receipts_table
+
+    rows = receipts_.latest_receipts(_settings(config), state or (), limit)
+    if as_json:
+        for row in rows:
+            _print_json(receipts_.as_json(row))
+    else:
+        Console().print(receipts_table(rows))
+
+
+@app.command()
+def reconcile(
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many days back, by the studies' dates; see the settings."),
+    ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Ask the PACS to send what is missing.")
+    ] = False,
+    last: Annotated[
+        bool, typer.Option("--last", help="Show the last result instead of asking the PACS.")
+    ] = False,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """List what the PACS has and the index has not, and the other way round."""
+    from deploy import reconcile as reconcile_
+
+    settings = _settings(config)
+    if last:
+        found = reconcile_.last_reconciliation(settings)
+    else:
+        found = reconcile_.reconcile(settings, days, fetching=fetch)
+    _print(found.as_json(), found.as_tables(), as_json)
+    if last:
+        return
+    if not found.complete:
+        text = "the PACS was not compared as a whole; the reason stands among the warnings"
+        raise ServiceUnavailableError(text)
+    if found.fetched is not None and found.fetched.failures:
+        text = f"{len(found.fetched.failures)} series did not come; the reason stands with each"
+        raise ServiceUnavailableError(text)
 
 
 @bundle_app.command("verify")

@@ -9,13 +9,18 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from pydicom import Dataset
+from pydicom.datadict import dictionary_description
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 from pydicom.sr.coding import Code
 from pydicom.uid import UID
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 
 from deploy.specimen import Specimen, specimen
-from listener import errors, peers, sender
+from listener import commitment, errors, peers, query, sender
 from listener.acceptor import supported_contexts
 from listener.errors import RefusalError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -53,6 +58,7 @@ def conformance(listener: ListenerSettings | None = None) -> str:
         scheme_name=terms.SCHEME_NAME,
         **_receiver(settings, made),
         **_sender(made),
+        **_enquirer(settings),
         **_annexes(made),
     )
 
@@ -66,10 +72,11 @@ def _defaults() -> ListenerSettings:
 
 def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
     stored = [str(c.abstract_syntax) for c in supported_contexts()]
-    stored.remove(_VERIFICATION)
+    for other in (_VERIFICATION, commitment.SOP_CLASS):
+        stored.remove(other)
     kept = [uid for uid in stored if unused_reason(uid) is None]
     syntaxes = supported_contexts()[0].transfer_syntax
-    refusals = [kind for kind in vars(errors).values() if _is_refusal(kind)]
+    refusals = {kind for kind in vars(errors).values() if _is_refusal(kind)}
     rejections = [value for value in vars(peers).values() if isinstance(value, Rejection)]
     return {
         "storage_classes": stored,
@@ -83,11 +90,15 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
             ("result", "source", "reason", "when"),
             [(r.result, r.source, r.reason, r.words) for r in rejections],
         ),
-        "statuses": _table(("status", "meaning"), _statuses(refusals)),
+        "statuses": _table(("status", "meaning"), _statuses(refusals - _OF_COMMITMENT)),
+        "commitment_statuses": _table(
+            ("status", "meaning"), _statuses(_OF_COMMITMENT, "It is recorded durably.")
+        ),
+        "most_references": commitment.MOST_REFERENCES,
         "local_titles": _table(
             ("application entity", "AE title", "port"),
             [("RECEIVER", t.ae_title, settings.port) for t in settings.titles]
-            + [("SENDER", settings.calling_ae_title, "none")],
+            + [(name, settings.calling_ae_title, "none") for name in ("SENDER", "ENQUIRER")],
         ),
         "parameters": _parameters(settings),
     }
@@ -103,6 +114,26 @@ def _sender(made: Specimen) -> dict[str, Any]:
         ),
         "warnings": warnings,
     }
+
+
+def _enquirer(settings: ListenerSettings) -> dict[str, Any]:
+    indexing = [title.ae_title for title in settings.titles if not title.is_request]
+    keys = [
+        (level, f"({tag >> 16:04X},{tag & 0xFFFF:04X})", dictionary_description(tag))
+        for level, tags in query.KEYS.items()
+        for tag in tags
+    ]
+    return {
+        "moved_to": next(iter(indexing), "none"),
+        "asked_table": _classes(_RETRIEVAL, "SCU"),
+        "keys": _table(("level", "tag", "key"), keys),
+    }
+
+
+_RETRIEVAL = (
+    str(StudyRootQueryRetrieveInformationModelFind),
+    str(StudyRootQueryRetrieveInformationModelMove),
+)
 
 
 def _annexes(made: Specimen) -> dict[str, Any]:
@@ -129,10 +160,11 @@ _LIBRARY = (
 
 def _services(kept: Sequence[str], made: Specimen) -> str:
     sent = {str(made.report.SOPClassUID), str(made.board.SOPClassUID), *_LIBRARY}
-    rows = [("Verification", "yes", "yes")]
+    rows = [("Verification", "yes", "yes"), ("Storage Commitment Push Model", "yes", "yes")]
     for uid in [*kept, *sorted(sent - set(kept))]:
         rows.append((UID(uid).name, "yes" if uid in sent else "no", "yes"))
     rows.append(("every other storage SOP class", "no", "accepted, not kept"))
+    rows += [(UID(uid).name, "yes", "no") for uid in _RETRIEVAL]
     return _table(("network service", "SCU", "SCP"), rows)
 
 
@@ -173,11 +205,27 @@ def _identification(rows: list[tuple[str, Any]]) -> str:
     return _table(("policy", "value"), [*rows, *own])
 
 
-def _statuses(refusals: Iterable[type[RefusalError]]) -> list[tuple[str, str]]:
+def _statuses(
+    refusals: Iterable[type[RefusalError]],
+    success: str = "It is on the disk, or was accepted and filtered.",
+) -> list[tuple[str, str]]:
     told = {kind.status: (kind.__doc__ or "").strip().splitlines()[0] for kind in refusals}
     told[RefusalError.status] = "Processing failure: it cannot be kept for a reason of our own."
     rows = [(f"0x{status:04X}", words) for status, words in sorted(told.items())]
-    return [("0x0000", "It is on the disk, or was accepted and filtered."), *rows]
+    return [("0x0000", success), *rows]
+
+
+# what an N-ACTION, or an N-EVENT-REPORT, may be answered with
+_OF_COMMITMENT = frozenset(
+    {
+        errors.InvalidArgumentError,
+        errors.NoSuchActionError,
+        errors.NoSuchEventError,
+        errors.NoSuchInstanceError,
+        errors.NoSuchSopClassError,
+        errors.ResourceLimitationError,
+    }
+)
 
 
 def _is_refusal(kind: object) -> bool:
@@ -186,11 +234,12 @@ def _is_refusal(kind: object) -> bool:
 
 def _parameters(settings: ListenerSettings) -> str:
     rows = []
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if name in _LISTED_ELSEWHERE or not isinstance(value, str | int | float):
-            continue
-        rows.append((f"`listener.{name}`", field.description, value))
+    for place, table in (("listener", settings), ("listener.tls", settings.tls)):
+        for name, field in type(table).model_fields.items():
+            value = getattr(table, name)
+            if name in _LISTED_ELSEWHERE or not isinstance(value, str | int | float):
+                continue
+            rows.append((f"`{place}.{name}`", field.description, value))
     return _table(("parameter", "meaning", "value"), rows)
 
 

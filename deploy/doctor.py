@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from deploy.assembly import open_index
+from deploy.certificates import look_at_certificates
 from deploy.errors import ConfigurationError, DeployError
 from deploy.miner import open_miner
+from deploy.reconciliation import kept
 from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
+from listener.drop_folder import FAILED, REASON
 from listener.errors import ListenerError
 from listener.job import JobState
+from listener.linkage import LinkState
 from listener.receipt import InstanceState
 from listener.service import echo
+from listener.settings import DestinationSettings, ListenerSettings
+from listener.tls import client_context
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
 
@@ -146,20 +154,52 @@ def _reports(settings: Settings) -> Look:
         yield "ok", f"read by {miner.name}, {miner.version}{where}"
 
 
+def _other_roads(settings: Settings) -> Look:
+    """Look at what came by HL7 and the drop folder, and at both where they are in use."""
+    with open_ledger(settings) as ledger:
+        counts = ledger.report_counts()
+    listener, folder = settings.listener, settings.listener.drop_folder.path
+    if counts or listener.hl7.enabled or folder is not None:
+        linked, waiting = (counts.get(s, 0) for s in (LinkState.LINKED, LinkState.WAITING))
+        yield "ok", f"{linked} reports linked, {waiting} waiting: see `wristmir reports`"
+    for state in (LinkState.QUARANTINED, LinkState.LOST):
+        if counts.get(state):
+            yield "warning", f"{counts[state]} reports {state}: see `wristmir reports`"
+    if listener.hl7.enabled:
+        if not listener.hl7.addresses:
+            yield "error", "nobody may send HL7; add the sender to listener.hl7.addresses"
+        yield from _listened_on(listener.hl7.host, listener.hl7.port)
+    if folder is not None:
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            yield "error", f"{folder} has to be readable and writable by this account"
+        failed = list((folder / FAILED).glob(f"*{REASON}"))
+        if failed:
+            yield "warning", f"{len(failed)} files in {folder / FAILED}, each with its reason"
+
+
 def _port(settings: Settings) -> Look:
     listener = settings.listener
+    ports = [] if listener.tls.only else [listener.port]
+    ports += [listener.tls.port] if listener.tls.is_on else []
+    for port in ports:
+        yield from _listened_on(listener.host, port)
+
+
+def _listened_on(address: str, port: int) -> Look:
+    host = "127.0.0.1" if address in ("0.0.0.0", "") else address  # noqa: S104 - compared, not bound
     with socket.socket() as probe:
         probe.settimeout(2)
-        host = "127.0.0.1" if listener.host in ("0.0.0.0", "") else listener.host  # noqa: S104 - compared, not bound
-        if probe.connect_ex((host, listener.port)) == 0:
-            yield "ok", f"something listens on port {listener.port}, as it should when running"
+        if probe.connect_ex((host, port)) == 0:
+            yield "ok", f"something listens on port {port}, as it should when running"
         else:
-            yield "warning", f"nothing listens on port {listener.port}: the receiver is not running"
+            yield "warning", f"nothing listens on port {port}: the receiver is not running"
 
 
 def _peers(settings: Settings) -> Look:
     peers = settings.listener.peers
-    if not peers:
+    if settings.listener.admit_anyone:
+        yield "warning", "anybody may associate: take listener.admit_anyone out after the trial"
+    elif not peers:
         yield "error", "no peer may associate; add the PACS to listener.peers"
         return
     yield "ok", f"{len(peers)} peers may associate"
@@ -176,12 +216,50 @@ def _destinations(settings: Settings) -> Look:
                 destination.port,
                 listener.calling_ae_title,
                 destination.ae_title,
+                tls=client_context(destination),
             )
         except ListenerError as error:
             yield "error", f"{destination.name}: {error}"
         else:
             yield "ok", f"{destination.name} answers C-ECHO"
+        if destination.commitment != "never" and destination.name in _used(settings):
+            yield from _word(listener, destination)
 
+
+def _used(settings: Settings) -> set[str | None]:
+    return {settings.pipeline.destination, settings.pipeline.library_destination}
+
+
+def _word(listener: ListenerSettings, destination: DestinationSettings) -> Look:
+    """Say what would turn away a destination that tells what it has committed to."""
+    lacking = []
+    if destination.ae_title not in {peer.ae_title for peer in listener.peers}:
+        lacking.append(f"{destination.ae_title} is none of listener.peers")
+    if listener.calling_ae_title not in {title.ae_title for title in listener.titles}:
+        lacking.append(f"{listener.calling_ae_title} is none of listener.titles")
+    if lacking:
+        why = ", ".join(lacking)
+        yield "warning", f"{destination.name} cannot say that it keeps results: {why}"
+
+
+def _reconciliation(settings: Settings) -> Look:
+    found = kept(settings.state_dir)
+    if found is None:
+        yield "warning", "never run; `systemctl enable --now wristmir-reconcile.timer` runs it"
+        return
+    days = (datetime.now(UTC) - found.at).days
+    told = f"{found.studies} studies compared with {found.archive} {found.at:%Y-%m-%d %H:%M}Z"
+    yield ("warning" if days >= _RECONCILED_DAYS else "ok"), told
+    if not found.complete:
+        yield "warning", "the PACS was not compared as a whole: see `wristmir reconcile --last`"
+    if found.missing:
+        yield "warning", f"{found.missing} instances missing: see `wristmir reconcile --last`"
+    if found.withdrawn:
+        number = len(found.withdrawn)
+        yield "warning", f"{number} studies indexed here and gone, whole or in part, from the PACS"
+
+
+_RECONCILED_DAYS = 3
 
 _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "state": _state,
@@ -189,7 +267,10 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "ledger": _ledger,
     "index": _index,
     "reports": _reports,
+    "reports by HL7 or folder": _other_roads,
     "port": _port,
     "peers": _peers,
+    "certificates": lambda settings: look_at_certificates(settings.listener),
     "destinations": _destinations,
+    "reconciliation": _reconciliation,
 }

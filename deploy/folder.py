@@ -13,15 +13,16 @@ from deploy.errors import InputError
 from deploy.settings import Settings
 from deploy.state import check_owner, key_of_site
 from listener.arrivals import Arrivals
+from listener.command import Command
 from listener.errors import CannotUnderstandError
 from listener.file_meta import read_file_meta
 from listener.inbox import Inbox
 from listener.ledger import Ledger
 from listener.settings import TitleSettings
-from listener.storage import Command, Storage, Visit
+from listener.storage import Storage, Visit
 from pipeline.uid import KeyedUids
 
-__all__ = ["index_folder"]
+__all__ = ["index_folder", "indexing_title"]
 
 _PIECE = 1 << 20
 _SUCCESS = 0x0000
@@ -49,7 +50,7 @@ def index_folder(settings: Settings, folder: Path) -> dict[str, int]:
     if settings.state_dir.exists():
         check_owner(settings.state_dir)
     listener = settings.listener
-    title = _indexing_title(settings)
+    title = indexing_title(settings)
     counts: Counter[str] = Counter(accepted=0, refused=0, no_dicom=0)
     key = key_of_site(settings)  # before the ledger: one without its key is refused
     with Ledger(settings.ledger_url) as ledger:
@@ -89,7 +90,14 @@ def _taken(visit: Visit, file: Path) -> str:
     return "accepted" if reply.status == _SUCCESS else "refused"
 
 
-def _indexing_title(settings: Settings) -> TitleSettings:
+def indexing_title(settings: Settings) -> TitleSettings:
+    """Return the first AE title at which a study is indexed and no answer asked for.
+
+    Raises
+    ------
+    InputError
+        Where there is none.
+    """
     for title in settings.listener.titles:
         if not title.is_request:
             return title

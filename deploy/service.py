@@ -39,6 +39,8 @@ _PATIENCE = 60_000_000  # microseconds that systemd is asked for, each time
 def serve(settings: Settings, *, receive: bool, work: bool) -> None:
     """Run until SIGTERM or SIGINT; a job in hand is finished, an association is ended.
 
+    SIGHUP has a receiver read its files for TLS anew.
+
     Tells systemd when it is ready. A receiver feeds the watchdog only after it has answered its
     own C-ECHO, a worker only while no job takes longer than a lease.
 
@@ -53,6 +55,7 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    _on_hangup(lambda: None)  # a worker reads its destinations' files for every delivery
     with ExitStack() as stack:
         opened = _opened(settings, stop)
         if opened is None:
@@ -68,7 +71,9 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
             stack.callback(thread.ended)
             thread.start()
         if receive:
-            serve_listener(receiver(settings, ledger, key), stop)
+            listener = receiver(settings, ledger, key)
+            _on_hangup(listener.reload)
+            serve_listener(listener, stop)
         else:
             _LOG.info("working")
             notify("READY=1", "STATUS=working")
@@ -98,6 +103,11 @@ def _opened(settings: Settings, stop: threading.Event) -> tuple[bytes, Ledger] |
 def receiver(settings: Settings, ledger: Ledger, key: bytes) -> Listener:
     """Build a receiver that recognises what the plugin itself has made; it is not started yet."""
     return Listener(settings.listener, ledger, site_key=key, is_own=KeyedUids(key).is_own)
+
+
+def _on_hangup(reload: Callable[[], None]) -> None:
+    """Reload at SIGHUP, in a thread: the one that is interrupted may hold a lock it needs."""
+    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload, daemon=True).start())
 
 
 class _WorkerThread(threading.Thread):

@@ -119,6 +119,13 @@ def parse(data: Mapping[str, Any], source: str = "configuration") -> Settings:
         if wanted is not None and wanted not in names:
             text = f"{source}: pipeline.{key} names a destination that listener.destinations lacks"
             raise ConfigurationError(text)
+    archive = settings.listener.reconciliation.destination
+    if archive is not None and archive not in names:
+        text = (
+            f"{source}: listener.reconciliation.destination names a destination that "
+            "listener.destinations lacks"
+        )
+        raise ConfigurationError(text)
     return settings
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from deploy.errors import ConfigurationError, ServiceUnavailableError
 from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
+from pipeline.outbox import Outbox
 
-__all__ = ["check_owner", "has_ledger", "key_of_site", "open_ledger"]
+__all__ = ["check_owner", "has_ledger", "key_of_site", "open_ledger", "open_outbox"]
 
 
 def open_ledger(settings: Settings, *, upgrade: bool = True) -> Ledger:
@@ -54,6 +55,12 @@ def key_of_site(settings: Settings) -> bytes:
                 text = f"{settings.state_dir}: its ledger was made with a site.key; restore that"
                 raise ConfigurationError(text)
     return site_key(settings.state_dir)
+
+
+def open_outbox(settings: Settings) -> Outbox:
+    """Open what waits for delivery, and what was delivered before."""
+    state = settings.state_dir
+    return Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
 
 
 def check_owner(state_dir: Path) -> None:

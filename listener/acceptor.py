@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -31,19 +32,27 @@ from pynetdicom._handlers import (
 from pynetdicom.acse import ACSE
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from listener.errors import AddressError, PeerConnectionError
+from listener.commitment import SOP_CLASS as STORAGE_COMMITMENT
+from listener.commitment import TRANSFER_SYNTAXES
+from listener.errors import AddressError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from listener.inbox import Spool
-from listener.peers import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION, Peers, Rejection
+from listener.message_exchange import MessageExchange, PendingMessage
+from listener.peers import (
+    LOCAL_LIMIT_EXCEEDED,
+    TEMPORARY_CONGESTION,
+    Admission,
+    Call,
+    Peers,
+    Rejection,
+)
 from listener.settings import ListenerSettings
-from listener.storage import Command, Reply, Storage, Visit, encode_reply, read_command
-from listener.upper_layer import BoundedSocket, Checkpoint, UpperLayer
+from listener.storage import Storage, Visit
+from listener.tls import Credentials, PeerCertificate, SecureSocket, why
+from listener.upper_layer import BoundedSocket, Checkpoint, SteadyTimer, UpperLayer
 
 __all__ = ["Acceptor", "supported_contexts"]
 
@@ -61,27 +70,41 @@ class Acceptor:
         Judges who may associate.
     storage
         Keeps what comes.
+    credentials
+        What TLS is spoken with, on a port of its own; None for no TLS.
     """
 
-    def __init__(self, settings: ListenerSettings, peers: Peers, storage: Storage) -> None:
+    def __init__(
+        self,
+        settings: ListenerSettings,
+        peers: Peers,
+        storage: Storage,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._guard = _Guard(settings, peers, storage)
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+        self._credentials = credentials
+        self._servers: list[_Server] = []
+        self._threads: list[threading.Thread] = []
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that are listened on.
+        """Host and port that are listened on; the TLS ones where nothing else is spoken.
 
         Raises
         ------
         AddressError
             If it is not listening.
         """
-        if self._server is None:
+        if not self._servers:
             msg = "It is not listening."
             raise AddressError(msg)
-        host, port = self._server.server_address[:2]
-        return str(host), int(port)
+        return self._servers[0].host_and_port
+
+    @property
+    def tls_address(self) -> tuple[str, int] | None:
+        """Host and port where TLS is spoken; None where it is not."""
+        secure = (server.host_and_port for server in self._servers if server.credentials)
+        return next(secure, None)
 
     def start(self) -> None:
         """Bind and begin to accept.
@@ -92,40 +115,50 @@ class Acceptor:
             If the address cannot be bound.
         """
         settings = self._guard.settings
-        ae = ApplicationEntity(settings.titles[0].ae_title)
-        ae.maximum_pdu_size = settings.max_pdu_bytes
-        ae.maximum_associations = 1_000_000  # the guard counts
-        ae.acse_timeout = settings.pdu_seconds
-        ae.dimse_timeout = settings.idle_seconds
-        ae.network_timeout = settings.idle_seconds
-        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        doors: list[tuple[int, Credentials | None]] = []
+        if self._credentials is None or not settings.tls.only:
+            doors.append((settings.port, None))
+        if self._credentials is not None:
+            doors.append((settings.tls.port, self._credentials))
         try:
-            self._server = _Server(
-                ae,
-                (settings.host, settings.port),
+            for port, credentials in doors:
+                self._open(port, credentials)
+        except AddressError:
+            self.stop()
+            raise
+
+    def stop(self, seconds: float = 2.5) -> None:
+        """Stop accepting, abort what is open and wait until its threads are gone."""
+        if not self._servers:
+            return
+        for server in self._servers:
+            server.shutdown()
+        for thread in self._threads:
+            thread.join()
+        self._guard.end_all(seconds)
+        self._servers, self._threads = [], []
+
+    def _open(self, port: int, credentials: Credentials | None) -> None:
+        settings = self._guard.settings
+        try:
+            server = _Server(
+                _entity(settings),
+                (settings.host, port),
                 settings.titles[0].ae_title,
                 _SharedContexts(supported_contexts()),
                 request_handler=_Handler,
             )
         except OSError as error:
-            msg = f"{settings.host} port {settings.port}: {error.strerror or type(error).__name__}."
+            msg = f"{settings.host} port {port}: {error.strerror or type(error).__name__}."
             raise AddressError(msg) from None
-        self._server.guard = self._guard
-        ae._servers.append(self._server)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name="acceptor", daemon=True
+        server.guard, server.credentials = self._guard, credentials
+        server.ae._servers.append(server)
+        thread = threading.Thread(
+            target=server.serve_forever, args=(0.05,), name="acceptor", daemon=True
         )
-        self._thread.start()
-
-    def stop(self, seconds: float = 2.5) -> None:
-        """Stop accepting, abort what is open and wait until its threads are gone."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.shutdown()
-        self._thread.join()
-        self._guard.end_all(seconds)
-        self._server = self._thread = None
+        thread.start()
+        self._servers.append(server)
+        self._threads.append(thread)
 
 
 @cache
@@ -133,6 +166,7 @@ def supported_contexts() -> tuple[PresentationContext, ...]:
     """Return Verification and every storage SOP class, retired ones too, with all syntaxes.
 
     What a PACS forwards must not fail for want of a context; what is not used is filtered later.
+    Storage commitment is there in both roles: a peer asks us, or tells us what we asked.
     """
     named = {
         uid
@@ -146,7 +180,11 @@ def supported_contexts() -> tuple[PresentationContext, ...]:
         context.abstract_syntax = uid
         context.transfer_syntax = list(_TRANSFER_SYNTAXES)
         contexts.append(context)
-    return tuple(contexts)
+    commitment = PresentationContext()
+    commitment.abstract_syntax = STORAGE_COMMITMENT
+    commitment.transfer_syntax = list(TRANSFER_SYNTAXES)
+    commitment.scu_role = commitment.scp_role = True
+    return (*contexts, commitment)
 
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -161,8 +199,19 @@ _OTHERS = [
 ]
 _TRANSFER_SYNTAXES = (*_FIRST_CHOICES, *_OTHERS, *_LAST_CHOICES)
 
-_MOST_COMMAND_BYTES = 16 * 1024
-_COMMAND, _LAST = 1, 2  # bits of a message control header (DICOM PS3.8 annex E.2)
+_SILENCE_SECONDS = 60.0
+
+
+def _entity(settings: ListenerSettings) -> ApplicationEntity:
+    ae = ApplicationEntity(settings.titles[0].ae_title)
+    ae.maximum_pdu_size = settings.max_pdu_bytes
+    ae.maximum_associations = 1_000_000  # the guard counts
+    ae.acse_timeout = settings.pdu_seconds
+    ae.dimse_timeout = settings.idle_seconds
+    ae.network_timeout = settings.idle_seconds
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    return ae
 
 
 class _SharedContexts(list[PresentationContext]):
@@ -181,8 +230,10 @@ class _Guard:
         self._storage = storage
         self._lock = threading.Lock()
         self._waiting: dict[_Association, str] = {}  # connected, has not asked yet
-        self._serving: dict[_Association, str] = {}
+        self._serving: dict[_Association, Admission] = {}
         self._leaving: set[_Association] = set()
+        self._silent = 0  # connections that said nothing, since they were last told of
+        self._told_at = -_SILENCE_SECONDS
 
     def has_room(self) -> bool:
         """Tell whether one more connection can be held at all."""
@@ -194,7 +245,7 @@ class _Guard:
         """Note a connection; where too many say nothing, the one that waits longest goes."""
         with self._lock:
             same = [a for a, where in self._waiting.items() if where == address]
-            if len(same) >= self.settings.max_associations_per_peer:
+            if len(same) >= self._peers.most_from(address):
                 evicted = same[0]
             elif len(self._waiting) >= self.settings.max_associations:
                 evicted = next(iter(self._waiting))
@@ -213,25 +264,47 @@ class _Guard:
             self._waiting.pop(association, None)
             self._serving.pop(association, None)
             self._leaving.discard(association)
+        if association.has_spoken:
+            if association.visit is None and not association.is_rejected:
+                _log.warning("a connection from %s became no association", association.address)
+            elif association.visit is not None and not association.is_released:
+                _log.warning("an association from %s was cut or aborted", association.address)
+            return
+        self.tell_of_silence()
+
+    def tell_of_silence(self) -> None:
+        """Count connections that said nothing; health checks make them by the thousand."""
+        with self._lock:
+            self._silent += 1
+            now = time.monotonic()
+            if now - self._told_at < _SILENCE_SECONDS:
+                return
+            silent, self._silent, self._told_at = self._silent, 0, now
+        _log.info("connections that said nothing, since this was last told: %d", silent)
 
     def judge(self, association: _Association, address: str) -> Visit | Rejection:
         """Decide on an association request, the first thing that a connection says."""
         request = association.requestor.primitive
-        calling, called = str(request.calling_ae_title), str(request.called_ae_title)
         proposed = {str(c.abstract_syntax) for c in request.presentation_context_definition_list}
-        only_echo = proposed <= {str(Verification)}
-        rejection = self._peers.judge(calling, called, address, only_echo=only_echo)
-        title = self._peers.title(called)
-        if rejection is None and not only_echo and self._storage.inbox.is_short_of_space():
-            rejection = TEMPORARY_CONGESTION
-        if rejection is None and not self._take(association, address):
-            rejection = LOCAL_LIMIT_EXCEEDED
-        if rejection is not None or title is None:
+        call = Call(
+            calling=str(request.calling_ae_title),
+            called=str(request.called_ae_title),
+            address=address,
+            only_echo=proposed <= {str(Verification)},
+            certificate=association.certificate,
+        )
+        verdict = self._peers.judge(call)
+        if isinstance(verdict, Admission):
+            if not call.only_echo and self._storage.inbox.is_short_of_space():
+                verdict = TEMPORARY_CONGESTION
+            elif not self._take(association, verdict):
+                verdict = LOCAL_LIMIT_EXCEEDED
+        if isinstance(verdict, Rejection):
             self._dismiss(association)
-            rejection = rejection or LOCAL_LIMIT_EXCEEDED
-            _log.warning("association rejected: %s (%s to %s)", rejection.words, calling, called)
-            return rejection
-        return self._storage.visit(calling.strip(" "), title)
+            who = call.calling.strip(" ")
+            _log.warning("association rejected: %s (%s at %s)", verdict.words, who, address)
+            return verdict
+        return self._storage.visit(call.calling.strip(" "), verdict.title)
 
     def end_all(self, seconds: float) -> None:
         """Abort every association, then cut what does not go."""
@@ -250,17 +323,19 @@ class _Guard:
         with self._lock:
             return [*self._waiting, *self._serving, *self._leaving]
 
-    def _take(self, association: _Association, address: str) -> bool:
+    def _take(self, association: _Association, terms: Admission) -> bool:
+        """Give an association its place; the service's own probe always has one."""
         with self._lock:
-            here = Counter(self._serving.values())[address]
-            if (
-                here >= self.settings.max_associations_per_peer
-                or len(self._serving) >= self.settings.max_associations
+            held = [admission.share for admission in self._serving.values()]
+            shares = Counter(share for share in held if share is not None)
+            if terms.share is not None and (
+                shares[terms.share] >= terms.most
+                or shares.total() >= self.settings.max_associations
             ):
                 return False
             self._waiting.pop(association, None)
             self._leaving.discard(association)
-            self._serving[association] = address
+            self._serving[association] = terms
             return True
 
     def _dismiss(self, association: _Association) -> None:
@@ -274,12 +349,33 @@ class _Server(ThreadedAssociationServer):
     """Accepts connections; each is set up in a thread of its own."""
 
     daemon_threads = True
-    request_queue_size = 64
+    # where the queue overflows the kernel drops a good peer's first packet, too, and it tries again
+    # only after a second; who is too many is turned away faster than that
+    request_queue_size = 1024
     guard: _Guard
+    credentials: Credentials | None = None
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        """Where it listens."""
+        host, port = self.server_address[:2]
+        return str(host), int(port)
 
     def verify_request(self, request: socket.socket, client_address: Any) -> bool:
-        """Close at once what cannot even be held."""
-        return self.guard.has_room()
+        """Close at once what cannot even be held, and what has hung up already."""
+        return self.guard.has_room() and not self._has_hung_up(request)
+
+    def _has_hung_up(self, request: socket.socket) -> bool:
+        """Tell whether the peer is gone: a health check is, and is worth no thread."""
+        try:
+            gone = not request.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            gone = True
+        if gone:
+            self.guard.tell_of_silence()
+        return gone
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say that a connection could not be set up, without a traceback of its content."""
@@ -293,11 +389,18 @@ class _Handler(RequestHandler):
     """Sets up one connection with the guards in place."""
 
     server: _Server
+    request: Any
 
     def handle(self) -> None:
         """Start the association, or forget it."""
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request.settimeout(self.server.guard.settings.pdu_seconds)
+        if self.server.credentials is not None:
+            try:
+                self.request = self.server.credentials.wrap(self.request)
+            except OSError:  # it is gone already
+                self.request.close()
+                return
         association = self._create_association()
         self.server.guard.opened(association, str(self.client_address[0]))
         try:
@@ -313,7 +416,7 @@ class _Handler(RequestHandler):
         association.__class__ = _Association
         association.dul.__class__ = UpperLayer
         association.acse.__class__ = _Acse
-        association.dimse.__class__ = _Dimse
+        association.dimse.__class__ = MessageExchange
         association.dul.socket.__class__ = BoundedSocket
         association.prepare(self.server.guard, str(self.client_address[0]))
         return association
@@ -333,6 +436,7 @@ class _Acse(ACSE):
 
     def _negotiate_as_acceptor(self) -> None:
         association: _Association = self.assoc
+        association.acse_timeout = association.guard.settings.pdu_seconds
         judgement = association.guard.judge(association, association.address)
         if isinstance(judgement, Rejection):
             self.requestor.ae_title = self.requestor.primitive.calling_ae_title
@@ -343,115 +447,6 @@ class _Acse(ACSE):
         super()._negotiate_as_acceptor()
 
 
-class _Dimse(DIMSEServiceProvider):
-    """Takes messages apart within bounds, and serves them in the network thread itself.
-
-    A peer may not go on before it is answered, so there is nothing to gain by a second thread; a
-    data set goes straight to its spool.
-    """
-
-    def prepare(self) -> None:
-        """Set what a plain provider does not have."""
-        self._encoded = bytearray()
-        self._context_id = 0
-        self._command: Command | None = None
-        self._spool: Spool | None = None
-
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take what came outside of data transfer; whoever breaks the rules is aborted."""
-        try:
-            for context_id, fragment in primitive.presentation_data_value_list:
-                view = memoryview(bytes(fragment))
-                if view:
-                    self.take(context_id, view[0], view[1:], is_end=True)
-        except PeerConnectionError as error:
-            _log.warning("an association is aborted: %s", error)
-            self.dul.event_queue.put("Evt19")  # invalid PDU: A-ABORT, DICOM PS3.8 table 9-10
-
-    def take(self, context_id: int, control: int, piece: memoryview, *, is_end: bool) -> None:
-        """Take a piece of a fragment (DICOM PS3.8 annex E.2).
-
-        Raises
-        ------
-        PeerConnectionError
-            If the peer breaks the rules of messages, or asks for what is not offered.
-        """
-        is_last = is_end and bool(control & _LAST)
-        if control & _COMMAND:
-            self._take_command(context_id, piece, is_last=is_last)
-            return
-        if self._command is None or self._spool is None:
-            msg = "A data set came without a command."
-            raise PeerConnectionError(msg)
-        if context_id != self._context_id:
-            msg = "A message changed its presentation context."
-            raise PeerConnectionError(msg)
-        self._spool.write(piece)
-        if is_last:
-            self._serve(self._command)
-
-    def send_reply(self, context_id: int, command: Command, reply: Reply) -> None:
-        """Send the answer to a request, in as many fragments as the peer wants."""
-        encoded = encode_reply(command, reply)
-        most = max(16, (self.maximum_pdu_size or 16384) - 6)
-        for start in range(0, len(encoded), most):
-            is_last = start + most >= len(encoded)
-            header = bytes([_COMMAND | (_LAST if is_last else 0)])
-            primitive = P_DATA()
-            primitive.presentation_data_value_list.append(
-                [context_id, header + encoded[start : start + most]]
-            )
-            self.dul.send_pdu(primitive)
-
-    def discard(self) -> None:
-        """Give up what was not complete."""
-        if self._spool is not None:
-            self._spool.discard()
-
-    def _take_command(self, context_id: int, piece: memoryview, *, is_last: bool) -> None:
-        if self._command is not None:
-            msg = "A command came within a data set."
-            raise PeerConnectionError(msg)
-        if len(self._encoded) + len(piece) > _MOST_COMMAND_BYTES:
-            msg = "A command set is too long."
-            raise PeerConnectionError(msg)
-        self._encoded += piece
-        if not is_last:
-            return
-        command = read_command(bytes(self._encoded))
-        self._encoded.clear()
-        self._context_id = context_id
-        if command.field == Command.C_ECHO and not command.has_data_set:
-            self._serve(command)
-        elif command.field == Command.C_STORE:
-            self._spool = self._opened(command)
-            self._command = command
-            if not command.has_data_set:  # it is answered: there is nothing to understand
-                self._serve(command)
-        else:
-            msg = f"It asked for what is not offered (command 0x{command.field:04X})."
-            raise PeerConnectionError(msg)
-
-    def _opened(self, command: Command) -> Spool:
-        context = self.assoc._accepted_cx.get(self._context_id)
-        if context is None:
-            msg = "It used a presentation context that was not accepted."
-            raise PeerConnectionError(msg)
-        visit: Visit = self.assoc.visit
-        return visit.begin(command, str(context.transfer_syntax[0]))
-
-    def _serve(self, command: Command) -> None:
-        context = self.assoc._accepted_cx.get(self._context_id)
-        if context is None:
-            msg = "It used a presentation context that was not accepted."
-            raise PeerConnectionError(msg)
-        reply, spool = Reply(0x0000), self._spool
-        if spool is not None:
-            reply = self.assoc.visit.store(command, str(context.abstract_syntax), spool)
-        self._command = self._spool = None
-        self.send_reply(self._context_id, command, reply)
-
-
 class _Association(Association):
     """One association, whose end always gives back what it held."""
 
@@ -459,15 +454,24 @@ class _Association(Association):
     address: str
     visit: Visit | None
     connection: socket.socket
+    certificate: PeerCertificate | None
+
+    @property
+    def has_spoken(self) -> bool:
+        """Tell whether the peer has sent anything."""
+        return bool(self._wrapped.has_received)
 
     def prepare(self, guard: _Guard, address: str) -> None:
         """Set what a plain association does not have."""
         self.guard = guard
         self.address = address
         self.visit = None
-        self.connection = self.dul.socket.socket
+        self.certificate = None
+        self._wrapped = self.dul.socket
+        self.connection = self._wrapped.socket
         self.dimse.prepare()
         self.dul.prepare(self.dimse)
+        self.dul.artim_timer.__class__ = self.dul._idle_timer.__class__ = SteadyTimer
         # PDUs that negotiate may be longer than those that carry data
         self.dul.socket.prepare(
             max(guard.settings.max_pdu_bytes, 65536), guard.settings.pdu_seconds
@@ -477,9 +481,11 @@ class _Association(Association):
     def run(self) -> None:
         """Serve until the association is over."""
         try:
-            super().run()
+            if self._is_secured():
+                super().run()
         except Exception as error:  # noqa: BLE001 - the one place where an association ends
             _log.warning("an association failed: %s", type(error).__name__)
+            self.dul.say_abort()
         finally:
             self.conclude()
 
@@ -500,3 +506,38 @@ class _Association(Association):
         """Shut the connection, whatever its state."""
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _is_secured(self) -> bool:
+        """Complete the TLS handshake, where there is one, in the time that the first PDU has."""
+        if not isinstance(self.connection, SecureSocket):
+            return True
+        seconds = self.guard.settings.pdu_seconds
+        until = time.monotonic() + seconds
+        self.connection.settimeout(seconds)
+        try:
+            self.connection.do_handshake()
+        except OSError as error:
+            # who only looks whether somebody listens is no event
+            said = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+            level = logging.WARNING if said else logging.DEBUG
+            _log.log(level, "a TLS connection is refused: %s (%s)", why(error), self.address)
+            return False
+        self.certificate = PeerCertificate.of(self.connection)
+        self.acse_timeout = max(0.001, until - time.monotonic())
+        return True
+
+    def _serve_request(self, msg: PendingMessage, context_id: int) -> None:
+        """Take a message about storage commitment; all others were served as they came."""
+        if self.visit is None:
+            self.abort()
+            return
+        correspondence = self.visit.correspondence
+        correspondence.heard()
+        if msg.is_answer:
+            msg.spool.discard()
+            if not correspondence.answered(msg.command):
+                self.abort()
+            return
+        reply = correspondence.serve(msg.command, context_id, msg.spool)
+        if self.is_established:
+            self.dimse.send_reply(context_id, msg.command, reply)

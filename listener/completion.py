@@ -19,7 +19,7 @@ from listener.job_queue import JobQueue
 from listener.settings import TitleSettings
 from listener.tables import ARRIVAL, STUDY
 
-__all__ = ["close_due", "end_association", "is_any_due", "touch"]
+__all__ = ["close_due", "end_association", "is_any_due", "touch", "wait_anew"]
 
 # A PACS may send one study in several associations, one for each SOP class or transfer syntax
 # (Orthanc does). What follows so soon, before there is an answer, and brings nothing new belongs
@@ -39,11 +39,13 @@ def touch(
     """
     here = {"uid": study_uid, "called": title.ae_title}
     row = connection.execute(_HELD, here).first()
-    first = now if row is None else row.first_at
+    # a clock that was put back must not make the cap later
+    first = now if row is None else min(now, row.first_at)
     capped = first + timedelta(seconds=title.cap_seconds)
     # a request waits for its association's end: a slow sender must not be cut in two
     due = capped if title.is_request else min(capped, _quiet(now, title))
     values = {
+        "first_at": first,
         "last_at": now,
         "due_at": due,
         "fresh": fresh or (row is not None and row.fresh),
@@ -102,6 +104,28 @@ def close_due(connection: Connection, queue: JobQueue, now: datetime) -> int:
     for row in rows:
         _close(connection, queue, row)
     return len(rows)
+
+
+def wait_anew(connection: Connection, now: datetime, *, all_of_them: bool) -> None:
+    """Let arrivals begin their wait now, after the clock has jumped or may have.
+
+    Parameters
+    ----------
+    all_of_them
+        Whether it has jumped for certain, either way. Else only those begin anew whose last
+        instance lies in the future, which proves that it was put back.
+    """
+    which = sa.true() if all_of_them else ARRIVAL.c.last_at > now
+    for row in connection.execute(sa.select(ARRIVAL).where(which).with_for_update()).all():
+        connection.execute(
+            sa.update(ARRIVAL)
+            .where(ARRIVAL.c.study_uid == row.study_uid, ARRIVAL.c.title == row.title)
+            .values(
+                first_at=now - (row.last_at - row.first_at),
+                last_at=now,
+                due_at=now + max(row.due_at - row.last_at, timedelta(0)),
+            )
+        )
 
 
 def _close(connection: Connection, queue: JobQueue, row: Row[Any]) -> None:

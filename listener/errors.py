@@ -7,17 +7,30 @@ from typing import ClassVar
 __all__ = [
     "AddressError",
     "CannotUnderstandError",
+    "CredentialsError",
     "DeliveryError",
     "EchoError",
+    "InvalidArgumentError",
     "LeaseLostError",
     "LedgerError",
     "LedgerUnavailableError",
     "ListenerError",
     "MismatchError",
+    "MoveError",
+    "NoContextError",
+    "NoSuchActionError",
+    "NoSuchEventError",
+    "NoSuchInstanceError",
+    "NoSuchSopClassError",
+    "NotCommittedError",
     "OutOfResourcesError",
     "PeerConnectionError",
+    "ProcessingFailureError",
+    "QueryError",
     "RefusalError",
+    "ResourceLimitationError",
     "SopClassNotSupportedError",
+    "UnusableReportError",
 ]
 
 
@@ -37,10 +50,16 @@ class ListenerError(Exception):
 
 
 class RefusalError(ListenerError):
-    """The object is refused.
+    """What was sent or asked is refused.
 
     ``status`` is what the peer is told (DICOM PS3.7 annex C; PS3.4 section B.2.3, table B.2-1).
     """
+
+    status: ClassVar[int] = 0x0110
+
+
+class ProcessingFailureError(RefusalError):
+    """The object could not be kept."""
 
     status: ClassVar[int] = 0x0110
 
@@ -69,12 +88,52 @@ class CannotUnderstandError(RefusalError):
     status: ClassVar[int] = 0xC000
 
 
+class NoSuchInstanceError(RefusalError):
+    """There is no such SOP instance."""
+
+    status: ClassVar[int] = 0x0112
+
+
+class NoSuchEventError(RefusalError):
+    """There is no such event type."""
+
+    status: ClassVar[int] = 0x0113
+
+
+class InvalidArgumentError(RefusalError):
+    """The request's information is missing or not valid."""
+
+    status: ClassVar[int] = 0x0115
+
+
+class NoSuchSopClassError(RefusalError):
+    """There is no such SOP class."""
+
+    status: ClassVar[int] = 0x0118
+
+
+class NoSuchActionError(RefusalError):
+    """There is no such action type."""
+
+    status: ClassVar[int] = 0x0123
+
+
+class ResourceLimitationError(RefusalError):
+    """It is more than can be taken."""
+
+    status: ClassVar[int] = 0x0213
+
+
 class PeerConnectionError(ListenerError, OSError):
     """The connection is ended because the peer broke a limit."""
 
 
 class AddressError(ListenerError):
     """The listener cannot use its address."""
+
+
+class CredentialsError(ListenerError):
+    """The files for TLS cannot be used."""
 
 
 class LedgerError(ListenerError):
@@ -93,5 +152,35 @@ class DeliveryError(ListenerError):
     """The objects were not all delivered."""
 
 
+class QueryError(ListenerError):
+    """The archive did not answer a query."""
+
+
+class MoveError(ListenerError):
+    """The archive did not send what it was asked for."""
+
+
+class NotCommittedError(ListenerError):
+    """The destination did not commit to the objects."""
+
+
+class NoContextError(ListenerError):
+    """The peer accepts none of the presentation contexts."""
+
+
 class EchoError(ListenerError):
     """The C-ECHO was not answered."""
+
+
+class UnusableReportError(ListenerError):
+    """The report cannot be used.
+
+    Parameters
+    ----------
+    condition
+        What is wrong, as HL7 table 0357 numbers it; 200 to 203 reject the whole message.
+    """
+
+    def __init__(self, detail: str = "", condition: int = 102) -> None:
+        super().__init__(detail)
+        self.condition = condition

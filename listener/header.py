@@ -1,4 +1,4 @@
-"""The header of a received data set: six identities, nothing else."""
+"""The header of a received data set: identities, nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ __all__ = ["Header", "read_header"]
 class Header:
     """What the listener reads of a data set: identities, nothing else.
 
-    ``patient_id`` and ``issuer`` are the raw bytes without padding; they are hashed, never kept.
+    ``patient_id``, ``accession`` and their issuers are the raw bytes without padding; they are
+    hashed, never kept.
     """
 
     sop_class_uid: str
@@ -24,6 +25,8 @@ class Header:
     series_uid: str
     patient_id: bytes
     issuer: bytes
+    accession: bytes = b""
+    accession_issuer: bytes = b""
 
     def agrees_with(self, sop_class_uid: str, sop_instance_uid: str) -> None:
         """Check the data set against the C-STORE command (DICOM PS3.4 section B.2.3).
@@ -49,7 +52,7 @@ def read_header(stream: BinaryIO, transfer_syntax: str) -> Header:
     CannotUnderstandError
         If the elements cannot be walked up to Series Instance UID, or a UID is none.
     """
-    values = read_values(stream, transfer_syntax, _WANTED)
+    values = read_values(stream, transfer_syntax, _WANTED, inside=_INSIDE)
     return Header(
         sop_class_uid=uid_value(values, _SOP_CLASS),
         sop_instance_uid=uid_value(values, _SOP_INSTANCE),
@@ -57,10 +60,14 @@ def read_header(stream: BinaryIO, transfer_syntax: str) -> Header:
         series_uid=uid_value(values, _SERIES),
         patient_id=values.get(_PATIENT, b"").strip(b" \0"),
         issuer=values.get(_ISSUER, b"").strip(b" \0"),
+        accession=values.get(_ACCESSION, b"").strip(b" \0"),
+        accession_issuer=values.get(_ACCESSION_ISSUER, b"").strip(b" \0"),
     )
 
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
+_ACCESSION, _ACCESSION_ISSUER = 0x00080050, 0x00080051
 _PATIENT, _ISSUER = 0x00100020, 0x00100021
 _STUDY, _SERIES = 0x0020000D, 0x0020000E
-_WANTED = (_SOP_CLASS, _SOP_INSTANCE, _PATIENT, _ISSUER, _STUDY, _SERIES)
+_WANTED = (_SOP_CLASS, _SOP_INSTANCE, _ACCESSION, _PATIENT, _ISSUER, _STUDY, _SERIES)
+_INSIDE = {_ACCESSION_ISSUER: 0x00400031}  # Local Namespace Entity ID

@@ -15,10 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from listener.errors import ListenerError, OutOfResourcesError, RefusalError
+from listener.errors import (
+    ListenerError,
+    OutOfResourcesError,
+    ProcessingFailureError,
+    RefusalError,
+)
 from listener.instance import data_set_digest
 
-__all__ = ["Inbox", "Spool"]
+__all__ = ["Inbox", "Spool", "disk_refusal"]
 
 _WATCH_EVERY = 64 * 1024 * 1024  # bytes between two looks at the free space
 _SKIMMED = 256 * 1024  # bytes kept of an object that is only looked at
@@ -94,7 +99,7 @@ class Spool:
 
         Raises
         ------
-        OutOfResourcesError
+        RefusalError
             If the disk refuses.
         """
         if self._fd is None:
@@ -102,7 +107,7 @@ class Spool:
         try:
             os.fsync(self._fd)
         except OSError as error:
-            raise _no_room(error) from None
+            raise disk_refusal(error) from None
 
     def discard(self) -> None:
         """Close, and delete the temporary file where it still lies under its temporary name."""
@@ -122,7 +127,7 @@ class Spool:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that its writer lives
             _write_all(self._fd, start)
         except OSError as error:
-            self._fail(_no_room(error))
+            self._fail(disk_refusal(error))
 
     def _take(self, data: bytes | memoryview) -> None:
         self.size += len(data)
@@ -136,7 +141,7 @@ class Spool:
                 self._watch()
                 _write_all(self._fd, data)
             except OSError as error:
-                self._fail(_no_room(error))
+                self._fail(disk_refusal(error))
 
     def _watch(self) -> None:
         if self.path is not None and self.size - self._watched_at >= _WATCH_EVERY:
@@ -150,11 +155,15 @@ class Spool:
         self._drop()
 
     def _drop(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-            if self.path is not None:
-                self.path.unlink(missing_ok=True)
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            # one that cannot be closed is gone all the same, and what stays is swept at the next
+            # start; what has to be durable was synced before
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            with contextlib.suppress(OSError):
+                if self.path is not None:
+                    self.path.unlink(missing_ok=True)
         self._memory.clear()
 
 
@@ -181,21 +190,32 @@ class Inbox:
             for shelf in ("incoming", *(f"{n:02x}" for n in range(256))):
                 (self._folder / shelf).mkdir(exist_ok=True, mode=0o700)
             _sync_folder(self._folder)
+            _sync_folder(self._folder.parent)
         except OSError as error:
             msg = f"The inbox folder cannot be made: {type(error).__name__}."
             raise ListenerError(msg) from None
 
     def is_short_of_space(self) -> bool:
-        """Tell whether the disk has less free space than the watermark."""
-        return shutil.disk_usage(self._folder).free < self._watermark_bytes
+        """Tell whether the disk has less free space than the watermark, or does not say."""
+        try:
+            return shutil.disk_usage(self._folder).free < self._watermark_bytes
+        except OSError:
+            return True
 
-    def receive(self, transfer_syntax: str, start: bytes) -> Spool:
-        """Return a spool onto the disk, or one that drains where space is short."""
+    def is_too_large(self, size: int) -> bool:
+        """Tell whether a data set of so many bytes is refused, whatever the space is."""
+        return size > self._most_bytes
+
+    def receive(self, transfer_syntax: str, start: bytes, most_bytes: int | None = None) -> Spool:
+        """Return a spool onto the disk, or one that drains where space is short.
+
+        ``most_bytes`` bounds what is less than an object.
+        """
         if self.is_short_of_space():
             error = OutOfResourcesError("Free disk space is under watermark_bytes.")
             return self.refuse(transfer_syntax, error)
         path = self._incoming / f"{secrets.token_hex(16)}.part"
-        return Spool(transfer_syntax, self._most_bytes, path, start)
+        return Spool(transfer_syntax, most_bytes or self._most_bytes, path, start)
 
     def skim(self, transfer_syntax: str) -> Spool:
         """Return a spool that keeps only an object's beginning, in memory."""
@@ -210,7 +230,7 @@ class Inbox:
 
         Raises
         ------
-        OutOfResourcesError
+        RefusalError
             If the disk refuses; no file is left under the name then.
         """
         if spool.path is None:
@@ -225,7 +245,7 @@ class Inbox:
         except OSError as error:
             with contextlib.suppress(OSError):
                 target.unlink(missing_ok=True)
-            raise _no_room(error) from None
+            raise disk_refusal(error) from None
         return target
 
     def files(self) -> Iterator[Path]:
@@ -248,6 +268,17 @@ class Inbox:
         return swept
 
 
+def disk_refusal(error: OSError) -> RefusalError:
+    """Return what a peer is told of a disk's error: that there is no room, or that it failed."""
+    words = f"The disk refuses: {os.strerror(error.errno or 0)}."
+    return OutOfResourcesError(words) if error.errno in _NO_ROOM else ProcessingFailureError(words)
+
+
+_NO_ROOM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
+
+
 def _write_all(fd: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
@@ -260,7 +291,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _no_room(error: OSError) -> OutOfResourcesError:
-    return OutOfResourcesError(f"The disk refuses: {os.strerror(error.errno or 0)}.")

@@ -13,10 +13,13 @@ from listener.header import Header
 
 __all__ = [
     "Instance",
+    "accession_keys",
     "data_set_digest",
     "file_name",
+    "issued_keys",
     "keyed_hash",
     "patient_keys",
+    "same_issued",
     "same_patient",
     "unused_reason",
 ]
@@ -37,6 +40,8 @@ class Instance:
     patient_key, patient_id_key
         Keyed hashes of PatientID with its issuer, and of PatientID alone; equal where no issuer
         is given.
+    accession_keys
+        Likewise of the accession number with its issuer, and alone; None where there is none.
     """
 
     sop_instance_uid: str
@@ -49,6 +54,7 @@ class Instance:
     path: Path | None
     patient_key: str
     patient_id_key: str
+    accession_keys: tuple[str, str] | None = None
 
 
 def file_name(sop_instance_uid: str, digest: str) -> str:
@@ -82,8 +88,22 @@ def keyed_hash(key: bytes, *parts: bytes | str) -> str:
 
 def patient_keys(key: bytes, header: Header) -> tuple[str, str]:
     """Return the keyed hashes of PatientID with its issuer, and of PatientID alone."""
-    alone = keyed_hash(key, b"patient", header.patient_id, b"")
-    return keyed_hash(key, b"patient", header.patient_id, header.issuer), alone
+    return issued_keys(key, b"patient", header.patient_id, header.issuer)
+
+
+def accession_keys(key: bytes, header: Header) -> tuple[str, str] | None:
+    """Return the keyed hashes of the accession number with its issuer, and alone; None of none."""
+    if not header.accession:
+        return None
+    return issued_keys(key, b"accession", header.accession, header.accession_issuer)
+
+
+def issued_keys(
+    key: bytes, kind: bytes, identifier: bytes | str, issuer: bytes | str
+) -> tuple[str, str]:
+    """Return the keyed hashes of an identifier with its issuer, and of the identifier alone."""
+    alone = keyed_hash(key, kind, identifier, b"")
+    return keyed_hash(key, kind, identifier, issuer), alone
 
 
 def same_patient(one: tuple[str, str], other: tuple[str, str]) -> bool:
@@ -91,6 +111,11 @@ def same_patient(one: tuple[str, str], other: tuple[str, str]) -> bool:
 
     An issuer that only one of the two objects names is no contradiction: reports often lack it.
     """
+    return same_issued(one, other)
+
+
+def same_issued(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Tell whether two pairs of `issued_keys` can be one identifier, as for `same_patient`."""
     if one[1] != other[1]:
         return False
     both_name_issuers = one[0] != one[1] and other[0] != other[1]

@@ -11,10 +11,16 @@ from typing import Any
 
 from sqlalchemy.engine import Row
 
-__all__ = ["INDEX", "Job", "JobState", "NewJob", "canonical"]
+__all__ = ["COMMIT", "EVENT_REPORT", "INDEX", "Job", "JobState", "NewJob", "canonical"]
 
 INDEX = "index"
 """The kind of job that `Ledger.mark_indexed` settles; it takes no argument."""
+
+COMMIT = "commit"
+"""The kind of job that sees to it that a destination commits to what it got; no argument."""
+
+EVENT_REPORT = "event-report"
+"""The kind of job that tells a peer what became of its request for commitment; no argument."""
 
 
 class JobState(StrEnum):
@@ -52,6 +58,7 @@ class Job:
     lease_until: datetime | None
     last_error: str | None
     outcome: dict[str, Any] | None
+    ended_at: datetime | None = None
 
     @classmethod
     def of(cls, row: Row[Any]) -> Job:
@@ -69,6 +76,7 @@ class Job:
             lease_until=row.lease_until,
             last_error=row.last_error,
             outcome=None if row.outcome is None else json.loads(row.outcome),
+            ended_at=row.ended_at,
         )
 
 

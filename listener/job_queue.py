@@ -19,6 +19,7 @@ __all__ = ["JobQueue"]
 
 _OUTAGE_DELAY = timedelta(minutes=15)
 _OUTAGE_PATIENCE = timedelta(days=3)
+_MOST_JITTER = 1.25
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,16 @@ class JobQueue:
     def is_asked_already(
         self, connection: Connection, new: NewJob, since: datetime, until: datetime
     ) -> bool:
-        """Tell whether an equal job was enqueued since a moment and had not ended by another."""
+        """Tell whether an equal job was enqueued since a moment and had not ended by another.
+
+        One from the future stands for none: the clock was put back since.
+        """
         equal = sa.exists().where(
             JOB.c.kind == new.kind,
             JOB.c.subject == new.subject,
             JOB.c.argument == canonical(new.argument),
             JOB.c.state != JobState.DEAD,
-            JOB.c.created_at >= since,
+            JOB.c.created_at.between(since, self.now(connection)),
             sa.or_(JOB.c.ended_at.is_(None), JOB.c.ended_at >= until),
         )
         return bool(connection.execute(sa.select(equal)).scalar())
@@ -128,10 +132,9 @@ class JobQueue:
         taken = sa.exists().where(
             holder.c.subject == JOB.c.subject, holder.c.state == JobState.LEASED
         )
-        waiting = sa.exists().where(
-            earlier.c.id == JOB.c.after_id,
-            earlier.c.state.in_([JobState.READY, JobState.LEASED]),
-        )
+        # one row by its key: as EXISTS it is joined to the whole table while statistics are missing
+        before = sa.select(earlier.c.state).where(earlier.c.id == JOB.c.after_id).scalar_subquery()
+        waiting = sa.func.coalesce(before, JobState.DONE).in_([JobState.READY, JobState.LEASED])
         now = self.now(connection)
         self._reap(connection, now)
         number = connection.execute(
@@ -157,6 +160,32 @@ class JobQueue:
             .returning(JOB)
         ).first()
         return None if leased is None else Job.of(leased)
+
+    def wait_anew(self, connection: Connection, seconds: float, *, all_of_them: bool) -> None:
+        """Bound every wait from now on, after the clock has jumped or may have.
+
+        A lease lasts no longer than one that begins now, and no ready job waits longer than the
+        failure that it is waiting after, or whoever enqueued it, has asked for.
+
+        Parameters
+        ----------
+        seconds
+            How long a lease lasts.
+        all_of_them
+            Whether it has jumped for certain: then a lease that seems to have run out lasts so long
+            too, for its worker may live.
+        """
+        now = self.now(connection)
+        until = now + timedelta(seconds=seconds)
+        which = JOB.c.state == JobState.LEASED
+        if not all_of_them:
+            which &= JOB.c.lease_until > until
+        connection.execute(sa.update(JOB).where(which).values(lease_until=until))
+        waiting = sa.select(JOB).where(JOB.c.state == JobState.READY, JOB.c.not_before > now)
+        for row in connection.execute(waiting.with_for_update()).all():
+            longest = self._longest_wait(row)
+            if row.not_before > now + longest:
+                _update(connection, row.id, not_before=now + longest)
 
     def end_leases(self, connection: Connection, kinds: Collection[str]) -> int:
         """Let every lease of these kinds run out now; return how many there were."""
@@ -210,9 +239,9 @@ class JobQueue:
             If the job has been given to another worker since.
         """
         row = _held(connection, job)
-        doubled = self.backoff * 2 ** min(row.attempts - 1, 16)
+        doubled = self._doubled(row)
         delay = min(doubled, _OUTAGE_DELAY) if outage else doubled
-        delay *= _random.uniform(0.75, 1.25)
+        delay *= _random.uniform(2 - _MOST_JITTER, _MOST_JITTER)
         lasting = outage and self.now(connection) - row.created_at < _OUTAGE_PATIENCE
         self._put_back(connection, row, error, delay if retry else None, lasting=lasting)
         return self.job(connection, job.id)
@@ -273,6 +302,16 @@ class JobQueue:
             JOB.c.kind, JOB.c.state
         )
         return {(k, JobState(s)): n for k, s, n in connection.execute(query)}
+
+    def _longest_wait(self, row: Row[Any]) -> timedelta:
+        """Return how long a ready job may have to wait at most."""
+        if row.attempts == 0:
+            asked: timedelta = row.not_before - row.created_at
+            return max(asked, timedelta(0))
+        return self._doubled(row) * _MOST_JITTER
+
+    def _doubled(self, row: Row[Any]) -> timedelta:
+        return self.backoff * int(2 ** min(row.attempts - 1, 16))
 
     def _reap(self, connection: Connection, now: datetime) -> None:
         """Put back the jobs of workers that died; a job that kills each of them ends as dead."""

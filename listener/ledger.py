@@ -5,6 +5,7 @@ One database serves every process (receiver, workers, command line).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,15 +16,19 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from listener import completion, coverage, receipt, retention, schema, study
+from listener import completion, coverage, linkage, milestone, receipt, retention, schema, study
+from listener.clock_watch import ClockWatch
 from listener.database import Database, repeated, utc_now
 from listener.errors import LedgerError, LedgerUnavailableError
 from listener.instance import Instance
 from listener.job import INDEX, Job, JobState, NewJob
 from listener.job_queue import JobQueue
+from listener.linkage import LinkState, NewReport, ReportRow
+from listener.milestone import Milestone, Placement
 from listener.receipt import InstanceRow, InstanceState, Origin, Outcome, Recorded
 from listener.settings import TitleSettings
 from listener.study import StudyRow
+from listener.transaction import Transactions
 
 __all__ = ["Ledger", "Standing", "utc_now"]
 
@@ -58,6 +63,9 @@ class Ledger:
         ``postgresql://host/name`` needs an empty database of its own.
     clock
         Gives the time, timezone-aware; None for the database's own.
+    steady
+        Gives seconds that never jump, to notice when ``clock`` does. Without it the
+        database's own clock is watched, and another one is trusted.
     backoff
         Wait before the second attempt of a failed job; it doubles with every attempt.
     max_attempts
@@ -78,6 +86,7 @@ class Ledger:
         url: str,
         clock: Callable[[], datetime] | None = None,
         *,
+        steady: Callable[[], float] | None = None,
         backoff: timedelta = timedelta(seconds=15),
         max_attempts: int = 8,
         upgrade: bool = True,
@@ -89,15 +98,24 @@ class Ledger:
         except (OSError, SQLAlchemyError) as error:
             raise _cannot_be_opened(error) from None
         self._queue = JobQueue(self._database.now, backoff, max_attempts)
+        if steady is None and clock is None:
+            steady = time.monotonic
         try:
             if not self.standing().is_up_to_date and upgrade:
                 self._upgrade()
+            with self._database.reading() as connection:
+                now = self._database.now(connection)
         except SQLAlchemyError as error:
             self.close()
             raise _cannot_be_opened(error, on_a_server=self._database.is_postgresql) from None
         except LedgerError:
             self.close()
             raise
+        # whoever closes arrivals and whoever leases jobs each sees to its own waits
+        self._arrivals_watch = ClockWatch(now, steady)
+        self._leases_watch = ClockWatch(now, steady)
+        self.transactions = Transactions(self._database, self._queue)
+        """Storage commitment: what peers have asked of us, and we of destinations."""
 
     def __enter__(self) -> Ledger:
         return self
@@ -167,6 +185,8 @@ class Ledger:
             fresh = recorded.outcome in (Outcome.NEW, Outcome.CHANGED)
             if recorded.outcome is Outcome.QUARANTINED and title.is_request:
                 study.ensure(connection, instance.study_uid, now)
+            if fresh:
+                linkage.study_came(connection, instance)
             if fresh or title.is_request:
                 completion.touch(connection, instance.study_uid, title, now, fresh=fresh)
             return recorded
@@ -200,19 +220,29 @@ class Ledger:
 
     @repeated
     def filter_instance(self, sop_instance_uid: str, reason: str) -> bool:
-        """Mark a stored instance as not used and delete its file; False where none was stored."""
+        """Mark a stored instance as not used and delete its file; False where none was stored.
+
+        The file of one that was committed to stays: somebody relies on it.
+        """
         with self._database.writing() as connection:
-            paths = receipt.leave(connection, sop_instance_uid, InstanceState.FILTERED, reason)
+            committed = receipt.is_committed(connection, sop_instance_uid)
+            state = InstanceState.UNUSED if committed else InstanceState.FILTERED
+            now = self._database.now(connection)
+            paths = receipt.leave(connection, sop_instance_uid, state, reason, now)
         for path in paths:
-            path.unlink(missing_ok=True)
+            if not committed:
+                path.unlink(missing_ok=True)
         return bool(paths)
 
     @repeated
     def quarantine(self, sop_instance_uid: str, reason: str) -> bool:
         """Mark a stored instance as never to be used; its file stays for the administrator."""
         with self._database.writing() as connection:
+            state = InstanceState.QUARANTINED
             return bool(
-                receipt.leave(connection, sop_instance_uid, InstanceState.QUARANTINED, reason)
+                receipt.leave(
+                    connection, sop_instance_uid, state, reason, self._database.now(connection)
+                )
             )
 
     def instances(
@@ -234,6 +264,25 @@ class Ledger:
         with self._database.reading() as connection:
             return receipt.of_instance(connection, sop_instance_uid)
 
+    def receipts_of(self, uid: str) -> tuple[InstanceRow, ...]:
+        """Return every version of what a SOP Instance, Study or Series Instance UID names."""
+        with self._database.reading() as connection:
+            return receipt.of_any(connection, uid)
+
+    def studies_received(
+        self, within: timedelta, states: Collection[InstanceState]
+    ) -> tuple[str, ...]:
+        """Return the studies of which something in these states was received within a time."""
+        with self._database.reading() as connection:
+            return receipt.studies_since(
+                connection, self._database.now(connection) - within, states
+            )
+
+    def milestones(self, study_uid: str) -> tuple[Milestone, ...]:
+        """Return when the instances of a study came to where they stand, in order of time."""
+        with self._database.reading() as connection:
+            return milestone.of_study(connection, study_uid)
+
     def study(self, study_uid: str) -> StudyRow:
         """Return a study's bookkeeping.
 
@@ -246,17 +295,90 @@ class Ledger:
             return study.of(connection, study_uid)
 
     @repeated
-    def mark_indexed(self, study_uid: str, generation: int, index: str | None = None) -> None:
-        """Note that the study is indexed as it stood at ``generation``.
+    def mark_indexed(
+        self,
+        study_uid: str,
+        generation: int,
+        index: str | None = None,
+        placements: Collection[Placement] = (),
+    ) -> None:
+        """Note that the study is indexed as it stood at ``generation``, and what it got there.
 
         Where another index than ``index`` serves by now, the study is indexed anew, for that one.
         """
         with self._database.writing() as connection:
+            if index is not None:
+                milestone.note_placements(
+                    connection, index, placements, self._database.now(connection)
+                )
             if index is None or coverage.serving(connection, hold=True) in (None, index):
                 study.mark_indexed(connection, study_uid, generation)
                 return
             coverage.note(connection, index, study_uid, generation)
             self._queue.enqueue(connection, NewJob(INDEX, study_uid))
+
+    @repeated
+    def note_placements(self, index: str, placements: Collection[Placement]) -> None:
+        """Note what instances are to an index, whether or not their whole study is in it."""
+        with self._database.writing() as connection:
+            milestone.note_placements(connection, index, placements, self._database.now(connection))
+
+    # -- reports by other roads than DICOM ------------------------------------------------
+
+    @repeated
+    def record_reports(self, reports: Sequence[NewReport]) -> list[LinkState]:
+        """Record the reports of one message, link those whose study is there, and re-open it.
+
+        Returns
+        -------
+        list
+            How each report stands; empty where the message was known.
+        """
+        with self._database.writing() as connection:
+            return linkage.record(connection, self._queue, reports, self._database.now(connection))
+
+    @repeated
+    def link_reports(self) -> int:
+        """Try once more for every report that waits for its study; return how many were linked."""
+        with self._database.reading() as connection:
+            if not linkage.is_any_to_link(connection):
+                return 0
+        with self._database.writing() as connection:
+            return linkage.link_waiting(connection, self._queue, self._database.now(connection))
+
+    def reports(
+        self, states: Collection[LinkState] = tuple(LinkState), limit: int = 100
+    ) -> tuple[ReportRow, ...]:
+        """List reports, the latest first."""
+        with self._database.reading() as connection:
+            return linkage.latest(connection, states, limit)
+
+    def reports_of(self, study_uid: str) -> tuple[ReportRow, ...]:
+        """Return the reports that count of those linked to a study; see `linkage.current`."""
+        with self._database.reading() as connection:
+            return linkage.current(linkage.of_study(connection, study_uid))
+
+    def report_counts(self) -> dict[LinkState, int]:
+        """Return how many reports there are in each state."""
+        with self._database.reading() as connection:
+            return linkage.counts(connection)
+
+    def report_files(self) -> dict[Path, LinkState]:
+        """Return every message file that the ledger knows (for reconciliation)."""
+        with self._database.reading() as connection:
+            return linkage.files(connection)
+
+    @repeated
+    def move_report_file(self, old: Path, new: Path) -> None:
+        """Note where a message's file lies now; reports that were lost with it wait again."""
+        with self._database.writing() as connection:
+            linkage.move_file(connection, old, new)
+
+    @repeated
+    def mark_report_lost(self, path: Path) -> None:
+        """Note that a message's file is gone; the studies that it was read with are read anew."""
+        with self._database.writing() as connection:
+            linkage.mark_lost(connection, self._queue, path, self._database.now(connection))
 
     # -- indices --------------------------------------------------------------------------
 
@@ -290,12 +412,20 @@ class Ledger:
         """Forget what an index held, for one that turned out to be empty."""
         with self._database.writing() as connection:
             coverage.forget(connection, index)
+            milestone.forget_placements(connection, index)
 
     @repeated
-    def note_covered(self, index: str, study_uid: str, generation: int) -> None:
-        """Note that an index which does not serve yet holds a study."""
+    def note_covered(
+        self,
+        index: str,
+        study_uid: str,
+        generation: int,
+        placements: Collection[Placement] = (),
+    ) -> None:
+        """Note that an index which does not serve yet holds a study, and what it got there."""
         with self._database.writing() as connection:
             coverage.note(connection, index, study_uid, generation)
+            milestone.note_placements(connection, index, placements, self._database.now(connection))
 
     # -- files ----------------------------------------------------------------------------
 
@@ -303,6 +433,11 @@ class Ledger:
         """Return every file the ledger knows, with its current state (for reconciliation)."""
         with self._database.reading() as connection:
             return receipt.files(connection)
+
+    def knows_file(self, path: Path) -> bool:
+        """Tell whether a receipt names a file."""
+        with self._database.reading() as connection:
+            return receipt.knows_file(connection, path)
 
     @repeated
     def move_file(self, old: Path, new: Path) -> None:
@@ -323,7 +458,7 @@ class Ledger:
     def mark_lost(self, path: Path) -> None:
         """Note that a file that should be in the inbox is not."""
         with self._database.writing() as connection:
-            receipt.mark_lost(connection, path)
+            receipt.mark_lost(connection, path, self._database.now(connection))
 
     @repeated
     def expire(self, older_than: timedelta) -> int:
@@ -333,8 +468,8 @@ class Ledger:
         objects stay: they are small, and findings and rejections rest on them.
         """
         with self._database.writing() as connection:
-            before = self._database.now(connection) - older_than
-            paths = retention.expire_instances(connection, before)
+            now = self._database.now(connection)
+            paths = retention.expire_instances(connection, now - older_than, now)
         # the rows first: a file that outlives its row is swept at the next start
         for path in paths:
             path.unlink(missing_ok=True)
@@ -367,7 +502,16 @@ class Ledger:
 
     @repeated
     def close_due_arrivals(self) -> int:
-        """Enqueue the jobs of every arrival that is due; return how many arrivals there were."""
+        """Enqueue the jobs of every arrival that is due; return how many arrivals there were.
+
+        Where the clock has jumped since the last look, every arrival begins its wait anew: none
+        waits longer for it than twice what it has to.
+        """
+        self._see_to_arrivals()
+        return self._close_due_arrivals()
+
+    @repeated
+    def _close_due_arrivals(self) -> int:
         with self._database.reading() as connection:
             if not completion.is_any_due(connection, self._database.now(connection)):
                 return 0
@@ -398,10 +542,17 @@ class Ledger:
         """Take the next job of these kinds, or None.
 
         No two jobs of one subject are leased at a time, and a job waits for the one that it was
-        enqueued behind. A lease that ran out is given to the next who asks.
+        enqueued behind. A lease that ran out is given to the next who asks. Where the clock has
+        jumped since somebody last asked here, leases last ``seconds`` from now.
         """
         with self._database.writing() as connection:
-            return self._queue.lease(connection, kinds, seconds)
+            now = self._database.now(connection)
+            jumped = self._leases_watch.has_jumped(now)
+            if jumped or self._leases_watch.is_fresh:
+                self._queue.wait_anew(connection, seconds, all_of_them=jumped)
+            job = self._queue.lease(connection, kinds, seconds)
+        self._leases_watch.saw(now)
+        return job
 
     @repeated
     def end_leases(self, kinds: Collection[str]) -> int:
@@ -501,6 +652,16 @@ class Ledger:
         """Return how many jobs there are of each kind and state."""
         with self._database.reading() as connection:
             return self._queue.counts(connection)
+
+    @repeated
+    def _see_to_arrivals(self) -> None:
+        with self._database.reading() as connection:
+            now = self._database.now(connection)
+        jumped = self._arrivals_watch.has_jumped(now)
+        if jumped or self._arrivals_watch.is_fresh:
+            with self._database.writing() as connection:
+                completion.wait_anew(connection, now, all_of_them=jumped)
+        self._arrivals_watch.saw(now)
 
     def _upgrade(self) -> None:
         with self._database.writing() as connection:

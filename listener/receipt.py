@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from listener import study
+from listener import milestone, study
 from listener.instance import Instance, same_patient
 from listener.tables import INSTANCE
 
@@ -24,15 +24,19 @@ __all__ = [
     "Outcome",
     "Recorded",
     "files",
+    "is_committed",
     "kept_studies",
+    "knows_file",
     "latest",
     "leave",
     "mark_lost",
     "move_file",
+    "of_any",
     "of_instance",
     "of_study",
     "record",
     "record_filtered",
+    "studies_since",
 ]
 
 
@@ -40,19 +44,28 @@ class InstanceState(StrEnum):
     """What became of a received instance.
 
     ``stored``: kept and current. ``superseded``: kept, a newer version exists. ``filtered``: not
-    used, bytes not kept. ``quarantined``: kept, never used. ``expired``: deleted by the retention
-    setting. ``lost``: its file vanished from the inbox, which only an operator can explain.
+    used, bytes not kept. ``unused``: not used, kept because that was committed to.
+    ``quarantined``: kept, never used. ``expired``: deleted by the retention setting. ``lost``: its
+    file vanished from the inbox, which only an operator can explain.
     """
 
     STORED = "stored"
     SUPERSEDED = "superseded"
     FILTERED = "filtered"
+    UNUSED = "unused"
     QUARANTINED = "quarantined"
     EXPIRED = "expired"
     LOST = "lost"
 
 
-HOLDING = frozenset({InstanceState.STORED, InstanceState.SUPERSEDED, InstanceState.QUARANTINED})
+HOLDING = frozenset(
+    {
+        InstanceState.STORED,
+        InstanceState.SUPERSEDED,
+        InstanceState.UNUSED,
+        InstanceState.QUARANTINED,
+    }
+)
 """The states in which an instance has a file in the inbox."""
 
 
@@ -155,6 +168,8 @@ def record(connection: Connection, instance: Instance, origin: Origin) -> Record
             )
             .values(state=InstanceState.SUPERSEDED, reason="a newer version came")
         )
+        superseded = [(current.sop_instance_uid, current.version)]
+        milestone.note_state(connection, superseded, InstanceState.SUPERSEDED, origin.received_at)
     _insert(connection, instance, number, origin, InstanceState.STORED)
     study.advance(connection, instance, known_study, origin.received_at)
     outcome = Outcome.NEW if current is None else Outcome.CHANGED
@@ -175,15 +190,29 @@ def record_filtered(
 
 
 def leave(
-    connection: Connection, sop_instance_uid: str, state: InstanceState, reason: str
+    connection: Connection,
+    sop_instance_uid: str,
+    state: InstanceState,
+    reason: str,
+    now: datetime,
 ) -> list[Path]:
     """Let a stored instance be used no more; return its files, none where none was stored."""
     stored = (INSTANCE.c.sop_instance_uid == sop_instance_uid) & (
         INSTANCE.c.state == InstanceState.STORED
     )
-    rows = connection.execute(sa.select(INSTANCE.c.path).where(stored)).all()
+    rows = connection.execute(sa.select(INSTANCE.c.version, INSTANCE.c.path).where(stored)).all()
     connection.execute(sa.update(INSTANCE).where(stored).values(state=state, reason=reason))
+    left = [(sop_instance_uid, row.version) for row in rows]
+    milestone.note_state(connection, left, state, now)
     return [Path(row.path) for row in rows if row.path]
+
+
+def is_committed(connection: Connection, sop_instance_uid: str) -> bool:
+    """Tell whether somebody was told that an instance is kept."""
+    query = sa.exists().where(
+        INSTANCE.c.sop_instance_uid == sop_instance_uid, INSTANCE.c.committed_at.is_not(None)
+    )
+    return bool(connection.execute(sa.select(query)).scalar())
 
 
 def of_study(
@@ -202,6 +231,33 @@ def of_instance(connection: Connection, sop_instance_uid: str) -> tuple[Instance
     return _rows(connection, query.order_by(INSTANCE.c.version))
 
 
+def of_any(connection: Connection, uid: str) -> tuple[InstanceRow, ...]:
+    """Return every version of what a SOP Instance, Study or Series Instance UID names.
+
+    The UIDs are tried in this order; instances come in the order of their arrival.
+    """
+    for column in (INSTANCE.c.sop_instance_uid, INSTANCE.c.study_uid, INSTANCE.c.series_uid):
+        query = sa.select(INSTANCE).where(column == uid)
+        order = (INSTANCE.c.received_at, INSTANCE.c.sop_instance_uid, INSTANCE.c.version)
+        rows = _rows(connection, query.order_by(*order))
+        if rows:
+            return rows
+    return ()
+
+
+def studies_since(
+    connection: Connection, moment: datetime, states: Collection[InstanceState]
+) -> tuple[str, ...]:
+    """Return the studies of which something in these states was received since a moment."""
+    query = (
+        sa.select(INSTANCE.c.study_uid)
+        .where(INSTANCE.c.received_at >= moment, INSTANCE.c.state.in_(list(states)))
+        .distinct()
+        .order_by(INSTANCE.c.study_uid)
+    )
+    return tuple(connection.execute(query).scalars())
+
+
 def latest(
     connection: Connection, states: Collection[InstanceState], limit: int
 ) -> tuple[InstanceRow, ...]:
@@ -216,18 +272,30 @@ def files(connection: Connection) -> dict[Path, InstanceState]:
     return {Path(p): InstanceState(s) for p, s in connection.execute(query)}
 
 
+def knows_file(connection: Connection, path: Path) -> bool:
+    """Tell whether a receipt names a file."""
+    query = sa.select(INSTANCE.c.version).where(INSTANCE.c.path == str(path)).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def move_file(connection: Connection, old: Path, new: Path) -> None:
     """Note that a received file lies somewhere else now."""
     connection.execute(sa.update(INSTANCE).where(INSTANCE.c.path == str(old)).values(path=str(new)))
 
 
-def mark_lost(connection: Connection, path: Path) -> None:
+def mark_lost(connection: Connection, path: Path, now: datetime) -> None:
     """Note that a file that should be in the inbox is not."""
+    held = (INSTANCE.c.path == str(path)) & INSTANCE.c.state.in_(list(HOLDING))
+    rows = connection.execute(
+        sa.select(INSTANCE.c.sop_instance_uid, INSTANCE.c.version).where(held)
+    )
+    lost = [(row.sop_instance_uid, row.version) for row in rows]
     connection.execute(
         sa.update(INSTANCE)
-        .where(INSTANCE.c.path == str(path), INSTANCE.c.state.in_(list(HOLDING)))
+        .where(held)
         .values(state=InstanceState.LOST, reason="its file is missing from the inbox")
     )
+    milestone.note_state(connection, lost, InstanceState.LOST, now)
 
 
 def kept_studies() -> sa.Select[tuple[str]]:
@@ -250,6 +318,7 @@ _KNOWN_AS: Mapping[str, Outcome] = {
     InstanceState.STORED: Outcome.KNOWN,
     InstanceState.QUARANTINED: Outcome.QUARANTINED,
     InstanceState.FILTERED: Outcome.FILTERED,
+    InstanceState.UNUSED: Outcome.FILTERED,
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from listener import milestone
 from listener.job import JobState
 from listener.receipt import HOLDING, InstanceState
 from listener.tables import ARRIVAL, INSTANCE, JOB
@@ -18,7 +19,7 @@ __all__ = ["expire_instances", "forget_jobs"]
 _STRUCTURED_REPORTS = "1.2.840.10008.5.1.4.1.1.88.%"
 
 
-def expire_instances(connection: Connection, before: datetime) -> list[Path]:
+def expire_instances(connection: Connection, before: datetime, now: datetime) -> list[Path]:
     """Mark the instances received before a time as expired; return their files, to be deleted.
 
     A study with unfinished work keeps its files until that is done. Structured reports and key
@@ -50,6 +51,8 @@ def expire_instances(connection: Connection, before: datetime) -> list[Path]:
             )
             .values(state=InstanceState.EXPIRED, reason="older than the retention time")
         )
+    expired = [(row.sop_instance_uid, row.version) for row in rows]
+    milestone.note_state(connection, expired, InstanceState.EXPIRED, now)
     return [Path(row.path) for row in rows]
 
 

@@ -120,8 +120,8 @@ def _recognise(connection: Connection, config: Config) -> None:
     )
     if differing:
         msg = (
-            f"It is older than the first release ({', '.join(differing[:5])}); move its file away, "
-            "and what lies in the inbox is taken in anew."
+            f"It is not the first release's ({', '.join(differing[:5])}): go back to the version "
+            "that made it, or begin with an empty state_dir."
         )
         raise LedgerError(msg)
     from alembic import command  # noqa: PLC0415  see above

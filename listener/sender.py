@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pynetdicom import build_role, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
-from listener.errors import CannotUnderstandError, DeliveryError, EchoError, ListenerError
+from listener.commitment import Reference
+from listener.errors import (
+    CannotUnderstandError,
+    DeliveryError,
+    EchoError,
+    ListenerError,
+    NoContextError,
+)
 from listener.file_meta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -24,11 +34,24 @@ from listener.file_meta import (
     read_file_meta,
 )
 from listener.settings import DestinationSettings
+from listener.tls import SecureSocket, client_context
 
-__all__ = ["SentInstance", "echo", "send"]
+__all__ = [
+    "SentInstance",
+    "associate",
+    "associated",
+    "close",
+    "echo",
+    "next_message",
+    "paused",
+    "reference",
+    "release",
+    "send",
+]
 
 _log = logging.getLogger("wristmir.listener")
 
+_PAUSE_SECONDS = 0.2
 _MOST_CONTEXTS = 128  # presentation context ids are the odd numbers of a byte
 WARNINGS = frozenset({0x0001, 0x0107, 0x0116, 0xB000, 0xB006, 0xB007})
 
@@ -59,7 +82,7 @@ def send(
     sent: list[SentInstance] = []
     for batch in _batches([_read(path) for path in paths]):
         try:
-            association = _associate(destination, calling_ae, {o.context for o in batch})
+            association = associate(destination, calling_ae, {o.context for o in batch})
         except ListenerError as error:
             msg = f"Destination {destination.name}: {error.detail}"
             raise DeliveryError(msg) from None
@@ -67,13 +90,32 @@ def send(
             sent += [_store(association, destination, o, n) for n, o in enumerate(batch, 1)]
             association.release()
         finally:
-            _close(association)
+            close(association)
     _log.info("%d objects delivered to %s", len(sent), destination.name)
     return tuple(sent)
 
 
-def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float = 5.0) -> None:
-    """Ask a DICOM service whether it lives (C-ECHO).
+def reference(path: Path) -> Reference:
+    """Return how a storage commitment transaction names a file that was sent.
+
+    Raises
+    ------
+    DeliveryError
+        If it cannot be read.
+    """
+    meta = _read(path).meta
+    return Reference(meta.sop_class_uid, meta.sop_instance_uid)
+
+
+def echo(
+    host: str,
+    port: int,
+    calling: str,
+    called: str,
+    timeout_seconds: float = 5.0,
+    tls: ssl.SSLContext | None = None,
+) -> None:
+    """Ask a DICOM service whether it lives (C-ECHO), over TLS where there is a context for it.
 
     Raises
     ------
@@ -84,7 +126,7 @@ def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float
         name="echo", ae_title=called, host=host, port=port, timeout_seconds=timeout_seconds
     )
     try:
-        association = _associate(there, calling, {(str(Verification), _IMPLICIT)})
+        association = associate(there, calling, {(str(Verification), _IMPLICIT)}, tls=tls)
     except ListenerError as error:
         raise EchoError(error.detail) from None
     try:
@@ -94,7 +136,32 @@ def echo(host: str, port: int, calling: str, called: str, timeout_seconds: float
             raise EchoError(msg)
         association.release()
     finally:
-        _close(association)
+        close(association)
+
+
+@contextmanager
+def associated(
+    there: DestinationSettings, calling_ae: str, contexts: set[tuple[str, str]]
+) -> Iterator[Association]:
+    """Hold an association as requestor until the block ends, then release it.
+
+    Parameters
+    ----------
+    contexts
+        Abstract and transfer syntax of each presentation context.
+
+    Raises
+    ------
+    ListenerError
+        If there is none to be had; names no more than the reason.
+    """
+    association = associate(there, calling_ae, contexts)
+    try:
+        yield association
+        if association.is_established:
+            association.release()
+    finally:
+        close(association)
 
 
 _IMPLICIT = "1.2.840.10008.1.2"
@@ -104,12 +171,16 @@ class _Entity(ApplicationEntity):
     """An application entity that sends at once, and whose socket can be closed."""
 
     connection: socket.socket
+    host: str
+    tls: ssl.SSLContext | None
 
     def _create_socket(self, *given: Any) -> Any:
         wrapped = super()._create_socket(*given)
-        self.connection = wrapped.socket
         # Nagle's algorithm costs 40 ms an object with a peer that delays its ACKs
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        wrapped.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls is not None:  # the handshake is made when it connects
+            wrapped.socket = self.tls.wrap_socket(wrapped.socket, server_hostname=self.host)
+        self.connection = wrapped.socket
         return wrapped
 
 
@@ -148,10 +219,37 @@ def _batches(objects: Sequence[_Object]) -> Iterator[list[_Object]]:
         yield batch
 
 
-def _associate(
-    there: DestinationSettings, calling: str, contexts: set[tuple[str, str]]
+def associate(
+    there: DestinationSettings,
+    calling: str,
+    contexts: set[tuple[str, str]],
+    *,
+    tls: ssl.SSLContext | None = None,
+    as_scp: str | None = None,
+    on_event_report: Callable[[evt.Event], tuple[int, None]] | None = None,
 ) -> Association:
+    """Open an association, which the caller closes.
+
+    Parameters
+    ----------
+    contexts
+        Pairs of SOP class and transfer syntax.
+    tls
+        What TLS is spoken with; None for what the destination's own settings say.
+    as_scp
+        A SOP class whose SCP role is asked for by role selection (DICOM PS3.7 annex D.3.3.4).
+    on_event_report
+        Answers an N-EVENT-REPORT, in a thread of its own.
+
+    Raises
+    ------
+    NoContextError
+        If the peer accepts none of the contexts.
+    ListenerError
+        If it cannot be reached or rejects the association; names no host.
+    """
     ae = _Entity(calling)
+    ae.host, ae.tls = there.host, tls or client_context(there)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = there.timeout_seconds
     ae.connection_timeout = there.timeout_seconds
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -162,33 +260,43 @@ def _associate(
         context.abstract_syntax = sop_class_uid
         context.transfer_syntax = [transfer_syntax]
         proposed.append(context)
+    roles: list[Any] = [] if as_scp is None else [build_role(as_scp, scp_role=True)]
+    handlers: list[Any] = []
+    if on_event_report is not None:
+        handlers = [(evt.EVT_N_EVENT_REPORT, on_event_report)]
     try:
         association = ae.associate(
             there.host,
             there.port,
             contexts=proposed,
             ae_title=there.ae_title,
+            ext_neg=roles,
+            evt_handlers=handlers,
         )
     except OSError as error:  # the name is not known
         msg = f"its host cannot be resolved ({type(error).__name__})."
         raise ListenerError(msg) from None
     if not association.is_established:
-        words = _why_not(association)
-        _close(association)
-        raise ListenerError(words)
+        reason = _why_not(association)
+        close(association)
+        raise reason
     return association
 
 
-def _why_not(association: Association) -> str:
+def _why_not(association: Association) -> ListenerError:
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
-        return (
+        msg = (
             f"it rejected the association (result {answer.result}, source "
             f"{answer.result_source}, reason {answer.diagnostic})."
         )
+        return ListenerError(msg)
     if association.is_aborted and answer is not None:
-        return "it accepts none of the presentation contexts."
-    return "it cannot be reached or does not answer."
+        return NoContextError("it accepts none of the presentation contexts.")
+    connection = association.ae.connection
+    if isinstance(connection, SecureSocket) and connection.failure is not None:
+        return ListenerError(f"TLS: {connection.failure}.")
+    return ListenerError("it cannot be reached or does not answer.")
 
 
 def _store(
@@ -226,33 +334,57 @@ def _status(association: Association, item: _Object, message_id: int) -> int | N
     request.AffectedSOPClassUID = item.meta.sop_class_uid
     request.AffectedSOPInstanceUID = item.meta.sop_instance_uid
     request._dataset_path = (item.path, item.offset)
-    # the association's own thread must not take the answer
-    association._reactor_checkpoint.clear()
-    try:
-        while not association._is_paused:
-            time.sleep(0.0001)
+    with paused(association):
         association.dimse.send_msg(request, ids[0])
-        response = _answer(association)
-    finally:
-        association._reactor_checkpoint.set()
+        response = next_message(association, association.dimse_timeout)
     if response is None:
         association.abort()
         return None
     return int(response.Status) if response.is_valid_response else None
 
 
-def _answer(association: Association) -> Any:
-    """Wait for a response as long as there is a connection; pynetdicom would wait on without."""
-    deadline = time.monotonic() + association.dimse_timeout
+@contextmanager
+def paused(association: Association) -> Iterator[None]:
+    """Keep the association's own thread from taking messages.
+
+    A thread that has answered an N-EVENT-REPORT says that this one runs on, though it is paused:
+    waiting for it would never end, so it is let run and paused again.
+    """
+    tries_until = time.monotonic() + _PAUSE_SECONDS
+    association._reactor_checkpoint.clear()
+    try:
+        while not association._is_paused and association.is_alive():
+            time.sleep(0.0001)
+            if time.monotonic() > tries_until:
+                tries_until += _PAUSE_SECONDS
+                association._reactor_checkpoint.set()
+                time.sleep(0.01)
+                association._reactor_checkpoint.clear()
+        yield
+    finally:
+        association._reactor_checkpoint.set()
+
+
+def release(association: Association) -> None:
+    """Release an association on which an N-EVENT-REPORT may just have been answered."""
+    if association.is_established:
+        with paused(association):
+            association.acse.negotiate_release()
+
+
+def next_message(association: Association, seconds: float) -> Any:
+    """Wait for a message as long as there is a connection; pynetdicom would wait on without."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        _, response = association.dimse.get_msg(block=False)
-        if response is not None or association.acse.is_aborted():
-            return response
+        _, message = association.dimse.get_msg(block=False)
+        if message is not None or association.acse.is_aborted():
+            return message
         time.sleep(0.0005)
     return None
 
 
-def _close(association: Association) -> None:
+def close(association: Association) -> None:
+    """End an association in whatever state it is, with its threads and its socket."""
     if association.is_established:
         association.abort()
     for thread in (association, association.dul):

@@ -6,7 +6,9 @@ import logging
 import os
 import secrets
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -15,12 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from listener.acceptor import Acceptor
 from listener.arrivals import Arrivals
 from listener.errors import EchoError
+from listener.event_reports import EventReports
 from listener.inbox import Inbox
 from listener.ledger import Ledger
 from listener.peers import Peers
+from listener.reports import Reports
 from listener.sender import echo
 from listener.settings import ListenerSettings
 from listener.storage import Storage
+from listener.tls import Credentials
 
 __all__ = ["Listener", "echo", "notify", "serve"]
 
@@ -28,6 +33,7 @@ _log = logging.getLogger("wristmir.listener")
 
 _HOUSEKEEPING_SECONDS = 3600.0
 _LONGEST_PROBE_SECONDS = 10.0
+_LOOK_UP_SECONDS = 1.0
 
 
 class Listener:
@@ -48,7 +54,7 @@ class Listener:
     Raises
     ------
     ListenerError
-        If the inbox folder cannot be made.
+        If the inbox folder cannot be made, or the files for TLS cannot be used.
     """
 
     def __init__(
@@ -68,11 +74,14 @@ class Listener:
             most_bytes=settings.max_object_bytes,
         )
         self._arrivals = Arrivals(ledger, settings.titles)
+        self._event_reports = EventReports(ledger, settings.destinations)
         self._storage = Storage(
             ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own
         )
+        self._reports = Reports(settings, ledger, self._storage, site_key=site_key)
         peers = Peers(settings, self._probe_title)
-        self._acceptor = Acceptor(settings, peers, self._storage)
+        self._credentials = Credentials(settings.tls) if settings.tls.is_on else None
+        self._acceptor = Acceptor(settings, peers, self._storage, self._credentials)
         self._stopping = threading.Event()
         self._housekeeper: threading.Thread | None = None
 
@@ -85,7 +94,7 @@ class Listener:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that are listened on.
+        """Host and port that are listened on; the TLS ones where nothing else is spoken.
 
         Raises
         ------
@@ -93,6 +102,22 @@ class Listener:
             If the listener was not started.
         """
         return self._acceptor.address
+
+    @property
+    def hl7_address(self) -> tuple[str, int] | None:
+        """Host and port where HL7 is listened for; None where it is not enabled.
+
+        Raises
+        ------
+        AddressError
+            If the listener was not started.
+        """
+        return None if self._reports.server is None else self._reports.server.address
+
+    @property
+    def tls_address(self) -> tuple[str, int] | None:
+        """Host and port where TLS is spoken; None where it is not."""
+        return self._acceptor.tls_address
 
     def start(self) -> None:
         """Clear up after the last run, then accept.
@@ -106,8 +131,11 @@ class Listener:
         try:
             swept = self._inbox.sweep()
             self._storage.reconcile(self._settings.titles)
+            self._reports.start()
             self._arrivals.start()
+            self._event_reports.start()
         except BaseException:
+            self._reports.stop()
             self._acceptor.stop()
             raise
         self._stopping.clear()
@@ -116,11 +144,17 @@ class Listener:
         )
         self._housekeeper.start()
         _log.info("listening on %s port %d; %d orphans swept", *self.address, swept)
+        if self.tls_address is not None:
+            _log.info("TLS is spoken on port %d", self.tls_address[1])
+        if self._settings.admit_anyone:
+            _log.warning("anybody may associate: listener.admit_anyone is set")
 
     def stop(self) -> None:
         """Stop within three seconds; what was acknowledged is on disk, the rest is sent again."""
+        self._reports.stop()
         self._acceptor.stop()
         self._arrivals.stop()
+        self._event_reports.stop()
         self._stopping.set()
         if self._housekeeper is not None:
             self._housekeeper.join()
@@ -134,10 +168,18 @@ class Listener:
         EchoError
             If it does not answer in time.
         """
-        host, port = self.address
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison
         title = self._settings.titles[0].ae_title
-        echo(host, port, self._probe_title, title, timeout_seconds)
+        doors: dict[tuple[str, int], ssl.SSLContext | None] = {self.address: None}
+        if self._credentials is not None and self.tls_address is not None:
+            doors[self.tls_address] = self._credentials.probe_context()
+        for (host, port), tls in doors.items():
+            here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison
+            echo(here, port, self._probe_title, title, timeout_seconds, tls)
+
+    def reload(self) -> None:
+        """Read the files for TLS anew; open associations go on with the old ones."""
+        if self._credentials is not None:
+            self._credentials.reload()
 
     def _keep_house(self) -> None:
         age = timedelta(days=self._settings.retention_days)
@@ -145,6 +187,7 @@ class Listener:
             try:
                 expired = self._ledger.expire(age)
                 forgotten = self._ledger.forget_jobs(age)
+                self._ledger.transactions.forget(age)
             except (OSError, SQLAlchemyError) as error:
                 _log.error("retention failed: %s", type(error).__name__)
             else:
@@ -162,7 +205,7 @@ def serve(listener: Listener, stop: threading.Event) -> None:
     probe_seconds = min(_LONGEST_PROBE_SECONDS, (period or 60.0) / 3)
     with listener:
         notify("READY=1", f"STATUS=listening on port {listener.address[1]}")
-        while not stop.wait(period / 3 if period else None):
+        while not _is_over(stop, period / 3 if period else None):
             try:
                 listener.probe(probe_seconds)
             except EchoError as error:
@@ -170,6 +213,19 @@ def serve(listener: Listener, stop: threading.Event) -> None:
             else:
                 notify("WATCHDOG=1")
         notify("STOPPING=1")
+
+
+def _is_over(stop: threading.Event, seconds: float | None) -> bool:
+    """Wait for the end, at most so long; looking up at times.
+
+    Python runs a signal's handler in this thread, once it runs; a signal that comes on the way
+    into a wait does not end it, and the service would be told to stop in vain.
+    """
+    until = time.monotonic() + seconds if seconds is not None else float("inf")
+    while not stop.wait(max(0.0, min(_LOOK_UP_SECONDS, until - time.monotonic()))):
+        if time.monotonic() >= until:
+            return False
+    return True
 
 
 def notify(*lines: str) -> bool:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from listener.database import ledger_target
 from listener.errors import LedgerError
+from listener.report_settings import DropFolderSettings, Hl7Settings
 
-__all__ = ["DestinationSettings", "ListenerSettings", "PeerSettings", "TitleSettings"]
+__all__ = [
+    "DestinationSettings",
+    "ListenerSettings",
+    "PeerSettings",
+    "ReconciliationSettings",
+    "TitleSettings",
+    "TlsSettings",
+]
 
 
 class _Frozen(BaseModel):
@@ -30,6 +39,15 @@ def _ae_title(value: str) -> str:
     return title
 
 
+def _fingerprint(value: str) -> str:
+    """Check a certificate's SHA-256 fingerprint; colons and capitals may be as they like."""
+    digits = value.replace(":", "").lower()
+    if re.fullmatch(r"[0-9a-f]{64}", digits) is None:
+        msg = "a SHA-256 fingerprint has 64 hexadecimal digits, with or without colons"
+        raise ValueError(msg)
+    return digits
+
+
 def _ledger(value: SecretStr) -> SecretStr:
     try:
         ledger_target(value.get_secret_value())
@@ -39,6 +57,8 @@ def _ledger(value: SecretStr) -> SecretStr:
 
 
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+TlsVersion = Literal["1.2", "1.3"]
 LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger)]
 Network = IPv4Network | IPv6Network
 
@@ -81,10 +101,43 @@ class PeerSettings(_Frozen):
         min_length=1,
         description="Addresses or networks that it may call from, such as 10.1.2.3 or 10.1.2.0/24.",
     )
+    certificates: tuple[Fingerprint, ...] = Field(
+        default=(),
+        description="SHA-256 fingerprints of its client certificates (`openssl x509 -noout "
+        "-fingerprint -sha256 -in FILE`), the old and the new one while it changes; it is then "
+        "admitted over TLS and with one of them only.",
+    )
+    certificate_names: tuple[str, ...] = Field(
+        default=(),
+        description="Instead of fingerprints: names (DNS, address or URI) of which its client "
+        "certificate must bear one as subject alternative name.",
+    )
+    called_titles: tuple[AETitle, ...] = Field(
+        default=(), description="The AE titles that it may call; empty for all of them."
+    )
+    max_associations: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Associations that it may have at once; unset for max_associations_per_peer, "
+        "counted by address.",
+    )
+
+    @model_validator(mode="after")
+    def _is_bound_in_one_way(self) -> Self:
+        if self.certificates and self.certificate_names:
+            msg = "a peer is bound by `certificates` or by `certificate_names`, not by both"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it has to show a certificate of its own."""
+        return bool(self.certificates or self.certificate_names)
 
 
 class DestinationSettings(_Frozen):
-    """One system that results are sent to."""
+    """One system that results are sent to, or that is told what became of its requests."""
 
     name: str = Field(min_length=1, description="How other settings refer to this destination.")
     ae_title: AETitle = Field(description="Its AE title.")
@@ -92,6 +145,149 @@ class DestinationSettings(_Frozen):
     port: int = Field(ge=1, le=65535, description="Its port.")
     timeout_seconds: float = Field(
         default=30.0, gt=0, description="How long to wait for its connection and each answer."
+    )
+    commitment: Literal["ask", "require", "never"] = Field(
+        default="ask",
+        description="Storage commitment: `ask` counts results as delivered when it has committed "
+        "to them, or has stored them where it offers no commitment; `require` waits for an offer; "
+        "`never` counts what it has stored.",
+    )
+    commitment_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="It is asked again when its word has not come for so long; the wait doubles.",
+    )
+    tls: bool = Field(default=False, description="Whether it is spoken to over TLS.")
+    authorities: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that may vouch for it; needed for TLS.",
+    )
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the client certificate that is shown to it, with intermediates.",
+    )
+    private_key: Path | None = Field(
+        default=None, description="PEM file of that certificate's key, without a password."
+    )
+    minimum_version: TlsVersion = Field(default="1.2", description="Oldest TLS version: 1.2, 1.3.")
+    check_host_name: bool = Field(
+        default=True,
+        description="Whether its certificate must bear the name or address in `host`.",
+    )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        given = (self.authorities, self.certificate, self.private_key)
+        if self.tls and self.authorities is None:
+            msg = "a destination with `tls` needs `authorities`"
+            raise ValueError(msg)
+        if not self.tls and any(given):
+            msg = "a destination with certificates needs `tls = true`"
+            raise ValueError(msg)
+        if (self.certificate is None) is not (self.private_key is None):
+            msg = "`certificate` and `private_key` go together"
+            raise ValueError(msg)
+        return self
+
+
+class TlsSettings(_Frozen):
+    """How the receiver speaks TLS (DICOM PS3.15 annex B.12); it does where it has a certificate."""
+
+    port: int = Field(
+        default=2762,
+        ge=0,
+        le=65535,
+        description="Port of its own for TLS; 0 takes a free one. Peers move to it one by one.",
+    )
+    only: bool = Field(
+        default=False,
+        description="Whether `listener.port` stays shut, once every peer speaks TLS.",
+    )
+    certificate: Path | None = Field(
+        default=None,
+        description="PEM file of the receiver's certificate, with intermediates; unset for no TLS. "
+        "These files are read anew when they change, for new connections.",
+    )
+    private_key: Path | None = Field(
+        default=None, description="PEM file of its key, without a password."
+    )
+    authorities: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that may vouch for peers' certificates.",
+    )
+    minimum_version: TlsVersion = Field(default="1.2", description="Oldest TLS version: 1.2, 1.3.")
+    require_client_certificate: bool = Field(
+        default=True,
+        description="Whether every peer has to show a certificate of those authorities; if not, "
+        "only those that are bound to one.",
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether TLS is spoken at all."""
+        return self.certificate is not None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.is_on and self.private_key is None:
+            msg = "`certificate` needs its `private_key`"
+            raise ValueError(msg)
+        if self.is_on and self.require_client_certificate and self.authorities is None:
+            msg = "client certificates need `authorities` that vouch for them"
+            raise ValueError(msg)
+        if not self.is_on and (self.only or self.private_key or self.authorities):
+            msg = "TLS needs a `certificate`"
+            raise ValueError(msg)
+        return self
+
+
+class ReconciliationSettings(_Frozen):
+    """What `wristmir reconcile` compares, and within which bounds it asks the PACS."""
+
+    destination: str | None = Field(
+        default=None,
+        description="Name of the destination that is asked what it holds (C-FIND) and to send what "
+        "is missing (C-MOVE); unset for `pipeline.destination`.",
+    )
+    days: int = Field(
+        default=3,
+        ge=1,
+        le=3660,
+        description="How many days back studies are compared, by the date of the study.",
+    )
+    image_modalities: tuple[str, ...] = Field(
+        default=("CR", "DX"), min_length=1, description="Modalities of series that are compared."
+    )
+    report_modalities: tuple[str, ...] = Field(
+        default=("SR",), description="Modalities of reports that are compared in their studies."
+    )
+    body_parts: tuple[str, ...] = Field(
+        default=("WRIST", "FOREARM", "HAND", "RADIUS", "ULNA", "RADIUSULNA", "EXTREMITY"),
+        description="Series that the PACS lists with another Body Part Examined are left out; "
+        "empty compares all.",
+    )
+    words: tuple[str, ...] = Field(
+        default=(),
+        description="Series are left out where the PACS gives a description of them or their study "
+        "and none of these words stands in it; empty compares all.",
+    )
+    max_responses: int = Field(
+        default=10000, ge=1, description="Answers taken to one question; beyond it counts as cut."
+    )
+    question_seconds: float = Field(
+        default=120.0, gt=0, description="How long one question may take."
+    )
+    run_seconds: float = Field(
+        default=14400.0, gt=0, description="How long one reconciliation may take."
+    )
+    max_moves: int = Field(
+        default=1000, ge=1, description="Series asked for by one `wristmir reconcile --fetch`."
+    )
+    moves_per_minute: float = Field(
+        default=20.0, gt=0, description="Series asked for in a minute at the most."
+    )
+    move_seconds: float = Field(
+        default=600.0, gt=0, description="How long the PACS may take to send one series."
     )
 
 
@@ -137,8 +333,19 @@ class ListenerSettings(_Frozen):
     peers: tuple[PeerSettings, ...] = Field(
         default=(), description="Who may associate; empty admits nobody."
     )
+    admit_anyone: bool = Field(
+        default=False,
+        description="Whether AE titles that are not listed may associate too, from anywhere. For "
+        "trials only: whoever reaches the port can then store and ask.",
+    )
+    tls: TlsSettings = Field(
+        default=TlsSettings(),
+        description="TLS on a port of its own, by DICOM PS3.15 annex B.12",
+    )
     destinations: tuple[DestinationSettings, ...] = Field(
-        default=(), description="Where results may be sent."
+        default=(),
+        description="Where results may be sent, and where a peer that asks for storage commitment "
+        "is told the outcome once its association has ended (found by its AE title).",
     )
     calling_ae_title: AETitle = Field(
         default="WRISTMIR", description="The AE title under which results are sent."
@@ -177,6 +384,16 @@ class ListenerSettings(_Frozen):
         description="Received images, and jobs that are done, are deleted after so many days; 0 "
         "keeps them. Reports stay: findings rest on them.",
     )
+    hl7: Hl7Settings = Field(
+        default=Hl7Settings(), description="reports as HL7 v2 messages (ORU^R01)"
+    )
+    drop_folder: DropFolderSettings = Field(
+        default=DropFolderSettings(),
+        description="reports and DICOM files that are laid into a folder",
+    )
+    reconciliation: ReconciliationSettings = Field(
+        default=ReconciliationSettings(), description="the comparison with the PACS"
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
@@ -190,10 +407,29 @@ class ListenerSettings(_Frozen):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _peers_can_be_admitted(self) -> Self:
+        titles = {t.ae_title for t in self.titles}
+        if any(set(peer.called_titles) - titles for peer in self.peers):
+            msg = "a peer's `called_titles` names an AE title that `titles` lacks"
+            raise ValueError(msg)
+        if self.tls.is_on and not self.tls.only and self.tls.port == self.port != 0:
+            msg = "`tls.port` and `port` have to differ (DICOM PS3.15 annex B)"
+            raise ValueError(msg)
+        if any(peer.is_bound for peer in self.peers) and self.tls.authorities is None:
+            msg = "a peer is bound to a certificate: `tls` needs a certificate and `authorities`"
+            raise ValueError(msg)
+        return self
+
     @property
     def inbox_dir(self) -> Path:
         """Folder of the received files."""
         return self.state_dir / "inbox"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Folder of the reports that came by other roads than DICOM."""
+        return self.state_dir / "reports"
 
     @property
     def ledger_url(self) -> str:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import logging
-import struct
+import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from listener.arrivals import Arrivals
+from listener.command import Command, Reply
+from listener.correspondence import Correspondence
 from listener.elements import is_uid
 from listener.errors import (
     CannotUnderstandError,
-    ListenerError,
     MismatchError,
     OutOfResourcesError,
-    PeerConnectionError,
+    ProcessingFailureError,
     RefusalError,
     SopClassNotSupportedError,
 )
 from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.header import Header, read_header
-from listener.inbox import Inbox, Spool
+from listener.inbox import Inbox, Spool, disk_refusal
 from listener.instance import (
     Instance,
+    accession_keys,
     data_set_digest,
     file_name,
     keyed_hash,
@@ -36,83 +39,11 @@ from listener.ledger import Ledger
 from listener.receipt import InstanceState, Outcome, Recorded
 from listener.settings import TitleSettings
 
-__all__ = ["Command", "Reply", "Storage", "Visit", "encode_reply", "read_command"]
+__all__ = ["Storage", "Visit"]
 
 _log = logging.getLogger("wristmir.listener")
 
 _SUCCESS = 0x0000
-_PROCESSING_FAILURE = 0x0110
-
-
-@dataclass(frozen=True)
-class Command:
-    """A request's command set, as far as it is used (DICOM PS3.7 sections 9.3.1 and 9.3.5).
-
-    The UIDs are as the peer sent them, not yet checked.
-    """
-
-    field: int
-    message_id: int
-    has_data_set: bool
-    sop_class_uid: str
-    sop_instance_uid: str
-
-    C_STORE = 0x0001
-    C_ECHO = 0x0030
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A status, and a comment of at most 64 characters where it is a refusal."""
-
-    status: int
-    comment: str = ""
-
-
-def read_command(encoded: bytes) -> Command:
-    """Read a command set, which is always Implicit VR Little Endian (DICOM PS3.7 section 6.3.1).
-
-    Raises
-    ------
-    PeerConnectionError
-        If it is no command set, or lacks what a request must have.
-    """
-    values: dict[int, bytes] = {}
-    at = 0
-    while at < len(encoded):
-        if len(encoded) - at < 8:
-            msg = "A command set ends within an element."
-            raise PeerConnectionError(msg)
-        group, element, length = struct.unpack_from("<HHI", encoded, at)
-        at += 8
-        if group != 0 or length > len(encoded) - at:
-            msg = "A command set holds something else than its elements."
-            raise PeerConnectionError(msg)
-        values[element] = encoded[at : at + length]
-        at += length
-    return Command(
-        field=_number(values, 0x0100),
-        message_id=_number(values, 0x0110),
-        has_data_set=_number(values, 0x0800) != _NO_DATA_SET,
-        sop_class_uid=_text(values, 0x0002),
-        sop_instance_uid=_text(values, 0x1000),
-    )
-
-
-def encode_reply(command: Command, reply: Reply) -> bytes:
-    """Return the command set that answers a request; UIDs that are none are left out."""
-    elements = [(0x0100, struct.pack("<H", command.field | 0x8000))]
-    elements.append((0x0120, struct.pack("<H", command.message_id)))
-    elements.append((0x0800, struct.pack("<H", _NO_DATA_SET)))
-    elements.append((0x0900, struct.pack("<H", reply.status)))
-    if is_uid(command.sop_class_uid):
-        elements.insert(0, (0x0002, _even(command.sop_class_uid, b"\0")))
-    if reply.comment:
-        elements.append((0x0902, _even(reply.comment[:64], b" ")))
-    if is_uid(command.sop_instance_uid):
-        elements.append((0x1000, _even(command.sop_instance_uid, b"\0")))
-    body = b"".join(struct.pack("<HHI", 0, e, len(v)) + v for e, v in elements)
-    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
 
 
 class Storage:
@@ -165,6 +96,7 @@ class Storage:
             path=path,
             patient_key=patient_key,
             patient_id_key=patient_id_key,
+            accession_keys=accession_keys(self._site_key, header),
         )
 
     def reconcile(self, titles: tuple[TitleSettings, ...]) -> None:
@@ -194,9 +126,23 @@ class Storage:
     def keep_one(self, recorded: Recorded, path: Path) -> None:
         """Keep the file that the ledger names; where that one is gone, this one takes its place."""
         if recorded.path is None or (recorded.path != path and recorded.path.exists()):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the next start tries again
+                path.unlink(missing_ok=True)
         elif recorded.path != path:
             self.ledger.move_file(recorded.path, path)
+
+    def give_up(self, path: Path) -> None:
+        """Delete a file that is not acknowledged, unless its row came through all the same.
+
+        Where a commit is done and only its answer is lost, the row may stand for a newer version.
+        """
+        try:
+            known = self.ledger.knows_file(path)
+        except SQLAlchemyError:
+            known = True  # it may be: the next start brings inbox and ledger together
+        if not known:
+            with suppress(OSError):  # the next start finds it, and takes it in
+                path.unlink(missing_ok=True)
 
     def _adopt(self, path: Path, titles: dict[str, TitleSettings], fallback: TitleSettings) -> None:
         try:
@@ -226,9 +172,13 @@ class Storage:
 
 
 class Visit:
-    """One association's storing: what it sent, and which studies it touched."""
+    """One association's storing: what it sent, and which studies it touched.
+
+    ``correspondence`` is what it asks about storage commitment.
+    """
 
     def __init__(self, storage: Storage, calling_ae: str, title: TitleSettings) -> None:
+        self.correspondence = Correspondence(storage, calling_ae, title.ae_title)
         self._storage = storage
         self._calling_ae = calling_ae
         self._title = title
@@ -248,10 +198,7 @@ class Visit:
             calling_ae=self._calling_ae,
             called_ae=self._title.ae_title,
         )
-        try:
-            return inbox.receive(transfer_syntax, write_file_meta(meta))
-        except OSError:
-            return inbox.refuse(transfer_syntax, OutOfResourcesError("The inbox is gone."))
+        return inbox.receive(transfer_syntax, write_file_meta(meta))
 
     def store(self, command: Command, negotiated_class: str, spool: Spool) -> Reply:
         """Keep a complete object and say how that went; only durable objects are a success.
@@ -269,11 +216,14 @@ class Visit:
                 raise spool.error
             recorded = self._record(command, spool)
         except RefusalError as error:
-            return self._refused(command, error, error.status)
-        except (OSError, SQLAlchemyError) as error:
-            return self._refused(command, error, OutOfResourcesError.status)
+            return self._refused(command, error)
+        except OSError as error:
+            return self._refused(command, disk_refusal(error))
+        except SQLAlchemyError as error:
+            return self._refused(command, _ledger_refusal(error))
         except Exception as error:  # noqa: BLE001 - the one place where a C-STORE ends
-            return self._refused(command, error, _PROCESSING_FAILURE)
+            # its class alone: another library's message may hold a value
+            return self._refused(command, ProcessingFailureError(f"{type(error).__name__}."))
         finally:
             spool.discard()
         _log.log(
@@ -289,6 +239,7 @@ class Visit:
 
     def end(self) -> None:
         """Let what this association asked for become due."""
+        self.correspondence.end()
         try:
             self._storage.arrivals.association_ended(self._studies, self._title)
         except SQLAlchemyError as error:
@@ -310,13 +261,10 @@ class Visit:
                 calling_ae=self._calling_ae,
                 title=self._title,
             )
-        except SQLAlchemyError as error:
-            # where the ledger's server went away it is not known whether it was recorded: the file
-            # stays until it is sent again, or the next start brings inbox and ledger together
-            if not (isinstance(error, DBAPIError) and error.connection_invalidated):
-                path.unlink(missing_ok=True)
+            self._storage.keep_one(recorded, path)
+        except BaseException:
+            self._storage.give_up(path)
             raise
-        self._storage.keep_one(recorded, path)
         self._studies.add(header.study_uid)
         return recorded
 
@@ -353,37 +301,38 @@ class Visit:
             path=path,
         )
 
-    def _refused(self, command: Command, error: Exception, status: int) -> Reply:
-        words = str(error) if isinstance(error, ListenerError) else type(error).__name__
+    def _refused(self, command: Command, error: RefusalError) -> Reply:
         _log.warning(
             "instance %s refused with 0x%04X, %s to %s: %s",
             self._storage.pseudonym(command.sop_instance_uid),
-            status,
+            error.status,
             self._calling_ae,
             self._title.ae_title,
-            words,
+            error,
         )
-        comment = (type(error).__doc__ or "") if isinstance(error, RefusalError) else ""
-        return Reply(status, comment.strip().splitlines()[0] if comment else "It failed.")
+        return Reply(error.status, (type(error).__doc__ or "").strip().splitlines()[0])
 
 
 _OWN = "it was made by this plugin"
-_NO_DATA_SET = 0x0101
 _NOT_KEPT = frozenset({InstanceState.EXPIRED, InstanceState.FILTERED})
 
 
-def _number(values: dict[int, bytes], element: int) -> int:
-    value = values.get(element, b"")
-    if len(value) != 2:
-        msg = f"A command set lacks (0000,{element:04X})."
-        raise PeerConnectionError(msg)
-    return int.from_bytes(value, "little")
+def _ledger_refusal(error: SQLAlchemyError) -> RefusalError:
+    """Return what a peer is told of the ledger's error: that there is no room, or that it failed.
+
+    A ledger that others hold for too long is out of resources, too: a later try will do.
+    """
+    cause = getattr(error, "orig", None)
+    words = f"The ledger cannot be written: {type(error).__name__}."
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the extended part says no more here
+    state = str(getattr(cause, "sqlstate", None) or "")[:2]
+    if code in _SHORT_OF or state in _SHORT_OF_STATES or isinstance(error, PoolTimeoutError):
+        return OutOfResourcesError(words)
+    return ProcessingFailureError(words)
 
 
-def _text(values: dict[int, bytes], element: int) -> str:
-    return values.get(element, b"").rstrip(b" \0").decode("ascii", "replace")
-
-
-def _even(value: str, padding: bytes) -> bytes:
-    encoded = value.encode("ascii")
-    return encoded + padding * (len(encoded) % 2)
+_SHORT_OF = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
+)
+# PostgreSQL, appendix A: insufficient resources, object not in prerequisite state (lock)
+_SHORT_OF_STATES = frozenset({"53", "55"})

@@ -13,12 +13,22 @@ from listener.errors import LedgerError
 from listener.instance import Instance
 from listener.tables import STUDY
 
-__all__ = ["StudyRow", "advance", "ensure", "find", "indexed", "mark_indexed", "of", "reopen"]
+__all__ = [
+    "StudyRow",
+    "advance",
+    "begin_generation",
+    "ensure",
+    "find",
+    "indexed",
+    "mark_indexed",
+    "of",
+    "reopen",
+]
 
 
 @dataclass(frozen=True)
 class StudyRow:
-    """One study. ``generation`` grows with every new or changed instance."""
+    """One study. ``generation`` grows with every new or changed instance, or linked report."""
 
     study_uid: str
     generation: int
@@ -67,6 +77,15 @@ def advance(
         keys = {}  # an issuer, once known, stays
     row = {"uid": instance.study_uid, "generation": known.generation + 1, "last_at": now}
     connection.execute(_CHANGED, {**row, **keys})
+
+
+def begin_generation(connection: Connection, study_uid: str, now: datetime) -> None:
+    """Begin the next generation of a study that is there, for something else than an instance."""
+    connection.execute(
+        sa.update(STUDY)
+        .where(STUDY.c.study_uid == study_uid)
+        .values(generation=STUDY.c.generation + 1, last_at=now)
+    )
 
 
 def mark_indexed(connection: Connection, study_uid: str, generation: int) -> None:

@@ -6,7 +6,20 @@ import sqlalchemy as sa
 
 from listener.database import UtcDateTime
 
-__all__ = ["ARRIVAL", "COVERAGE", "INSTANCE", "JOB", "SERVING", "STUDY", "TABLES"]
+__all__ = [
+    "ACCESSION",
+    "ARRIVAL",
+    "COMMITMENT",
+    "COMMITMENT_REQUEST",
+    "COVERAGE",
+    "INSTANCE",
+    "JOB",
+    "MILESTONE",
+    "REPORT",
+    "SERVING",
+    "STUDY",
+    "TABLES",
+]
 
 TABLES = sa.MetaData()
 
@@ -39,6 +52,7 @@ INSTANCE = sa.Table(
     sa.Column("calling_ae", sa.String(16), nullable=False),
     sa.Column("called_ae", sa.String(16), nullable=False),
     sa.Column("patient_key", sa.String(64), nullable=False),
+    sa.Column("committed_at", UtcDateTime),
     sa.Index(
         "instance_one_current_version",
         "sop_instance_uid",
@@ -46,6 +60,16 @@ INSTANCE = sa.Table(
         sqlite_where=sa.text("state = 'stored'"),
         postgresql_where=sa.text("state = 'stored'"),
     ),
+)
+MILESTONE = sa.Table(
+    "milestone",
+    TABLES,
+    sa.Column("sop_instance_uid", sa.String(64), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("index_name", sa.String(100), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
 )
 ARRIVAL = sa.Table(
     "arrival",
@@ -109,4 +133,59 @@ JOB = sa.Table(
         postgresql_where=sa.text("state = 'ready'"),
     ),
     sqlite_autoincrement=True,
+)
+ACCESSION = sa.Table(
+    "accession",
+    TABLES,
+    sa.Column("study_uid", sa.String(64), primary_key=True),
+    sa.Column("accession_key", sa.String(64), primary_key=True),
+    sa.Column("accession_number_key", sa.String(64), nullable=False, index=True),
+)
+REPORT = sa.Table(
+    "report",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("message_key", sa.String(64), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("reason", sa.Text),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("addendum", sa.Boolean, nullable=False),
+    sa.Column("at", UtcDateTime),
+    sa.Column("received_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("named_study_uid", sa.String(64), index=True),
+    sa.Column("study_uid", sa.String(64), index=True),  # once it is linked
+    sa.Column("patient_key", sa.String(64)),
+    sa.Column("patient_id_key", sa.String(64)),
+    sa.Column("accession_key", sa.String(64)),
+    sa.Column("accession_number_key", sa.String(64), index=True),
+    sa.Column("order_key", sa.String(64), nullable=False),
+    sa.Index("report_one_of_each", "message_key", "position", unique=True),
+    sqlite_autoincrement=True,
+)
+# what peers ask of us, and what we ask of destinations: storage commitment transactions
+COMMITMENT = sa.Table(
+    "commitment",
+    TABLES,
+    sa.Column("calling_ae", sa.String(16), primary_key=True),
+    sa.Column("transaction_uid", sa.String(64), primary_key=True),
+    sa.Column("called_ae", sa.String(16), nullable=False),
+    sa.Column("instances", sa.Text, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("asked_at", UtcDateTime, nullable=False),
+    sa.Index("commitment_open", "state", "asked_at"),
+)
+COMMITMENT_REQUEST = sa.Table(
+    "commitment_request",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("transaction_uid", sa.String(64), nullable=False, unique=True),
+    sa.Column("subject", sa.String(128), nullable=False, index=True),
+    sa.Column("destination", sa.Text, nullable=False),
+    sa.Column("instances", sa.Text, nullable=False),
+    sa.Column("committed", sa.Text),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("asked_at", UtcDateTime, nullable=False, index=True),
 )

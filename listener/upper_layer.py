@@ -20,11 +20,14 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ABORT_RQ
+from pynetdicom.timer import Timer
 from pynetdicom.transport import AssociationSocket
 
 from listener.errors import PeerConnectionError
+from listener.tls import SecureSocket
 
-__all__ = ["BoundedSocket", "Checkpoint", "FragmentSink", "UpperLayer"]
+__all__ = ["BoundedSocket", "Checkpoint", "FragmentSink", "SteadyTimer", "UpperLayer"]
 
 _log = logging.getLogger("wristmir.listener")
 
@@ -53,6 +56,7 @@ class BoundedSocket(AssociationSocket):
 
     most_bytes: int
     seconds: float
+    has_received = False
     _buffer: memoryview
     _start: int
     _end: int
@@ -72,7 +76,10 @@ class BoundedSocket(AssociationSocket):
     @property
     def ready(self) -> bool:
         """Whether there is something to read."""
-        return self.buffered > 0 or bool(super().ready)
+        if self.buffered:
+            return True
+        ready = bool(super().ready)
+        return ready and (not isinstance(self.socket, SecureSocket) or self.socket.has_data())
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly so many bytes, or what came before the peer closed.
@@ -103,7 +110,7 @@ class BoundedSocket(AssociationSocket):
         while self.buffered < size:
             if not self._fill(deadline):
                 msg = "It closed within a PDU."
-                raise PeerConnectionError(msg)
+                raise _broken(msg)
         start, self._start = self._start, self._start + size
         return bytes(self._buffer[start : self._start])
 
@@ -144,25 +151,72 @@ class BoundedSocket(AssociationSocket):
         """
         if declared > self.most_bytes:
             msg = f"It declared a PDU of {declared} bytes."
-            raise PeerConnectionError(msg)
+            raise _broken(msg)
 
     def _fill(self, deadline: float) -> bool:
         """Wait for more; False where the peer closed."""
-        left = deadline - time.monotonic()
-        if left <= 0 or self.socket is None:
-            msg = "It did not complete a PDU in time."
-            raise PeerConnectionError(msg)
         if self._start == self._end:
             self._start = self._end = 0
         elif self._end == _BUFFER_BYTES:
             rest = self.buffered
             self._buffer[:rest] = bytes(self._buffer[self._start : self._end])
             self._start, self._end = 0, rest
-        self.socket.settimeout(left)
-        count: int = self.socket.recv_into(self._buffer[self._end :])
-        self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
+        count = self._received_by(deadline)
         self._end += count
+        self.has_received = self.has_received or count > 0
         return count > 0
+
+    def _received_by(self, deadline: float) -> int:
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or self.socket is None:
+                msg = "It did not complete a PDU in time."
+                raise _broken(msg)
+            self.socket.settimeout(left)
+            try:
+                count: int = self.socket.recv_into(self._buffer[self._end :])
+            except TimeoutError:
+                continue
+            self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
+            return count
+
+    def _shutdown_socket(self) -> None:
+        if isinstance(self.socket, SecureSocket):
+            self.socket.take_leave()
+        super()._shutdown_socket()
+
+
+def _broken(rule: str) -> PeerConnectionError:
+    """Return the error for a peer that broke a rule, and say it: the library drops it."""
+    error = PeerConnectionError(rule)
+    _log.warning("a connection is cut: %s", error)
+    return error
+
+
+class SteadyTimer(Timer):
+    """Runs on the clock that never jumps; by the library's a jump ends, or keeps, all there is."""
+
+    _start_time: float | None
+    _end_time: float | None
+
+    @property
+    def remaining(self) -> float:
+        """Return the seconds until it expires; 1 where it never does."""
+        if self.timeout is None:
+            return 1.0
+        if self._start_time is None:
+            return float(self.timeout)
+        until = time.monotonic() if self._end_time is None else self._end_time
+        return float(self.timeout - (until - self._start_time))
+
+    def start(self) -> None:
+        """Begin anew."""
+        self._start_time = time.monotonic()
+        self._end_time = None
+
+    def stop(self) -> None:
+        """Stand still."""
+        self._end_time = time.monotonic()
 
 
 class UpperLayer(DULServiceProvider):
@@ -193,9 +247,20 @@ class UpperLayer(DULServiceProvider):
             super().run()
         except Exception as error:  # noqa: BLE001 - the one place where a network thread ends
             _log.warning("a connection failed: %s", type(error).__name__)
+            self.say_abort()
             self._kill_thread = True
         finally:
             self.activity.set()
+
+    def say_abort(self) -> None:
+        """Tell the peer, past the state machine, that this is the end (DICOM PS3.8 section 9.3.8).
+
+        For what failed in a way that the library does not foresee, before the connection is cut.
+        """
+        abort = A_ABORT_RQ()
+        abort.source, abort.reason_diagnostic = 0x02, 0x00  # the provider; no reason
+        if self.socket is not None:
+            self.socket.send(abort.encode())
 
     def kill_dul(self) -> None:
         """Have the thread end."""
@@ -260,8 +325,7 @@ class UpperLayer(DULServiceProvider):
         while self.state_machine.current_state == _DATA_TRANSFER and self._sees_data():
             try:
                 is_sound = self._pass_on()
-            except OSError as error:
-                _log.warning("a connection ends: %s", _words(error))
+            except OSError:
                 self.event_queue.put("Evt17")
                 return
             if not is_sound:
@@ -308,7 +372,7 @@ class UpperLayer(DULServiceProvider):
             piece = self.socket.piece(size, deadline) if size else memoryview(b"")
             if size and not piece:
                 msg = "It closed within a PDU."
-                raise PeerConnectionError(msg)
+                raise _broken(msg)
             size -= len(piece)
             self._busy = True
             try:
@@ -359,7 +423,3 @@ class _SignallingQueue(queue.Queue[Any]):
     def _put(self, item: Any) -> None:
         super()._put(item)
         self._signal()
-
-
-def _words(error: OSError) -> str:
-    return str(error) if isinstance(error, PeerConnectionError) else type(error).__name__

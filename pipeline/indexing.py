@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from pipeline.index import ExamIndex, Findings
 from pipeline.mining import Miner, RulesMiner
 from pipeline.record import Records
 from pipeline.region import Laterality, Region, View
+from pipeline.report import ReportText
 from pipeline.study import Study, read_study
 from pipeline.uid import KeyedUids
 
@@ -28,6 +29,7 @@ __all__ = [
     "Indexer",
     "JoinedFindings",
     "MinedStudy",
+    "PlacedFile",
     "StoredImage",
     "joined_findings",
 ]
@@ -49,13 +51,37 @@ class StoredImage:
 
 
 @dataclass(frozen=True)
+class PlacedFile:
+    """What a stored file became in the index.
+
+    ``used_as`` is ``exam`` or ``report``; where it is None, ``reason`` says why the file is of no
+    use, in words without any value of it. ``view`` and ``side`` are an exam's.
+    """
+
+    sop_instance_uid: str
+    version: int
+    used_as: str | None = None
+    view: str | None = None
+    side: str | None = None
+    reason: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        """Return what is kept with the receipt."""
+        told = {"used_as": self.used_as, "view": self.view, "side": self.side}
+        return {
+            name: word for name, word in {**told, "reason": self.reason}.items() if word is not None
+        }
+
+
+@dataclass(frozen=True)
 class IndexedStudy:
     """What became of a study's files.
 
     ``left_out`` counts the reasons for which files are not used; ``seconds`` adds up each stage.
     ``to_mine`` tells whether what its reports say has to be read (again). ``unused`` names, with
     the reason, what is labelled as something that the plugin never uses: it need not be kept.
-    ``unread`` counts files that another try may read.
+    ``unread`` counts files that another try may read. ``placed`` tells of each file what became of
+    it; ``withdrawn`` names what a rejection note withdraws, whether or not its file is kept.
     """
 
     exams: int
@@ -65,6 +91,8 @@ class IndexedStudy:
     to_mine: bool = False
     unused: tuple[tuple[str, str], ...] = ()
     unread: int = 0
+    placed: tuple[PlacedFile, ...] = ()
+    withdrawn: frozenset[str] = frozenset()
 
     @property
     def reason(self) -> str:
@@ -149,6 +177,7 @@ class Indexer:
         study_uid: str,
         files: Sequence[StoredImage],
         file_gone: frozenset[str] = frozenset(),
+        told: Sequence[ReportText] = (),
     ) -> IndexedStudy:
         """Index every PA wrist of a study; exams that are no longer in it are taken out.
 
@@ -163,22 +192,28 @@ class Indexer:
         file_gone
             SOP Instance UIDs whose files were deleted by age or are lost: their exams stay, unless
             a rejection note withdraws them.
+        told
+            The study's reports that came by other roads than DICOM, those that were withdrawn
+            included: findings may rest on them.
         """
-        study = self._read(study_uid, files)
+        study = self._read(study_uid, files, told)
         left_out = Counter(item.reason for item in study.left_out)
         seconds: Counter[str] = Counter()
         received = {file.path: file.received_at for file in files}
         unread = {item.path for item in study.left_out if item.passing}
+        left = {item.path: item.reason for item in study.left_out}
         exams = []
         for image in study.images:
             try:
                 seen = self._examiner.examine(image.path, image.header)
             except DecodeError as error:
-                left_out[f"it cannot be read: {error.reason.words}"] += 1
+                left[image.path] = f"it cannot be read: {error.reason.words}"
+                left_out[left[image.path]] += 1
                 unread |= {image.path} if error.reason in PASSING else set()
                 continue
             seconds.update(seen.seconds)
             if not seen.accepted:
+                left[image.path] = seen.reason
                 left_out[seen.reason] += 1
                 continue
             exam, spent = self._examiner.exam(
@@ -192,22 +227,29 @@ class Indexer:
         unused = [(item.sop_instance_uid, item.reason) for item in study.left_out if item.unused]
         return IndexedStudy(
             exams=len(exams),
-            reports=len(study.reports),
+            reports=len(study.reports) + sum(bool(report.text) for report in told),
             left_out=dict(left_out),
             seconds=dict(seconds),
-            to_mine=bool(study.reports or study.withdrawn),
+            to_mine=bool(study.reports or study.withdrawn or told),
             unused=tuple(unused),
             unread=len(unread),
+            placed=tuple(_placed(files, exams, left)),
+            withdrawn=study.withdrawn,
         )
 
     def mine(
-        self, study_uid: str, files: Sequence[StoredImage], *, by_rules: bool = False
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        told: Sequence[ReportText] = (),
+        *,
+        by_rules: bool = False,
     ) -> MinedStudy:
         """Read a study's reports together and give the findings to its exams.
 
         Parameters
         ----------
-        study_uid, files
+        study_uid, files, told
             As for `index`.
         by_rules
             Where a language model's answers on this report are no use, the rules read it after
@@ -220,7 +262,7 @@ class Indexer:
         UnreadError
             Where no report is found, and a file that may be one cannot be read this time.
         """
-        study = self._read(study_uid, files)
+        study = self._read(study_uid, files, told)
         if study.report is None and any(item.passing for item in study.left_out):
             raise UnreadError
         report, miner = None, RulesMiner() if by_rules else self._miner
@@ -247,9 +289,11 @@ class Indexer:
             )
         return enriched
 
-    def _read(self, study_uid: str, files: Sequence[StoredImage]) -> Study:
+    def _read(
+        self, study_uid: str, files: Sequence[StoredImage], told: Sequence[ReportText]
+    ) -> Study:
         paths = [file.path for file in files]
-        return read_study(study_uid, paths, self._decoder, self._uids.is_own)
+        return read_study(study_uid, paths, self._decoder, self._uids.is_own, told)
 
     def _replace(self, study_uid: str, exams: Sequence[Exam], kept: frozenset[str]) -> None:
         current = {exam.sop_instance_uid for exam in exams} | kept
@@ -271,6 +315,22 @@ class Indexer:
         joined = joined_findings([(exam.stated_side, exam.view) for exam in exams], report)
         known = report is not None
         return tuple(_with(*pair, known=known) for pair in zip(exams, joined, strict=True))
+
+
+def _placed(
+    files: Sequence[StoredImage], exams: Sequence[Exam], left: Mapping[Path, str]
+) -> Iterator[PlacedFile]:
+    """Tell of every file what became of it: what is neither an exam nor left out is a report."""
+    by_uid = {exam.sop_instance_uid: exam for exam in exams}
+    for file in files:
+        uid, version = file.sop_instance_uid, file.version
+        if file.path in left:
+            yield PlacedFile(uid, version, reason=left[file.path])
+        elif uid in by_uid:
+            view, side = by_uid[uid].view.value, by_uid[uid].laterality.value
+            yield PlacedFile(uid, version, "exam", view, side)
+        else:
+            yield PlacedFile(uid, version, "report")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from pydicom import Dataset
@@ -16,7 +17,7 @@ from pipeline.database import open_database
 from pipeline.disk import sync_folder
 from pipeline.region import Region
 
-__all__ = ["Outbox", "PriorResult"]
+__all__ = ["Outbox", "OutboxResult", "PriorResult"]
 
 _METADATA = sa.MetaData()
 _RESULT = sa.Table(
@@ -32,6 +33,14 @@ _RESULT = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
 )
+# what the destination has, but has not committed to yet
+_STORED = sa.Table(
+    "stored",
+    _METADATA,
+    sa.Column("result_id", sa.String(64), primary_key=True),
+    sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False),
+)
+_THERE_SINCE = sa.func.coalesce(_STORED.c.stored_at, _RESULT.c.delivered_at)
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,16 @@ class PriorResult:
     series_uid: str
     sop_class_uid: str
     sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class OutboxResult:
+    """What is remembered of a result set, delivered or not; times are timezone-aware."""
+
+    result_id: str
+    regions: tuple[str, ...]
+    created_at: datetime
+    delivered_at: datetime | None
 
 
 class Outbox:
@@ -118,19 +137,15 @@ class Outbox:
     def predecessor(
         self, query_uid: str, result_id: str, regions: Sequence[Region] = ()
     ) -> PriorResult | None:
-        """Return the last delivered report that a new one about the same image replaces.
+        """Return the last report at the destination that a new one about the same image replaces.
 
         That is one, other than `result_id`'s own, whose bones are all among the new one's: a
         report about the ulna does not replace one about the radius.
         """
         query = (
-            sa.select(_RESULT)
-            .where(
-                _RESULT.c.query_uid == query_uid,
-                _RESULT.c.result_id != result_id,
-                _RESULT.c.delivered_at.is_not(None),
-            )
-            .order_by(_RESULT.c.delivered_at.desc())
+            _there(sa.select(_RESULT))
+            .where(_RESULT.c.query_uid == query_uid, _RESULT.c.result_id != result_id)
+            .order_by(_THERE_SINCE.desc())
         )
         with self._engine.connect() as connection:
             for row in connection.execute(query):
@@ -141,12 +156,34 @@ class Outbox:
         return None
 
     def reports(self, query_uid: str) -> frozenset[str]:
-        """Return the SOP Instance UIDs of every delivered report about this image."""
-        query = sa.select(_RESULT.c.sop_instance_uid).where(
-            _RESULT.c.query_uid == query_uid, _RESULT.c.delivered_at.is_not(None)
+        """Return the SOP Instance UIDs of every report about this image at the destination."""
+        query = _there(sa.select(_RESULT.c.sop_instance_uid)).where(
+            _RESULT.c.query_uid == query_uid
         )
         with self._engine.connect() as connection:
             return frozenset(connection.execute(query).scalars())
+
+    def about(self, query_uid: str) -> tuple[OutboxResult, ...]:
+        """Return every result set that answers for this image, the first first."""
+        query = sa.select(_RESULT).where(_RESULT.c.query_uid == query_uid)
+        with self._engine.connect() as connection:
+            return tuple(
+                OutboxResult(
+                    result_id=row.result_id,
+                    regions=tuple(row.regions.split()),
+                    created_at=_in_utc(row.created_at),
+                    delivered_at=None if row.delivered_at is None else _in_utc(row.delivered_at),
+                )
+                for row in connection.execute(query.order_by(_RESULT.c.created_at))
+            )
+
+    def stored(self, result_id: str, now: datetime) -> None:
+        """Record that the destination has it; its files stay until it is delivered."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_STORED).where(_STORED.c.result_id == result_id))
+            connection.execute(
+                sa.insert(_STORED).values(result_id=result_id, stored_at=now.astimezone(UTC))
+            )
 
     def delivered(self, result_id: str, now: datetime) -> None:
         """Record the delivery and let the files go."""
@@ -163,7 +200,7 @@ class Outbox:
         shutil.rmtree(self._folder / result_id, ignore_errors=True)
 
     def is_delivered(self, result_id: str) -> bool:
-        """Whether the result set has reached its destination."""
+        """Whether the result set counts as delivered: its destination committed to it, if asked."""
         query = sa.select(_RESULT.c.delivered_at).where(_RESULT.c.result_id == result_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none() is not None
@@ -194,6 +231,17 @@ class Outbox:
                     created_at=now.astimezone(UTC),
                 )
             )
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return a time as it was written: SQLite forgets the zone."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _there(query: sa.Select[Any]) -> sa.Select[Any]:
+    """Return the query for those results that are at the destination."""
+    joined = _RESULT.outerjoin(_STORED, _STORED.c.result_id == _RESULT.c.result_id)
+    return query.select_from(joined).where(_THERE_SINCE.is_not(None))
 
 
 def _write(dataset: Dataset, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Report text out of DICOM structured reports and encapsulated PDF and CDA documents."""
+"""Report text out of DICOM structured reports, PDF and CDA in DICOM, and other roads."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ __all__ = [
     "is_report",
     "report_of_document",
     "report_text",
+    "told_report",
 ]
 
 MAX_CHARACTERS = 50_000
@@ -37,7 +38,8 @@ class ReportText:
     text
         Headings as lines of capitals with a colon, everything else as it was written.
     kind
-        ``basic_text``, ``enhanced``, ``comprehensive``, ``comprehensive_3d``, ``pdf``, ``cda``.
+        ``basic_text``, ``enhanced``, ``comprehensive``, ``comprehensive_3d``, ``pdf``, ``cda``;
+        ``hl7`` or ``txt`` where it came by another road than DICOM.
     verified, complete, final
         Verification Flag, Completion Flag and Preliminary Flag (PS3.3 C.17.2). A document without
         Preliminary Flag counts as final where it is complete.
@@ -123,6 +125,35 @@ def report_of_document(header: Dataset, document: Document) -> ReportText:
         final=True,
         addendum=_is_addendum(header) or document.addendum,
         at=_time(header),
+    )
+
+
+def told_report(
+    text: str, kind: str, *, final: bool, addendum: bool, at: datetime | None
+) -> ReportText:
+    """Return words that came by another road than DICOM as a report.
+
+    Parameters
+    ----------
+    text
+        Empty where the report was withdrawn.
+    kind
+        ``hl7`` or ``txt``.
+    final
+        Whether its status vouches for it: then it counts as verified too (HL7 table 0123).
+    addendum
+        Whether it adds to another report.
+    at
+        When it was written; timezone-aware.
+    """
+    return ReportText(
+        text=re.sub(r"\n{3,}", "\n\n", _clean(text))[:MAX_CHARACTERS].strip(),
+        kind=kind,
+        verified=final,
+        complete=True,
+        final=final,
+        addendum=addendum,
+        at=at,
     )
 
 

@@ -84,6 +84,8 @@ class Study:
         Everything else, each with its reason.
     withdrawn
         SOP Instance UIDs that a rejection note withdraws, received or not.
+    told
+        Reports that came by other roads than DICOM; without text where they were withdrawn.
     """
 
     uid: str
@@ -91,15 +93,20 @@ class Study:
     reports: tuple[StudyReport, ...]
     left_out: tuple[LeftOut, ...]
     withdrawn: frozenset[str] = frozenset()
+    told: tuple[ReportText, ...] = ()
 
     @property
     def report(self) -> ReportText | None:
         """What the reports say together, by `pipeline.report.combined_report`."""
-        return combined_report([stored.report for stored in self.reports])
+        return combined_report([*(stored.report for stored in self.reports), *self.told])
 
 
 def read_study(
-    uid: str, files: Sequence[Path], decoder: Decoder, is_own: Callable[[str], bool]
+    uid: str,
+    files: Sequence[Path],
+    decoder: Decoder,
+    is_own: Callable[[str], bool],
+    told: Sequence[ReportText] = (),
 ) -> Study:
     """Sort the files of a study; one that cannot be read never spoils the others.
 
@@ -113,6 +120,8 @@ def read_study(
         Reads their headers and documents; no pixels are decoded here.
     is_own
         Recognises UIDs that this plugin gave, so that its own results are never taken in.
+    told
+        Reports of the study that came by other roads than DICOM.
     """
     left_out: list[LeftOut] = []
     found: dict[str, _Stored] = {}
@@ -135,7 +144,7 @@ def read_study(
         else:
             images.append(kept)
     images.sort(key=_order)
-    return Study(uid, tuple(images), tuple(reports), tuple(left_out), rejected)
+    return Study(uid, tuple(images), tuple(reports), tuple(left_out), rejected, tuple(told))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,16 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from listener.errors import DeliveryError, LeaseLostError, ListenerError
-from listener.job import INDEX, Job, JobState, NewJob
+from listener.committing import Committer, Parcel, Standing
+from listener.errors import DeliveryError, LeaseLostError, ListenerError, NotCommittedError
+from listener.job import COMMIT, INDEX, Job, JobState, NewJob
 from listener.ledger import Ledger, utc_now
+from listener.linkage import ReportRow
+from listener.milestone import Placement
 from listener.receipt import InstanceRow, InstanceState
-from listener.sender import send
+from listener.report import ReportStatus
+from listener.report_shelf import form_of, report_text_of
+from listener.sender import reference, send
 from listener.settings import DestinationSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
@@ -38,6 +43,7 @@ from pipeline.indexing import IndexedStudy, Indexer, StoredImage
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.region import Region
+from pipeline.report import ReportText, told_report
 from pipeline.request import Mode, Request
 
 __all__ = [
@@ -49,7 +55,9 @@ __all__ = [
     "QUERY",
     "Delivery",
     "Worker",
+    "placements",
     "stored_images",
+    "told_reports",
     "uploads_dir",
 ]
 
@@ -57,15 +65,16 @@ MINE = "mine"
 ANSWER = "answer"
 QUERY = "query"
 DELIVER = "deliver"
-KINDS = (INDEX, MINE, ANSWER, QUERY, DELIVER)
+KINDS = (INDEX, MINE, ANSWER, QUERY, DELIVER, COMMIT)
 """The kinds of job that a worker does."""
 
-_AWAITED = (DELIVER, ANSWER, QUERY)  # somebody waits for these: they come before a backlog
+# somebody waits for these, or for what they hold up: they come before a backlog
+_AWAITED = (DELIVER, ANSWER, QUERY, COMMIT)
 
 _LOG = logging.getLogger("wristmir.worker")
 
 # trying again cannot change these: the same bytes and the same bundle give the same refusal
-_FINAL = (BundleError, DecodeError, IdentityError, RequestError, ResultError)
+_FINAL = (BundleError, DecodeError, IdentityError, NotCommittedError, RequestError, ResultError)
 
 # what the error is of may be there again in an hour: these are waited out
 _OUTAGES = (
@@ -245,6 +254,7 @@ class Worker:
             ANSWER: self._answer,
             QUERY: self._query,
             DELIVER: self._deliver,
+            COMMIT: self._commit,
         }
 
     def _index(self, job: Job) -> _Done:
@@ -259,21 +269,25 @@ class Worker:
             study_uid,
             stored_images(self.ledger, study_uid),
             file_gone=frozenset(row.sop_instance_uid for row in gone),
+            told=told_reports(self.ledger, study_uid),
         )
         if indexed.to_mine:
             self.ledger.enqueue(MINE, study_uid)
         for sop_instance_uid, reason in indexed.unused:
             self.ledger.filter_instance(sop_instance_uid, reason)
         if indexed.unread:
+            self.ledger.note_placements(self.indexer.bundle_id, placements(indexed, gone))
             message = f"{indexed.unread} of the study's files; the others are indexed."
             raise UnreadError(message)
-        self.ledger.mark_indexed(study_uid, study.generation, self.indexer.bundle_id)
+        placed = placements(indexed, gone)
+        self.ledger.mark_indexed(study_uid, study.generation, self.indexer.bundle_id, placed)
         return replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
 
     def _mine(self, job: Job) -> _Done:
         mined = self.indexer.mine(
             job.subject,
             stored_images(self.ledger, job.subject),
+            told_reports(self.ledger, job.subject),
             by_rules=_is_unanswered(job),
         )
         return _Done(mined.as_json())
@@ -336,10 +350,7 @@ class Worker:
         if self.outbox.is_delivered(job.subject):
             self.outbox.discard(job.subject)
             return _Done({"delivered": 0})
-        results, library = self.delivery.results, self.delivery.library
-        if results is None or library is None:
-            message = "Results have nowhere to go: set pipeline.destination, then retry."
-            raise DeliveryError(message)
+        results, library = self._destinations()
         copies = self.outbox.copies(job.subject)
         objects = self.outbox.results(job.subject)
         query = self._originals(self.outbox.query_of(job.subject) or "")
@@ -347,12 +358,58 @@ class Worker:
             message = "The query image or the result set is no longer kept."
             raise RequestError(message)
         self.answerer.guard(objects, copies, query, lambda uid: bool(self.ledger.receipt(uid)))
-        if copies:
-            send(library, copies, self.delivery.calling_ae_title)
-            self.answerer.copies_delivered(copies, library.name)
-        send(results, objects, self.delivery.calling_ae_title)
-        self.outbox.delivered(job.subject, utc_now())
-        return _Done({"delivered": len(objects), "copies": len(copies)})
+        # what a destination has committed to already is not sent again
+        committed = self._committer.committed(job.subject)
+        if missing := [path for path in copies if reference(path) not in committed]:
+            send(library, missing, self.delivery.calling_ae_title)
+            self.answerer.copies_delivered(missing, library.name)
+        if missing := [path for path in objects if reference(path) not in committed]:
+            send(results, missing, self.delivery.calling_ae_title)
+        outcome = {
+            "delivered": len(objects),
+            "copies": len(copies),
+            "destination": results.name,
+        }
+        if {results.commitment, library.commitment} == {"never"}:
+            self.outbox.delivered(job.subject, utc_now())
+            return _Done(outcome)
+        self.outbox.stored(job.subject, utc_now())
+        self._committer.sent(job.subject)
+        return _Done(outcome, [NewJob(COMMIT, job.subject)])
+
+    def _commit(self, job: Job) -> _Done:
+        """Count a result set as delivered once its destinations have committed to it."""
+        if self.outbox.is_delivered(job.subject):
+            self.outbox.discard(job.subject)
+            return _Done({"committed": 0})
+        results, library = self._destinations()
+        objects = self.outbox.results(job.subject)
+        if not objects:
+            message = "The result set is no longer kept."
+            raise RequestError(message)
+        there = {library: [*map(reference, self.outbox.copies(job.subject))]}
+        there.setdefault(results, []).extend(map(reference, objects))
+        parcels = [Parcel(where, tuple(sent)) for where, sent in there.items() if sent]
+        step = self._committer.step(job.subject, parcels)
+        if step.standing is Standing.COMMITTED:
+            self.outbox.delivered(job.subject, utc_now())
+            return _Done({"committed": step.committed})
+        again = DELIVER if step.standing is Standing.FAILED else COMMIT
+        return _Done(
+            {"standing": step.standing.value}, [NewJob(again, job.subject, {}, step.delay)]
+        )
+
+    @property
+    def _committer(self) -> Committer:
+        return Committer(self.ledger.transactions, self.delivery.calling_ae_title)
+
+    def _destinations(self) -> tuple[DestinationSettings, DestinationSettings]:
+        """Return where results and where library copies go."""
+        results, library = self.delivery.results, self.delivery.library
+        if results is None or library is None:
+            message = "Results have nowhere to go: set pipeline.destination, then retry."
+            raise DeliveryError(message)
+        return results, library
 
     def _request(self, job: Job) -> Request:
         """Return the request a job makes: the defaults, and what its argument says otherwise."""
@@ -376,7 +433,7 @@ class Worker:
 
 FILE_GONE = (InstanceState.EXPIRED, InstanceState.LOST)
 """What became of an instance whose exam stays although its file is gone."""
-_FILTERED = (InstanceState.FILTERED,)
+_FILTERED = (InstanceState.FILTERED, InstanceState.UNUSED)
 _IDENTITY_CHANGED = (
     "an image of this study came with another patient or study identity than before and is kept "
     "apart: see `wristmir doctor`"
@@ -388,6 +445,47 @@ def stored_images(ledger: Ledger, study_uid: str) -> tuple[StoredImage, ...]:
     """Return the files of a study that are kept, as the indexer takes them."""
     rows = ledger.instances(study_uid)
     return tuple(_image(row) for row in rows if row.path is not None)
+
+
+def told_reports(ledger: Ledger, study_uid: str) -> tuple[ReportText, ...]:
+    """Return the reports of a study that came by other roads than DICOM, as the indexer takes them.
+
+    Of each order the version in force; one that was withdrawn has no text.
+    """
+    return tuple(_told(row) for row in ledger.reports_of(study_uid))
+
+
+def _told(row: ReportRow) -> ReportText:
+    text = ""
+    if row.status is not ReportStatus.WITHDRAWN:
+        try:
+            text = report_text_of(row.path, row.position)
+        except FileNotFoundError:  # the receiver's next start marks it
+            _LOG.error("a report's file is missing from its folder: %s", row.path.name[:12])
+    return told_report(
+        text,
+        form_of(row.path).value,
+        final=row.status in (ReportStatus.FINAL, ReportStatus.CORRECTED),
+        addendum=row.addendum,
+        at=row.at or row.received_at,
+    )
+
+
+def placements(indexed: IndexedStudy, gone: Sequence[InstanceRow]) -> tuple[Placement, ...]:
+    """Return what became of a study's instances, as the ledger keeps it.
+
+    Parameters
+    ----------
+    gone
+        Those whose files are gone: their exams stay unless they are withdrawn.
+    """
+    placed = [Placement(p.sop_instance_uid, p.version, p.as_json()) for p in indexed.placed]
+    placed += [
+        Placement(row.sop_instance_uid, row.version, {"reason": "a rejection note withdraws it"})
+        for row in gone
+        if row.sop_instance_uid in indexed.withdrawn
+    ]
+    return tuple(placed)
 
 
 def _image(row: InstanceRow) -> StoredImage:

@@ -37,6 +37,7 @@ class Plugin:
     worker: Worker
     pacs: SmallPacs
     port: int
+    hl7_port: int
 
     def send(self, files: Sequence[Path], title: str = "WRISTMIR") -> None:
         """Send files in one association, as the PACS."""
@@ -108,6 +109,7 @@ def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:
                 title("WRISTMIR_Q_US", "ulnar_styloid", jobs=("answer",)),
             ],
             "peers": [{"ae_title": "SMALLPACS", "addresses": ["127.0.0.1"]}],
+            "hl7": {"enabled": True, "port": 0, "addresses": ["127.0.0.1"]},
             "destinations": [
                 {"name": "pacs", "ae_title": "SMALLPACS", "host": "127.0.0.1", "port": pacs_port}
             ],
@@ -117,16 +119,20 @@ def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def plugin(folder: Path, **pipeline: Any) -> Iterator[Plugin]:
+def plugin(folder: Path, *, ledger: str | None = None, **pipeline: Any) -> Iterator[Plugin]:
     """Run the plugin in a folder; `pipeline` are keys of the table of that name."""
     with ExitStack() as stack:
         pacs = stack.enter_context(SmallPacs(folder / "pacs"))
-        settings = parse(tables(folder / "state", pacs.port, **pipeline))
+        given = tables(folder / "state", pacs.port, **pipeline)
+        given["listener"]["ledger"] = ledger
+        settings = parse(given)
         key = site_key(settings.state_dir)
-        ledger = stack.enter_context(Ledger(settings.ledger_url))
-        worker = stack.enter_context(open_worker(settings, ledger, key))
-        listener = stack.enter_context(receiver(settings, ledger, key))
-        yield Plugin(settings, ledger, worker, pacs, listener.address[1])
+        opened = stack.enter_context(Ledger(settings.ledger_url))
+        worker = stack.enter_context(open_worker(settings, opened, key))
+        listener = stack.enter_context(receiver(settings, opened, key))
+        assert listener.hl7_address is not None
+        ports = listener.address[1], listener.hl7_address[1]
+        yield Plugin(settings, opened, worker, pacs, *ports)
 
 
 def free_port() -> int:

@@ -17,6 +17,7 @@ from deploy.changeover import change_bundle, roll_back
 from deploy.errors import ConfigurationError, InputError, ServiceUnavailableError
 from deploy.folder import index_folder
 from deploy.query import query
+from deploy.receipts import life_lines
 from deploy.service_process import service_process
 from deploy.settings import SHIPPED_BUNDLE, Settings, load
 from listener.job import INDEX, JobState
@@ -101,6 +102,10 @@ def test_a_new_bundle_is_filled_while_the_old_one_serves_then_takes_over(
     serves(serving, NEW)
     idle(serving, len(PRIORS))
     assert matches(serving) == before
+    with Ledger(serving.ledger_url) as ledger:
+        uids = [row.sop_instance_uid for row in ledger.receipts()]
+    places = [line.indexed for line in life_lines(serving, uids)]
+    assert {(place.state, place.bundle) for place in places} == {("indexed", NEW)}
     log = (tmp_path / "serve.log").read_text()
     assert f"bundle {NEW}" in log
     assert log.count("studies to index: 0") == 2  # at the start, and after the change

@@ -20,6 +20,7 @@ from scripted_model import Says, scripted_model
 from deploy.assembly import open_index, open_worker
 from deploy.cli import main
 from deploy.settings import SHIPPED_BUNDLE, load
+from deploy.small_pacs import SmallPacs
 from listener.ledger import Ledger
 from pipeline.bundle import Bundle
 from pipeline.errors import BundleError
@@ -348,6 +349,31 @@ def test_doctor_finds_what_is_missing(
     assert verdicts["destinations"] == "error"
     assert verdicts["port"] == "warning"
     assert verdicts["bundle"] == "warning"  # the demonstration bundle says what it is
+
+
+def test_doctor_says_what_would_turn_away_a_destinations_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
+) -> None:
+    (config.parent / "state").mkdir(mode=0o700)
+    with SmallPacs(config.parent / "pacs") as pacs:
+        there = f'name = "pacs"\nae_title = "SMALLPACS"\nhost = "127.0.0.1"\nport = {pacs.port}\n'
+        peer = '[[listener.peers]]\nae_title = "SMALLPACS"\naddresses = ["127.0.0.1"]\n'
+        begun = (
+            config.read_text() + 'calling_ae_title = "ELSE"\n[[listener.destinations]]\n' + there
+        )
+        said = []
+        for more in ("", 'commitment = "never"\n', peer):
+            config.write_text(f'{begun}{more}[pipeline]\ndestination = "pacs"\n')
+            _, out, _ = wristmir(monkeypatch, capsys, "doctor", "--config", config, "--json")
+            checks = [json.loads(line) for line in out.splitlines()]
+            found = [c for c in checks if c["check"] == "destinations"]
+            assert found[0]["detail"] == "pacs answers C-ECHO"
+            said.append([c["detail"] for c in found[1:]])
+    title = "ELSE is none of listener.titles"
+    begins = "pacs cannot say that it keeps results: "
+    assert said[0] == [f"{begins}SMALLPACS is none of listener.peers, {title}"]
+    assert said[1] == []
+    assert said[2] == [f"{begins}{title}"]
 
 
 def test_the_schema_of_a_language_models_answer_can_be_had(

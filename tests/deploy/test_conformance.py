@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
+from archive import archive
 from pydicom.uid import UID
-from pynetdicom.sop_class import CTImageStorage, Verification
+from pynetdicom.sop_class import CTImageStorage
 from station import station
 from typer.testing import CliRunner
+from wire import rejection
 
 from deploy.cli import app
 from deploy.conformance import conformance
 from deploy.specimen import specimen
+from listener.query import ArchiveQuery
 from listener.settings import ListenerSettings, PeerSettings
 
 STATEMENT = Path(__file__).parents[2] / "deploy" / "CONFORMANCE.md"
@@ -67,9 +71,21 @@ def test_each_rejection_stands_in_it_as_it_comes_over_the_wire(text: str, tmp_pa
     listed = {tuple(map(int, row[:3])) for row in table(text, "Table 4.2-1")}
     with station(tmp_path) as link:
         for who in ({"calling": "STRANGER"}, {"called": "NOBODY"}):
-            refused = link.associate(Verification, **who)
-            answer = refused.acceptor.primitive
-            assert (answer.result, answer.result_source, answer.diagnostic) in listed
+            assert rejection(link, **who) in listed
+
+
+def test_the_keys_of_a_query_are_those_that_are_asked_for_on_the_wire(text: str) -> None:
+    with archive() as (there, where), ArchiveQuery(where, "WRISTMIR") as query:
+        query.studies(date(2024, 1, 1), "CR")
+        query.series("1.2.3")
+        query.instances("1.2.3", "1.2.3.1")
+        asked = [
+            [str(one.QueryRetrieveLevel), str(element.tag).replace(", ", ","), element.name]
+            for one in there.asked
+            for element in one
+            if element.keyword != "QueryRetrieveLevel"
+        ]
+    assert sorted(table(text, "Table 4.2-5")) == sorted(asked)
 
 
 def test_the_attributes_are_those_of_a_result_and_name_no_value_of_the_specimen(text: str) -> None:

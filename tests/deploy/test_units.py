@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,42 @@ CONFIGS = sorted((DEPLOY / "vllm").glob("*.yaml"))
 _FLAG = re.compile(r"^([a-z-]+): '?(.*?)'?$", re.MULTILINE)
 
 
-def test_both_halves_and_the_language_model_have_a_unit() -> None:
-    assert [unit.stem for unit in UNITS] == ["wristmir-listen", "wristmir-vllm", "wristmir-work"]
+def test_both_halves_the_language_model_and_the_reconciliation_have_a_unit() -> None:
+    names = ["wristmir-listen", "wristmir-reconcile", "wristmir-vllm", "wristmir-work"]
+    assert [unit.stem for unit in UNITS] == names
+
+
+@pytest.mark.peers
+def test_the_reconciliation_comes_every_night_and_fetches_nothing_by_itself(
+    tmp_path: Path,
+) -> None:
+    service = UNITS[0].parent / "wristmir-reconcile.service"
+    timer = service.with_suffix(".timer")
+    text = service.read_text(encoding="utf-8")
+    (command,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    assert "--fetch" not in command
+    when = timer.read_text(encoding="utf-8")
+    assert "RandomizedDelaySec=" in when
+    (tmp_path / timer.name).write_text(when, encoding="utf-8")
+    (tmp_path / service.name).write_text(
+        re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text), encoding="utf-8"
+    )
+    verified = subprocess.run(
+        [peer("systemd-analyze"), "verify", "--man=no", str(tmp_path / timer.name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (verified.returncode, verified.stderr.strip()) == (0, "")
+    (calendar,) = re.findall(r"OnCalendar=(.*)", when)
+    said = subprocess.run(
+        [peer("systemd-analyze"), "calendar", "--iterations=2", calendar],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    first, second = (date.fromisoformat(day) for day in re.findall(r"(\S+) 02:00:00 ", said))
+    assert second - first == timedelta(days=1)
 
 
 @pytest.mark.peers
@@ -56,7 +91,7 @@ def test_the_unit_is_tighter_than_most(unit: Path) -> None:
 def test_the_unit_runs_a_command_that_exists(unit: Path) -> None:
     command = re.search(r"ExecStart=\S+ (\w+)", unit.read_text(encoding="utf-8"))
     assert command is not None
-    assert command[1] in ("listen", "work")
+    assert command[1] in ("listen", "reconcile", "work")
 
 
 def test_the_language_model_hears_this_machine_alone_and_fetches_nothing() -> None:

@@ -67,6 +67,11 @@ class Orthanc:
         (identifier,) = self._identifiers(sop_instance_uid)
         return dcmread(BytesIO(self._ask("GET", f"/instances/{identifier}/file")))
 
+    def delete(self, sop_instance_uid: str) -> None:
+        """Let an instance go, as an archive does with what was withdrawn."""
+        for identifier in self._identifiers(sop_instance_uid):
+            self._ask("DELETE", f"/instances/{identifier}")
+
     def send(self, resources: Sequence[str], modality: str) -> None:
         """Send studies, series or instances by C-STORE, as a viewer's "Send to" does."""
         order = {"Resources": list(resources), "Synchronous": True}

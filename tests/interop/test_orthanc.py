@@ -17,11 +17,11 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
 from result_parts import dciodvfy_errors
 
-from listener.job import INDEX, JobState
+from listener.job import COMMIT, INDEX, JobState
 from listener.receipt import InstanceState
 from pipeline.match_report import readable
 from pipeline.result_set import referenced_instances
-from pipeline.worker import ANSWER, MINE
+from pipeline.worker import ANSWER, DELIVER, MINE
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 
@@ -182,6 +182,14 @@ def test_what_the_plugin_stored_is_not_forwarded_back(asked: Hospital) -> None:
     assert len(sent) >= 5
     assert sent & received == set()
     assert len(asked.jobs(QUERY, ANSWER)) == 1
+
+
+def test_the_pacs_has_committed_to_everything_it_was_sent(asked: Hospital) -> None:
+    sent = [job.outcome or {} for job in asked.ledger.jobs(kind=DELIVER)]
+    committed = [job.outcome or {} for job in asked.ledger.jobs(kind=COMMIT)]
+    count = sum(one["delivered"] + one["copies"] for one in sent)
+    assert count >= 5
+    assert sum(one.get("committed", 0) for one in committed) == count
 
 
 def test_a_study_sent_again_for_indexing_gets_no_second_answer(asked: Hospital) -> None:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -189,12 +190,16 @@ def settings(folder: Path, **changes: Any) -> ListenerSettings:
 
 @contextmanager
 def station(
-    folder: Path, *, is_own: Callable[[str], bool] = lambda _: False, **changes: Any
+    folder: Path,
+    *,
+    is_own: Callable[[str], bool] = lambda _: False,
+    clock: Callable[[], datetime] | None = None,
+    **changes: Any,
 ) -> Iterator[Station]:
     """Run a listener in this process until the block ends."""
     chosen = settings(folder, **changes)
     with (
-        Ledger(chosen.ledger_url) as ledger,
+        Ledger(chosen.ledger_url, clock, steady=time.monotonic) as ledger,
         Listener(chosen, ledger, site_key=SITE_KEY, is_own=is_own) as it,
     ):
         yield Station(it, ledger, chosen)

@@ -14,18 +14,21 @@ from pynetdicom.sop_class import (
     CTImageStorage,
     Verification,
 )
-from station import LOOPBACK, Station, eventually, listener_threads, radiograph, station
+from station import (
+    EXPLICIT,
+    IMPLICIT,
+    LOOPBACK,
+    Station,
+    eventually,
+    listener_threads,
+    radiograph,
+    station,
+)
+from wire import rejection
 
 from listener.acceptor import supported_contexts
 from listener.errors import AddressError
-
-
-def rejection(link: Station, *contexts: str, **who: str) -> tuple[int, int, int]:
-    """Associate in vain and return result, source and reason of the A-ASSOCIATE-RJ."""
-    association = link.associate(*contexts, **who)  # type: ignore[arg-type]
-    assert association.is_rejected
-    answer = association.acceptor.primitive
-    return answer.result, answer.result_source, answer.diagnostic
+from listener.settings import PeerSettings
 
 
 def test_the_pinned_library_is_the_one_that_the_guards_were_written_for() -> None:
@@ -72,6 +75,55 @@ def test_associations_beyond_the_peers_share_are_rejected_and_places_come_back(
         held.pop().release()
 
 
+def test_a_peers_own_limit_holds_beside_the_share_of_its_address(tmp_path: Path) -> None:
+    own = PeerSettings(ae_title="PACS", addresses=(f"{LOOPBACK}/32",), max_associations=3)
+    other = PeerSettings(ae_title="CR_ROOM_1", addresses=(f"{LOOPBACK}/32",))
+    with station(tmp_path, peers=(own, other), max_associations_per_peer=1) as link:
+        held = [link.associate() for _ in range(3)] + [link.associate(calling="CR_ROOM_1")]
+        assert all(a.is_established for a in held)
+        assert rejection(link) == (2, 3, 2)
+        assert rejection(link, calling="CR_ROOM_1") == (2, 3, 2)
+        for association in held:
+            association.release()
+
+
+def test_a_peer_may_call_the_titles_that_it_is_given_and_no_other(tmp_path: Path) -> None:
+    titles = ("WRISTMIR_Q_DR",)
+    peer = PeerSettings(ae_title="PACS", addresses=(f"{LOOPBACK}/32",), called_titles=titles)
+    with station(tmp_path, peers=(peer,)) as link:
+        assert rejection(link, called="WRISTMIR") == (1, 1, 7)
+        link.associate(called="WRISTMIR_Q_DR").release()
+
+
+def test_a_rejection_is_logged_with_the_peers_title_and_address_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with station(tmp_path) as link:
+        rejection(link, called="STORESCP")
+        rejection(link, calling="NOBODY")
+    said = [r.getMessage() for r in caplog.records if "rejected" in r.getMessage()]
+    assert said == [
+        "association rejected: called AE title not recognised (PACS at 127.0.0.1)",
+        "association rejected: calling AE title not recognised at this address "
+        "(NOBODY at 127.0.0.1)",
+    ]
+
+
+def test_anybody_is_admitted_by_explicit_setting_and_the_log_says_so_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with station(tmp_path, peers=(), admit_anyone=True) as link:
+        assert link.send(radiograph(), calling="NOBODY") == [0x0000]
+    assert "anybody may associate: listener.admit_anyone is set" in caplog.text
+
+
+def test_the_probe_gets_through_when_every_place_is_taken(tmp_path: Path) -> None:
+    with station(tmp_path, max_associations=1) as link:
+        held = link.associate()
+        link.listener.probe()  # or systemd would restart a service for being busy
+        held.release()
+
+
 def test_associations_beyond_all_places_are_rejected(tmp_path: Path) -> None:
     with station(tmp_path, max_associations=1) as link:
         held = link.associate()
@@ -83,7 +135,7 @@ def test_new_associations_are_rejected_while_space_is_short_but_c_echo_is_answer
     tmp_path: Path,
 ) -> None:
     with station(tmp_path, watermark_bytes=2**62) as link:
-        assert rejection(link, ComputedRadiographyImageStorage) == (2, 3, 1)
+        assert rejection(link) == (2, 3, 1)
         association = link.associate(Verification)
         assert association.send_c_echo().Status == 0x0000
         association.release()
@@ -97,7 +149,9 @@ def test_every_storage_class_is_negotiated_with_every_transfer_syntax(tmp_path: 
             assert uid in contexts, (name, retired)
     syntaxes = {str(s) for s in contexts["1.2.840.10008.5.1.4.1.1.1"].transfer_syntax}
     assert syntaxes >= {str(s) for s in pynetdicom.ALL_TRANSFER_SYNTAXES}
-    assert "1.2.840.10008.1.20.1" not in contexts  # storage commitment is no storage
+    # storage commitment is no storage: it has no objects to compress
+    commitment = contexts["1.2.840.10008.1.20.1"]
+    assert {str(s) for s in commitment.transfer_syntax} == {EXPLICIT, IMPLICIT}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from ledger_parts import REQUEST_TITLE, STUDY, kinds, record
 from pynetdicom.sop_class import ComputedRadiographyImageStorage
 from sqlalchemy.exc import OperationalError
-from station import Station, eventually, radiograph, secondary_capture, station
+from station import EXPLICIT, Station, encoded, eventually, radiograph, secondary_capture, station
+from wire import CR, Wire
 
 from listener.arrivals import Arrivals
 from listener.job import JobState
@@ -156,3 +157,40 @@ def test_an_association_that_ended_while_the_ledger_was_away_is_told_of_later(
                 arrivals.association_ended([STUDY], request)
         assert eventually(lambda: kinds(ledger) == ["index", "answer"], 3)
         arrivals.stop()
+
+
+def test_a_study_that_never_goes_quiet_is_enqueued_after_the_cap(tmp_path: Path) -> None:
+    first = radiograph()
+    busy = TitleSettings(ae_title="WRISTMIR", quiet_seconds=0.8, cap_seconds=1.5)
+    with station(tmp_path, titles=(busy,)) as link:
+        began = time.monotonic()
+        while not ready(link) and time.monotonic() - began < 10:
+            link.send(radiograph(study=first.StudyInstanceUID))
+            time.sleep(0.1)
+        assert 1.3 < time.monotonic() - began < 5
+        assert ready(link) == ["index"]
+
+
+def test_what_was_acknowledged_before_an_association_was_cut_stays_and_the_rest_comes_again(
+    tmp_path: Path,
+) -> None:
+    first = radiograph()
+    study = [first, *(radiograph(study=first.StudyInstanceUID) for _ in range(2))]
+    with station(tmp_path) as link:
+        with Wire(link) as wire:
+            assert wire.associate(called=b"WRISTMIR_Q_DR") == 2
+            for ds in study[:2]:
+                assert wire.store(CR, ds.SOPInstanceUID, encoded(ds, EXPLICIT)) == 0x0000
+            wire.begin_store(CR, study[2].SOPInstanceUID, encoded(study[2], EXPLICIT)[:300])
+        assert eventually(lambda: ready(link) == ["index", "answer"], 3)
+        assert len(link.ledger.instances(first.StudyInstanceUID)) == 2
+        assert link.partial_files() == []
+        for kind in ("index", "answer"):
+            job = link.ledger.lease([kind], 60)
+            assert job is not None
+            link.ledger.mark_indexed(first.StudyInstanceUID, 2)
+            link.ledger.finish(job)
+        assert link.send(*study, called="WRISTMIR_Q_DR") == [0x0000] * 3
+        assert link.ledger.study(first.StudyInstanceUID).generation == 3
+        assert eventually(lambda: ready(link) == ["index", "answer"], 3)  # of the whole, once
+        assert len(link.inbox_files()) == 3

@@ -162,7 +162,7 @@ def test_two_that_lock_each_other_out_both_come_through(postgresql_url: str) -> 
         rows = connection.exec_driver_sql("SELECT n FROM row ORDER BY id").scalars().all()
     database.close()
     assert rows == [2, 2]
-    assert len(tries) == 3
+    assert len(tries) >= 3
 
 
 def test_what_can_never_succeed_is_not_tried_for_ever(ledger_url: str) -> None:

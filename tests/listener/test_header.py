@@ -104,6 +104,42 @@ def test_a_truncated_pixel_element_does_not_matter_and_a_truncated_header_does()
         header_of(data[: data.index(b"\x20\x00\x0e\x00UI") + 20])
 
 
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_the_accession_number_is_read_with_its_issuer(syntax: str, *, undefined: bool) -> None:
+    issuer, other = Dataset(), Dataset()
+    issuer.LocalNamespaceEntityID = "RIS"
+    other.UniversalEntityID, other.UniversalEntityIDType = "1.2.3", "ISO"
+    ds = radiograph()
+    ds.AccessionNumber = "A1"
+    ds.IssuerOfAccessionNumberSequence = Sequence([other, issuer])
+    ds["IssuerOfAccessionNumberSequence"].is_undefined_length = undefined
+    for item in (issuer, other):
+        item.is_undefined_length_sequence_item = undefined
+    header = header_of(encoded(ds, syntax), syntax)
+    assert (header.accession, header.accession_issuer) == (b"A1", b"RIS")
+    assert header.study_uid == ds.StudyInstanceUID
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 20,
+        b"\xfe\xff\x00\xe0\xff\xff\xff\x7f",
+        b"\xfe\xff\x00\xe0\xff\xff\xff\xff",
+        b"\xfe\xff\x00\xe0\x02\0\0\0\0\0",
+        bytes(70_000),
+    ],
+)
+def test_an_issuer_that_cannot_be_read_refuses_nothing(content: bytes) -> None:
+    data = encoded(radiograph(), EXPLICIT)
+    at = data.index(b"\x08\x00\x60\x00CS")  # Modality
+    sequence = b"\x08\x00\x51\x00SQ\0\0" + len(content).to_bytes(4, "little") + content
+    header = header_of(data[:at] + sequence + data[at:])
+    assert header.accession_issuer == b""
+
+
 @pytest.mark.parametrize("element", ["SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"])
 def test_an_identity_that_is_missing_is_not_understood(element: str) -> None:
     ds = radiograph()

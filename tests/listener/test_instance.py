@@ -8,7 +8,15 @@ from pydicom.uid import UID
 from station import EXPLICIT, SITE_KEY, encoded, radiograph
 
 from listener.header import read_header
-from listener.instance import file_name, keyed_hash, patient_keys, same_patient, unused_reason
+from listener.instance import (
+    accession_keys,
+    file_name,
+    keyed_hash,
+    patient_keys,
+    same_issued,
+    same_patient,
+    unused_reason,
+)
 
 
 @given(uid=st.text(max_size=80), digest=st.text(max_size=80))
@@ -39,6 +47,21 @@ def test_patients_are_the_same_by_id_and_by_issuer_where_both_name_one() -> None
     assert not same_patient(keys("1", "A"), keys("1", "B"))
     assert not same_patient(keys("1", "A"), keys("2", "A"))
     assert not same_patient(keys("1"), keys("2"))
+
+
+def test_accession_numbers_are_the_same_likewise() -> None:
+    def keys(accession: str) -> tuple[str, str] | None:
+        ds = radiograph()
+        ds.AccessionNumber = accession
+        return accession_keys(SITE_KEY, read_header(io.BytesIO(encoded(ds, EXPLICIT)), EXPLICIT))
+
+    one, same, other = keys("A1"), keys("A1"), keys("A2")
+    assert one is not None
+    assert same is not None
+    assert other is not None
+    assert same_issued(one, same)
+    assert not same_issued(one, other)
+    assert keys("") is None
 
 
 def test_radiographs_and_reports_are_used_and_other_classes_are_not() -> None:

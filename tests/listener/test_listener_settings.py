@@ -4,16 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from listener.settings import (
     DestinationSettings,
     ListenerSettings,
     PeerSettings,
     TitleSettings,
+    TlsSettings,
 )
 
-MODELS = (TitleSettings, PeerSettings, DestinationSettings, ListenerSettings)
+MODELS = (TitleSettings, PeerSettings, DestinationSettings, TlsSettings, ListenerSettings)
+PAIR = {"certificate": "/c.pem", "private_key": "/k.pem"}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -57,6 +59,14 @@ def test_an_unknown_key_is_an_error_and_settings_stay_as_they_are(tmp_path: Path
         {"titles": ({"ae_title": "A\\B"},)},
         {"titles": ({"ae_title": "Ä"},)},
         {"titles": ({"ae_title": "A", "jobs": ()},)},
+        {"tls": {"certificate": "/c.pem"}},
+        {"tls": PAIR},
+        {"tls": {"only": True}},
+        {"tls": {"authorities": "/a.pem"}},
+        {"tls": {**PAIR, "authorities": "/a.pem", "minimum_version": "1.1"}},
+        {"tls": {**PAIR, "authorities": "/a.pem", "port": 11112}},
+        {"destinations": ({"name": "a", "ae_title": "A", "host": "h", "port": 1, "tls": True},)},
+        {"destinations": ({"name": "a", "ae_title": "A", "host": "h", "port": 1, **PAIR},)},
         {"peers": ({"ae_title": "PACS", "addresses": ()},)},
         {"peers": ({"ae_title": "PACS", "addresses": ("pacs.example",)},)},
         {"peers": ({"ae_title": "PACS", "addresses": ("10.1.2.3/24",)},)},
@@ -71,3 +81,31 @@ def test_an_unknown_key_is_an_error_and_settings_stay_as_they_are(tmp_path: Path
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         ListenerSettings(state_dir=tmp_path, **wrong)
+
+
+def test_the_ledger_lies_in_the_state_folder_unless_its_url_is_set(tmp_path: Path) -> None:
+    settings = ListenerSettings(state_dir=tmp_path)
+    assert settings.ledger_file == tmp_path / "ledger.sqlite3"
+    assert settings.ledger_url == f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
+    elsewhere = ListenerSettings(state_dir=tmp_path, ledger=SecretStr("sqlite:////srv/l.db"))
+    assert elsewhere.ledger_file == Path("/srv/l.db")
+    served = ListenerSettings(state_dir=tmp_path, ledger=SecretStr("postgresql:///wristmir"))
+    assert served.ledger_file is None
+
+
+def test_a_password_in_the_ledgers_url_is_never_shown(tmp_path: Path) -> None:
+    url = SecretStr("postgresql://wristmir:s3cret@db.invalid/wristmir")
+    settings = ListenerSettings(state_dir=tmp_path, ledger=url)
+    assert settings.ledger_url == url.get_secret_value()
+    assert "s3cret" not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize("url", ["mysql://wristmir:s3cret@db/wristmir", "s3cret", "sqlite://"])
+def test_a_ledger_of_another_kind_is_refused_and_its_url_not_repeated(
+    tmp_path: Path, url: str
+) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ListenerSettings(state_dir=tmp_path, ledger=SecretStr(url))
+    (complaint,) = caught.value.errors(include_input=False)
+    assert "sqlite:///" in complaint["msg"] or "name a file" in complaint["msg"]
+    assert "s3cret" not in str(caught.value)

@@ -205,7 +205,7 @@ def test_tables_that_are_not_the_first_releases_are_refused_and_left_alone(
     database = Database(url)
     with database.writing() as connection:
         connection.exec_driver_sql(change)
-    with pytest.raises(LedgerError, match=f"{named}.*move its file away"):
+    with pytest.raises(LedgerError, match=f"{named}.*begin with an empty state_dir"):
         Ledger(url)
     with database.reading() as connection:
         assert schema.revision(connection) is None

@@ -209,6 +209,21 @@ def test_the_sender_does_not_wait_for_acknowledgements(
     assert all(seen)
 
 
+def test_an_association_that_says_it_runs_on_while_it_is_paused_is_released_all_the_same() -> None:
+    contexts = {(str(Verification), "1.2.840.10008.1.2")}
+    with archive() as (_, where):
+        association = sender.associate(where, "WRISTMIR", contexts)
+        with sender.paused(association):
+            pass
+        association._reactor_checkpoint.clear()
+        while not association._is_paused:
+            time.sleep(0.001)
+        association._is_paused = False  # as a thread that has answered an N-EVENT-REPORT does
+        sender.release(association)
+        assert association.is_released
+        sender.close(association)
+
+
 def test_sending_leaves_no_thread(tmp_path: Path) -> None:
     with archive() as (_, where):
         send(where, saved(tmp_path, radiograph()), "WRISTMIR")

@@ -173,6 +173,24 @@ def test_a_service_that_does_not_answer_does_not_feed_the_watchdog(
     assert "not fed" in caplog.text
 
 
+def test_a_stop_that_wakes_nobody_is_noticed_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("listener.service.notify", lambda *lines: told.extend(lines))
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
+    chosen, stop = settings(tmp_path), threading.Event()
+    with Ledger(chosen.ledger_url) as ledger:
+        listener = Listener(chosen, ledger, site_key=SITE_KEY)
+        service = threading.Thread(target=serve, args=(listener, stop), daemon=True)
+        service.start()
+        assert eventually(lambda: "READY=1" in told)
+        time.sleep(0.3)  # it waits by now
+        stop._flag = True  # type: ignore[attr-defined]  # set, as by a handler that ran too late
+        service.join(10)
+        assert not service.is_alive()
+
+
 def test_an_abstract_socket_is_spoken_to_and_none_is_no_mistake(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sqlite3
 import stat
 import struct
 import zlib
@@ -22,11 +23,11 @@ from station import Station, eventually, radiograph, secondary_capture, station
 from wire import CR, Wire, command
 
 from listener import inbox
+from listener.command import Command, Reply, encode_reply, read_command
 from listener.errors import PeerConnectionError
 from listener.job import JobState
 from listener.ledger import Ledger
 from listener.receipt import InstanceState
-from listener.storage import Command, Reply, encode_reply, read_command
 
 
 def store_raw(
@@ -342,19 +343,42 @@ def test_a_disk_that_refuses_is_said_and_leaves_neither_pieces_nor_a_dead_associ
         association.release()
 
 
-_LOCKED = "database is locked"
+class DriverError(Exception):
+    """What a driver raises, with the code that its database gives."""
+
+    def __init__(self, **code: Any) -> None:
+        super().__init__("Invented^Ines")
+        vars(self).update(code)
 
 
-def test_a_ledger_that_refuses_leaves_no_file_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (DriverError(sqlite_errorcode=sqlite3.SQLITE_BUSY), 0xA700),
+        (DriverError(sqlite_errorcode=sqlite3.SQLITE_FULL), 0xA700),
+        (DriverError(sqlite_errorcode=sqlite3.SQLITE_IOERR_FSYNC), 0x0110),
+        (DriverError(sqlstate="53100"), 0xA700),
+        (DriverError(sqlstate="57P01"), 0x0110),
+        (DriverError(sqlstate=None), 0x0110),
+    ],
+    ids=["busy", "full", "broken", "PostgreSQL full", "PostgreSQL stopped", "unknown"],
+)
+def test_a_ledger_that_refuses_is_said_and_leaves_no_file_behind(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: DriverError,
+    status: int,
 ) -> None:
-    def locked(*_: Any, **__: Any) -> None:
-        raise OperationalError(_LOCKED, {}, Exception(_LOCKED))
+    def refuse(*_: Any, **__: Any) -> None:
+        statement = "INSERT"
+        raise OperationalError(statement, {}, fault)
 
     with station(tmp_path) as link:
-        monkeypatch.setattr(Ledger, "record_instance", locked)
-        assert link.send(radiograph()) == [0xA700]
+        monkeypatch.setattr(Ledger, "record_instance", refuse)
+        assert link.send(radiograph()) == [status]
         assert link.inbox_files() == []
+    assert "Ines" not in caplog.text
 
 
 def test_a_mistake_in_the_program_is_a_processing_failure_and_not_the_end(

@@ -104,6 +104,20 @@ class Wire:
         return data
 
 
+def rejection(
+    link: Station, *, calling: str = "PACS", called: str = "WRISTMIR"
+) -> tuple[int, int, int]:
+    """Associate in vain; return result, source and reason (DICOM PS3.8 section 9.3.4).
+
+    By hand: pynetdicom's requestor takes one rejection in some hundreds for a lost connection.
+    """
+    with Wire(link) as wire:
+        wire.send(1, association_request(calling.encode(), called.encode(), CR, EXPLICIT))
+        kind, body = wire.read()
+    assert kind == 3, f"the answer was a PDU of type {kind}"
+    return body[1], body[2], body[3]
+
+
 def association_request(calling: bytes, called: bytes, abstract: str, syntax: str) -> bytes:
     """Encode an A-ASSOCIATE-RQ without its first six bytes (DICOM PS3.8 section 9.3.2)."""
 

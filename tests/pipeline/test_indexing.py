@@ -25,6 +25,7 @@ from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
 from pipeline.mining import RulesMiner
 from pipeline.record import Records
 from pipeline.region import GLOBAL, Laterality, Region
+from pipeline.report import told_report
 from pipeline.uid import KeyedUids
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
@@ -98,6 +99,25 @@ def test_an_image_without_a_report_is_indexed_at_once_and_flagged(archive: Archi
     assert not exam.findings_known
     assert exam.findings == {}
     assert exam.captions[GLOBAL]
+
+
+def test_a_report_from_another_road_enriches_and_its_withdrawal_takes_back(
+    archive: Archive,
+) -> None:
+    files = archive.files(wrist())
+    told = [told_report(BUCKLE, "hl7", final=True, addendum=False, at=NOW)]
+    indexed = archive.indexer.index(STUDY, files, told=told)
+    assert (indexed.reports, indexed.to_mine) == (1, True)
+    assert archive.indexer.mine(STUDY, files, told).enriched == 1
+    (exam,) = archive.exams()
+    assert exam.findings[Region.DISTAL_RADIUS].fracture == "present"
+    withdrawn = [told_report("", "hl7", final=False, addendum=False, at=NOW)]
+    indexed = archive.indexer.index(STUDY, files, told=withdrawn)
+    assert (indexed.reports, indexed.to_mine) == (0, True)
+    archive.indexer.mine(STUDY, files, withdrawn)
+    (exam,) = archive.exams()
+    assert not exam.findings_known
+    assert archive.records.of(STUDY) is None
 
 
 def test_the_report_enriches_the_exam_without_touching_its_vectors(archive: Archive) -> None:
@@ -250,6 +270,28 @@ def test_one_bad_file_does_not_spoil_the_others(archive: Archive) -> None:
     indexed = archive.index(b"\x93" * 400, wrist(), wrist("R", ViewPosition="LL"))
     assert indexed.exams == 1
     assert sum(indexed.left_out.values()) == 2
+
+
+def test_of_every_file_it_is_told_what_it_became(archive: Archive) -> None:
+    lateral, report = wrist("R", ViewPosition="LL"), text_report(BUCKLE)
+    placed = archive.index(wrist(), lateral, report, b"\x93" * 400).placed
+    assert [(one.used_as, one.view, one.side) for one in placed] == [
+        ("exam", "pa", "left"),
+        (None, None, None),
+        ("report", None, None),
+        (None, None, None),
+    ]
+    reasons = [one.reason or "" for one in placed]
+    assert "labelled lateral" in reasons[1]
+    assert "cannot be read" in reasons[3]
+    assert placed[0].as_json() == {"used_as": "exam", "view": "pa", "side": "left"}
+
+
+def test_what_a_note_withdraws_is_told_of_files_that_are_gone_too(archive: Archive) -> None:
+    left, right = wrist("L"), wrist("R")
+    indexed = archive.index(right, note(REJECTED, left, right))
+    assert indexed.withdrawn == {str(left.SOPInstanceUID), str(right.SOPInstanceUID)}
+    assert indexed.placed[0].reason == "a rejection note withdraws it"
 
 
 def test_what_this_plugin_made_is_left_out(archive: Archive) -> None:

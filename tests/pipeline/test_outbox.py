@@ -116,6 +116,20 @@ def test_the_predecessor_is_the_last_delivered_report_about_the_same_image(outbo
     assert outbox.reports(QUERY) == {"1.2.3.11.1.1", "1.2.3.12.1.1"}
 
 
+def test_a_report_that_is_stored_can_be_replaced_before_it_counts_as_delivered(
+    outbox: Outbox,
+) -> None:
+    outbox.put("answer-1-1", QUERY, [], [report(11)], NOW)
+    outbox.stored("answer-1-1", NOW)
+    outbox.stored("answer-1-1", NOW + timedelta(seconds=1))  # sent again: it was not kept
+    before = outbox.predecessor(QUERY, "answer-2-1")
+    assert before is not None
+    assert before.sop_instance_uid == "1.2.3.11.1.1"
+    assert outbox.reports(QUERY) == {"1.2.3.11.1.1"}
+    assert not outbox.is_delivered("answer-1-1")
+    assert outbox.results("answer-1-1")
+
+
 def test_an_unknown_result_set_is_empty_and_not_delivered(outbox: Outbox) -> None:
     assert outbox.results("answer-9-9") == ()
     assert outbox.query_of("answer-9-9") is None
@@ -129,3 +143,14 @@ def test_a_report_replaces_only_one_whose_bones_it_answers_for_too(outbox: Outbo
     assert outbox.predecessor(QUERY, "answer-2-1", (ulna,)) is None
     assert outbox.predecessor(QUERY, "answer-2-1", (radius,)) is not None
     assert outbox.predecessor(QUERY, "answer-2-1", tuple(Region)) is not None
+
+
+def test_what_answers_for_an_image_is_told_with_its_times(outbox: Outbox) -> None:
+    outbox.put("answer-1-1", QUERY, [], [report(11)], NOW, (Region.DISTAL_ULNA,))
+    outbox.put("answer-2-1", QUERY, [], [report(12)], NOW + timedelta(hours=1))
+    outbox.put("answer-3-1", "1.2.3.4", [], [report(13)], NOW)
+    outbox.delivered("answer-1-1", NOW + timedelta(minutes=2))
+    first, second = outbox.about(QUERY)
+    assert (first.result_id, first.regions) == ("answer-1-1", ("distal_ulna",))
+    assert (first.created_at, first.delivered_at) == (NOW, NOW + timedelta(minutes=2))
+    assert (second.result_id, second.delivered_at) == ("answer-2-1", None)

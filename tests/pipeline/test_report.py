@@ -18,6 +18,7 @@ from pipeline.report import (
     is_report,
     report_of_document,
     report_text,
+    told_report,
 )
 
 
@@ -238,3 +239,23 @@ def test_an_addendum_is_known_by_its_title() -> None:
     added = sr(text("Findings", "More."))
     added.ConceptNameCodeSequence = [concept("Addendum Document", "55107-7", "LN")]
     assert report_text(added).addendum
+
+
+def test_words_from_another_road_are_a_report_that_ranks_by_its_status() -> None:
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    final = told_report(
+        "Left\x07 wrist.\r\n\n\n\nNormal.", "hl7", final=True, addendum=False, at=at
+    )
+    assert final.text == "Left wrist.\n\nNormal."
+    assert (final.kind, final.verified, final.final, final.at) == ("hl7", True, True, at)
+    later = told_report("Buckle.", "hl7", final=False, addendum=False, at=at.replace(month=2))
+    assert combined_report([later, final]) == final
+    assert combined_report([later]) == later
+    more = told_report("More.", "txt", final=True, addendum=True, at=at.replace(month=3))
+    both = combined_report([more, final])
+    assert both is not None
+    assert both.text.endswith("ADDENDUM:\nMore.")
+    withdrawn = told_report("", "hl7", final=False, addendum=False, at=at)
+    assert combined_report([withdrawn]) is None
+    long = told_report("A" * 60_000, "txt", final=True, addendum=False, at=None)
+    assert len(long.text) == MAX_CHARACTERS

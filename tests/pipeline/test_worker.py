@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from commitment_parts import Archive
 from invented_exams import quick_folder
 from result_parts import answer, header
 from sqlalchemy.exc import OperationalError
@@ -18,8 +19,12 @@ from sqlalchemy.exc import OperationalError
 from deploy.small_pacs import SmallPacs
 from listener.errors import DeliveryError
 from listener.instance import Instance
-from listener.job import INDEX, Job, JobState
+from listener.job import COMMIT, INDEX, Job, JobState
 from listener.ledger import Ledger
+from listener.milestone import PLACED
+from listener.report_desk import ReportDesk
+from listener.report_settings import Hl7Settings
+from listener.report_shelf import Form, ReportShelf
 from listener.settings import DestinationSettings, TitleSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
@@ -35,12 +40,13 @@ from pipeline.errors import (
     RequestError,
     ResultError,
 )
-from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
+from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, PlacedFile, StoredImage
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.region import Region
+from pipeline.report import ReportText
 from pipeline.request import Mode, Request
-from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker
+from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker, told_reports
 
 PLANTED = "Secret^Name"
 GOOD, POISONED = "1.2.3.100", "1.2.3.666"
@@ -69,10 +75,12 @@ class Steps:
         self.does: dict[str, Callable[[], None]] = {}
         self.calls: list[tuple[str, str]] = []
         self.file_gone: frozenset[str] = frozenset()
+        self.told: Sequence[ReportText] = ()
         self.requests: list[Request] = []
         self.exams = 1
         self.answers = 1
         self.unread = 0
+        self.withdrawn: frozenset[str] = frozenset()
         self.to_mine = True
         self.mining = threading.Event()
         self.mining.set()
@@ -85,10 +93,15 @@ class Steps:
         self.does.get(subject, lambda: None)()
 
     def index(
-        self, study_uid: str, files: Sequence[StoredImage], file_gone: frozenset[str] = frozenset()
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        file_gone: frozenset[str] = frozenset(),
+        told: Sequence[ReportText] = (),
     ) -> IndexedStudy:
         self._called("index", study_uid)
         self.file_gone = file_gone
+        self.told = told
         reasons = {} if self.exams else {"it is labelled lateral": 1}
         return IndexedStudy(
             self.exams,
@@ -96,10 +109,20 @@ class Steps:
             reasons,
             to_mine=self.to_mine and bool(files),
             unread=self.unread,
+            placed=tuple(
+                PlacedFile(file.sop_instance_uid, file.version, "exam", "pa", "left")
+                for file in files
+            ),
+            withdrawn=self.withdrawn,
         )
 
     def mine(
-        self, study_uid: str, files: Sequence[StoredImage], *, by_rules: bool = False
+        self,
+        study_uid: str,
+        files: Sequence[StoredImage],
+        told: Sequence[ReportText] = (),
+        *,
+        by_rules: bool = False,
     ) -> MinedStudy:
         self._called("mine by rules" if by_rules else "mine", study_uid)
         return MinedStudy(1, 0, "en")
@@ -217,6 +240,27 @@ def test_an_indexed_study_is_marked_and_its_reports_are_mined(rig: Rig) -> None:
     assert rig.steps.calls == [("index", GOOD), ("mine", GOOD)]
 
 
+def test_reports_from_other_roads_are_handed_over_with_their_words(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.receive(GOOD)
+    shelf = ReportShelf(rig.folder / "reports", watermark_bytes=0)
+    desk = ReportDesk(rig.ledger, shelf, Hl7Settings(), site_key=b"k")
+    head = f"StudyInstanceUID: {GOOD}\nAccessionNumber: "
+    desk.take(f"{head}1\nStatus: preliminary\n\nNormal.".encode(), Form.TEXT)
+    desk.take(f"{head}2\nStatus: withdrawn\n\n".encode(), Form.TEXT)
+    first, second = told_reports(rig.ledger, GOOD)
+    assert (first.text, first.kind, first.final) == ("Normal.", "txt", False)
+    assert second.text == ""
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert [told.text for told in rig.steps.told] == ["Normal.", ""]
+    for file in shelf.files():
+        file.unlink()
+    assert [told.text for told in told_reports(rig.ledger, GOOD)] == ["", ""]
+    assert "missing" in caplog.text
+
+
 def test_a_poisoned_study_ends_dead_with_class_and_place_and_no_patient_data(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -317,6 +361,46 @@ def test_exams_whose_files_retention_has_deleted_are_named_to_the_indexer(rig: R
     rig.ledger.enqueue(INDEX, GOOD)
     rig.work()
     assert rig.steps.file_gone == {f"{GOOD}.1.1"}
+
+
+def placed(rig: Rig, study: str) -> dict[str, dict[str, str]]:
+    """Return what each instance of a study is to the index, by the ledger."""
+    return {
+        step.sop_instance_uid: dict(step.detail)
+        for step in rig.ledger.milestones(study)
+        if (step.kind, step.index) == (PLACED, "simple-1")
+    }
+
+
+def test_the_ledger_learns_what_each_file_became(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert placed(rig, GOOD) == {f"{GOOD}.1.1": {"used_as": "exam", "view": "pa", "side": "left"}}
+
+
+def test_what_was_read_of_a_study_that_is_not_indexed_as_a_whole_is_known(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.steps.unread = 1
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert rig.ledger.study(GOOD).indexed_generation == 0
+    assert set(placed(rig, GOOD)) == {f"{GOOD}.1.1"}
+
+
+def test_a_withdrawn_exam_whose_file_is_gone_is_known_to_be(rig: Rig) -> None:
+    rig.receive(GOOD)
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work_through_waits()
+    rig.ledger.close_due_arrivals()
+    rig.work()
+    rig.clock.pass_(3 * 86400)
+    assert rig.ledger.expire(timedelta(days=1)) == 1
+    rig.receive(GOOD, f"{GOOD}.1.2")
+    rig.steps.withdrawn = frozenset({f"{GOOD}.1.1"})
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert placed(rig, GOOD)[f"{GOOD}.1.1"] == {"reason": "a rejection note withdraws it"}
 
 
 # -- leases -------------------------------------------------------------------------------
@@ -570,9 +654,11 @@ def test_an_upload_is_looked_for_in_its_folder_alone(rig: Rig) -> None:
 # -- delivery -----------------------------------------------------------------------------
 
 
-def place(port: int) -> Delivery:
+def place(port: int, **said: Any) -> Delivery:
+    """Return a destination whose word that it has stored is enough."""
+    given = {"commitment": "never", "timeout_seconds": 5, **said}
     there = DestinationSettings(
-        name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=port, timeout_seconds=5
+        name="pacs", ae_title="SMALLPACS", host="127.0.0.1", port=port, **given
     )
     return Delivery(there, there, "WRISTMIR")
 
@@ -611,7 +697,8 @@ def test_a_delivery_waits_for_a_destination_that_is_down_and_succeeds_when_it_is
     with SmallPacs(rig.folder / "pacs") as pacs:
         rig.worker = replace(rig.worker, delivery=place(pacs.port))
         rig.work()
-    assert rig.job(number).outcome == {"delivered": 2, "copies": 1}
+    expected = {"delivered": 2, "copies": 1, "destination": "pacs"}
+    assert rig.job(number).outcome == expected
     assert sent(rig.folder / "pacs") == EVERYTHING
     assert rig.outbox.results("answer-1-1") == ()
 
@@ -667,6 +754,111 @@ def test_a_result_set_that_is_no_longer_there_is_dead_at_once(rig: Rig, unused_p
     rig.work()
     assert (rig.job(number).state, rig.job(number).attempts) == (JobState.DEAD, 1)
     assert "no longer kept" in (rig.job(number).last_error or "")
+
+
+@pytest.fixture(autouse=True)
+def _a_long_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a PACS's word that will come, however slow the machine is."""
+    monkeypatch.setattr("listener.exchange._HOLD_SECONDS", 20.0)
+
+
+def committed_by(rig: Rig, pacs: Archive, **said: Any) -> None:
+    """Let a PACS that offers storage commitment be the destination."""
+    rig.worker = replace(rig.worker, delivery=place(pacs.port, commitment="ask", **said))
+
+
+def test_a_result_set_is_delivered_when_its_destination_has_committed_to_it(rig: Rig) -> None:
+    number = waiting(rig)
+    with Archive() as pacs:
+        committed_by(rig, pacs)
+        assert rig.worker.work_once()
+        assert rig.job(number).outcome == {"delivered": 2, "copies": 1, "destination": "pacs"}
+        assert not rig.outbox.is_delivered("answer-1-1")
+        assert rig.outbox.results("answer-1-1")
+        rig.work()
+    (_, references), *more = pacs.asked
+    assert more == []
+    assert sorted(one.sop_instance_uid for one in references) == EVERYTHING
+    assert rig.outbox.is_delivered("answer-1-1")
+    assert rig.outbox.results("answer-1-1") == ()
+    outcomes = [job.outcome for job in rig.ledger.jobs(kind=COMMIT)]
+    assert outcomes == [{"committed": 0}, {"committed": 3}]  # the later was woken by the word
+
+
+def test_only_what_the_destination_does_not_keep_is_sent_again(rig: Rig) -> None:
+    waiting(rig)
+    with Archive() as pacs:
+        committed_by(rig, pacs)
+        pacs.losing = {"1.2.3.8.1.1": 0x0112}
+        rig.work()
+        assert sorted(pacs.stored) == EVERYTHING
+        assert not rig.outbox.is_delivered("answer-1-1")
+        pacs.losing = {}
+        rig.clock.pass_(60)
+        rig.work()
+    assert pacs.stored[3:] == ["1.2.3.8.1.1"]
+    assert [len(references) for _, references in pacs.asked] == [3, 1]
+    assert rig.outbox.is_delivered("answer-1-1")
+    assert rig.ledger.counts().keys() == {(DELIVER, JobState.DONE), (COMMIT, JobState.DONE)}
+
+
+def test_a_word_that_is_awaited_holds_up_no_other_job(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("listener.exchange._HOLD_SECONDS", 0.0)
+    waiting(rig)
+    with Archive() as pacs:
+        pacs.is_silent = True
+        committed_by(rig, pacs)
+        rig.work()
+        (waits,) = rig.ledger.jobs(JobState.READY, COMMIT)
+        assert waits.not_before > rig.clock.now
+        assert rig.outbox.results("answer-1-1")
+        query = f"{GOOD}.1.1"
+        known = rig.outbox.predecessor(query, "answer-2-1", ())
+        assert known is not None  # the PACS has the report: a later one can replace it
+        number = rig.ledger.enqueue(INDEX, GOOD)
+        rig.work()
+        assert rig.job(number).state is JobState.DONE
+        pacs.is_silent = False
+        monkeypatch.setattr("listener.exchange._HOLD_SECONDS", 20.0)
+        rig.clock.now = waits.not_before
+        rig.work()
+    assert rig.outbox.is_delivered("answer-1-1")
+
+
+def test_a_destination_that_has_to_commit_and_does_not_offer_it_is_waited_for(rig: Rig) -> None:
+    waiting(rig)
+    with SmallPacs(rig.folder / "pacs") as pacs:
+        rig.worker = replace(rig.worker, delivery=place(pacs.port, commitment="require"))
+        rig.work()
+        (commit,) = rig.ledger.jobs(kind=COMMIT)
+        assert commit.state is JobState.READY
+        assert "offers no storage commitment" in (commit.last_error or "")
+        assert rig.outbox.results("answer-1-1")
+        rig.worker = replace(rig.worker, delivery=place(pacs.port, commitment="ask"))
+        rig.clock.pass_(3600)
+        rig.work()
+    assert rig.ledger.job(commit.id).state is JobState.DONE
+    assert rig.outbox.is_delivered("answer-1-1")
+
+
+def test_a_worker_killed_before_the_word_came_asks_again_with_nothing_sent_twice(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(rig)
+    with Archive() as pacs:
+        committed_by(rig, pacs)
+        assert rig.worker.work_once()
+        with monkeypatch.context() as patch:
+            patch.setattr(rig.outbox, "delivered", lambda *_: raising(KeyboardInterrupt())())
+            with pytest.raises(KeyboardInterrupt):
+                rig.worker.work_once()
+        rig.clock.pass_(3600)
+        rig.work()
+    assert sorted(pacs.stored) == EVERYTHING
+    assert rig.outbox.is_delivered("answer-1-1")
+    assert {job.state for job in rig.ledger.jobs()} == {JobState.DONE}
 
 
 @pytest.fixture

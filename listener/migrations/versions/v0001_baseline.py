@@ -18,6 +18,10 @@ def upgrade() -> None:
     _arrival()
     _coverage()
     _job()
+    _milestone()
+    _accession()
+    _report()
+    _commitment()
 
 
 def _study() -> None:
@@ -51,6 +55,7 @@ def _instance() -> None:
         sa.Column("calling_ae", sa.String(16), nullable=False),
         sa.Column("called_ae", sa.String(16), nullable=False),
         sa.Column("patient_key", sa.String(64), nullable=False),
+        sa.Column("committed_at", _TIME),
     )
     for column in ("path", "received_at", "state", "study_uid"):
         op.create_index(f"ix_instance_{column}", "instance", [column])
@@ -112,6 +117,83 @@ def _job() -> None:
     _unique_where("job_one_lease_per_subject", "job", ["subject"], "leased")
     equal = ["kind", "subject", "argument"]
     _unique_where("job_equal_ready_jobs_are_one", "job", equal, "ready")
+
+
+def _milestone() -> None:
+    op.create_table(
+        "milestone",
+        sa.Column("sop_instance_uid", sa.String(64), primary_key=True),
+        sa.Column("version", sa.Integer, primary_key=True),
+        sa.Column("kind", sa.String(16), primary_key=True),
+        sa.Column("index_name", sa.String(100), primary_key=True),
+        sa.Column("at", _TIME, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+    )
+
+
+def _accession() -> None:
+    op.create_table(
+        "accession",
+        sa.Column("study_uid", sa.String(64), primary_key=True),
+        sa.Column("accession_key", sa.String(64), primary_key=True),
+        sa.Column("accession_number_key", sa.String(64), nullable=False),
+    )
+    op.create_index("ix_accession_accession_number_key", "accession", ["accession_number_key"])
+
+
+def _report() -> None:
+    op.create_table(
+        "report",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("message_key", sa.String(64), nullable=False),
+        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("path", sa.Text, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("reason", sa.Text),
+        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("addendum", sa.Boolean, nullable=False),
+        sa.Column("at", _TIME),
+        sa.Column("received_at", _TIME, nullable=False),
+        sa.Column("named_study_uid", sa.String(64)),
+        sa.Column("study_uid", sa.String(64)),
+        sa.Column("patient_key", sa.String(64)),
+        sa.Column("patient_id_key", sa.String(64)),
+        sa.Column("accession_key", sa.String(64)),
+        sa.Column("accession_number_key", sa.String(64)),
+        sa.Column("order_key", sa.String(64), nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("report_one_of_each", "report", ["message_key", "position"], unique=True)
+    for column in ("accession_number_key", "named_study_uid", "received_at", "state", "study_uid"):
+        op.create_index(f"ix_report_{column}", "report", [column])
+
+
+def _commitment() -> None:
+    op.create_table(
+        "commitment",
+        sa.Column("calling_ae", sa.String(16), primary_key=True),
+        sa.Column("transaction_uid", sa.String(64), primary_key=True),
+        sa.Column("called_ae", sa.String(16), nullable=False),
+        sa.Column("instances", sa.Text, nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("asked_at", _TIME, nullable=False),
+    )
+    op.create_index("commitment_open", "commitment", ["state", "asked_at"])
+    op.create_table(
+        "commitment_request",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("transaction_uid", sa.String(64), nullable=False),
+        sa.Column("subject", sa.String(128), nullable=False),
+        sa.Column("destination", sa.Text, nullable=False),
+        sa.Column("instances", sa.Text, nullable=False),
+        sa.Column("committed", sa.Text),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("asked_at", _TIME, nullable=False),
+        sa.UniqueConstraint("transaction_uid"),
+    )
+    for column in ("asked_at", "subject"):
+        op.create_index(f"ix_commitment_request_{column}", "commitment_request", [column])
 
 
 def _unique_where(name: str, table: str, columns: list[str], state: str) -> None:

@@ -1,0 +1,147 @@
+"""The folder of reports that came by other roads than DICOM: one file a message, as it came."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+from listener.errors import ListenerError, OutOfResourcesError
+from listener.headed_text import read_headed_text
+from listener.hl7 import read_oru
+from listener.report import Report
+from listener.report_settings import Hl7Settings
+
+__all__ = ["Form", "ReportShelf", "form_of", "read_reports", "report_text_of"]
+
+
+class Form(StrEnum):
+    """How a report is written down; its file's name ends so."""
+
+    HL7 = "hl7"
+    TEXT = "txt"
+
+
+def read_reports(data: bytes, form: Form, rules: Hl7Settings | None = None) -> tuple[Report, ...]:
+    """Return the reports of a message or file, at least one.
+
+    Raises
+    ------
+    UnusableReportError
+        If there is none in it that can be used.
+    """
+    return read_oru(data, rules) if form is Form.HL7 else read_headed_text(data)
+
+
+def form_of(path: Path) -> Form:
+    """Return how a file of the shelf is written."""
+    return Form(path.suffix.removeprefix("."))
+
+
+def report_text_of(path: Path, position: int) -> str:
+    """Return the words of one of the reports in a file of the shelf.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    UnusableReportError
+        If it holds no such report.
+    """
+    reports = read_reports(path.read_bytes(), form_of(path))
+    return reports[position].text if position < len(reports) else ""
+
+
+class ReportShelf:
+    """Puts messages on the disk, durably, under names that say nothing.
+
+    Parameters
+    ----------
+    folder
+        Made with mode 0700 where it is missing; it needs a local file system.
+    watermark_bytes
+        Free disk space under which nothing is taken.
+    """
+
+    def __init__(self, folder: Path, *, watermark_bytes: int) -> None:
+        self._folder = folder.absolute()
+        self._watermark_bytes = watermark_bytes
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            msg = f"The reports' folder cannot be made: {type(error).__name__}."
+            raise ListenerError(msg) from None
+
+    def place(self, key: str, form: Form, data: bytes) -> Path:
+        """Make a message durable under its key and return where it lies.
+
+        The same key twice is the same message: it is written once more, into the same place.
+
+        Raises
+        ------
+        OutOfResourcesError
+            If space is short, or the disk refuses.
+        """
+        target = self._folder / key[:2] / f"{key}.{form}"
+        part = self._folder / f"{secrets.token_hex(16)}.part"
+        try:
+            if shutil.disk_usage(self._folder).free < self._watermark_bytes:
+                msg = "Free disk space is under watermark_bytes."
+                raise OutOfResourcesError(msg)
+            self._make_shelf(target.parent)
+            _write(part, data)
+            part.rename(target)
+            _sync(target.parent)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            msg = f"The disk refuses: {os.strerror(error.errno or 0)}."
+            raise OutOfResourcesError(msg) from None
+        return target
+
+    def files(self) -> Iterator[Path]:
+        """Yield every message's file."""
+        for shelf in sorted(self._folder.iterdir()):
+            if len(shelf.name) == 2 and shelf.is_dir():
+                yield from (f for f in sorted(shelf.iterdir()) if _NAME.fullmatch(f.name))
+
+    def sweep(self) -> int:
+        """Delete the half-written files whose writers are gone; return how many."""
+        swept = 0
+        for path in self._folder.glob("*.part"):
+            with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+    def _make_shelf(self, shelf: Path) -> None:
+        with suppress(FileExistsError):
+            shelf.mkdir(mode=0o700)
+            _sync(self._folder)
+
+
+_NAME = re.compile(r"[0-9a-f]{64}\.(hl7|txt)")
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that its writer lives
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
