@@ -177,10 +177,14 @@ class MessageExchange(DIMSEServiceProvider):
         return visit.begin(command, syntax)
 
     def _complete(self, command: Command) -> None:
-        spool, self._command, self._spool = self._spool, None, None
+        spool = self._spool
         if command.field not in _ABOUT_COMMITMENT or spool is None:
             self._serve(command, spool)
-            return
+        self._command = self._spool = None  # until here nothing else is said to the peer
+        if command.field in _ABOUT_COMMITMENT and spool is not None:
+            self._hand_over(command, spool)
+
+    def _hand_over(self, command: Command, spool: Spool) -> None:
         self._pending = [one for one in self._pending if not one.closed] + [spool]
         if max(len(self._pending), self.msg_queue.qsize()) > _MOST_PENDING:
             msg = "It sends without waiting for answers."
@@ -191,10 +195,10 @@ class MessageExchange(DIMSEServiceProvider):
     def _serve(self, command: Command, spool: Spool | None) -> None:
         context, visit = self._context(), self._visit
         reply = Reply(0x0000)
+        if visit is not None and spool is not None:
+            reply = visit.store(command, str(context.abstract_syntax), spool)
         if visit is not None:
             visit.correspondence.heard()
-            if spool is not None:
-                reply = visit.store(command, str(context.abstract_syntax), spool)
         self.send_reply(self._context_id, command, reply)
 
     def _context(self) -> Any:

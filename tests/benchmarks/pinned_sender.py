@@ -91,9 +91,7 @@ class Link:
         for start in range(0, len(data), self._most):
             piece = view[start : start + self._most]
             last = 2 if start + self._most >= len(data) else 0
-            head = struct.pack(
-                ">BBIIBB", 4, 0, len(piece) + 6, len(piece) + 2, 1, last
-            )
+            head = struct.pack(">BBIIBB", 4, 0, len(piece) + 6, len(piece) + 2, 1, last)
             self._socket.sendmsg([head, piece]) == len(head) + len(piece) or self._rest()
         kind, answer = self._read()
         if kind != 4:
