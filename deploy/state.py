@@ -47,13 +47,12 @@ def key_of_site(settings: Settings) -> bytes:
     ------
     ConfigurationError
         Where the key is missing, or not whole.
+    LedgerError
+        Where the ledger has to be looked at and cannot be opened.
     """
-    on_a_server = settings.listener.ledger_file is None
-    if on_a_server and not (settings.state_dir / "site.key").exists():
-        with Ledger(settings.ledger_url) as ledger:
-            if ledger.receipts(limit=1):
-                text = f"{settings.state_dir}: its ledger was made with a site.key; restore that"
-                raise ConfigurationError(text)
+    if not (settings.state_dir / "site.key").exists() and _is_in_use(settings):
+        text = f"{settings.state_dir}: its ledger was made with a site.key; restore that"
+        raise ConfigurationError(text)
     return site_key(settings.state_dir)
 
 
@@ -61,6 +60,14 @@ def open_outbox(settings: Settings) -> Outbox:
     """Open what waits for delivery, and what was delivered before."""
     state = settings.state_dir
     return Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
+
+
+def _is_in_use(settings: Settings) -> bool:
+    file = settings.listener.ledger_file
+    if file is not None:
+        return file.exists()
+    with Ledger(settings.ledger_url) as ledger:
+        return bool(ledger.receipts(limit=1))
 
 
 def check_owner(state_dir: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from listener.arrivals import Arrivals
@@ -131,15 +131,17 @@ class Storage:
         elif recorded.path != path:
             self.ledger.move_file(recorded.path, path)
 
-    def give_up(self, path: Path) -> None:
+    def give_up(self, path: Path, error: BaseException) -> None:
         """Delete a file that is not acknowledged, unless its row came through all the same.
 
         Where a commit is done and only its answer is lost, the row may stand for a newer version.
+        While a server is away nothing piles up: what never reached it has no row.
         """
         try:
             known = self.ledger.knows_file(path)
         except SQLAlchemyError:
-            known = True  # it may be: the next start brings inbox and ledger together
+            # it may be: the next start brings inbox and ledger together
+            known = not _is_undone(error)
         if not known:
             with suppress(OSError):  # the next start finds it, and takes it in
                 path.unlink(missing_ok=True)
@@ -262,8 +264,8 @@ class Visit:
                 title=self._title,
             )
             self._storage.keep_one(recorded, path)
-        except BaseException:
-            self._storage.give_up(path)
+        except BaseException as error:
+            self._storage.give_up(path, error)
             raise
         self._studies.add(header.study_uid)
         return recorded
@@ -317,15 +319,24 @@ _OWN = "it was made by this plugin"
 _NOT_KEPT = frozenset({InstanceState.EXPIRED, InstanceState.FILTERED})
 
 
+def _is_undone(error: BaseException) -> bool:
+    """Tell whether a server has done nothing for certain: it said so, or was never reached."""
+    if isinstance(error, DBAPIError):
+        return hasattr(error.orig, "sqlstate") and not error.connection_invalidated
+    return isinstance(error, PoolTimeoutError)
+
+
 def _ledger_refusal(error: SQLAlchemyError) -> RefusalError:
     """Return what a peer is told of the ledger's error: that there is no room, or that it failed.
 
-    A ledger that others hold for too long is out of resources, too: a later try will do.
+    A ledger that others hold for too long, or whose server is away, is out of resources, too: a
+    later try will do.
     """
     cause = getattr(error, "orig", None)
     words = f"The ledger cannot be written: {type(error).__name__}."
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the extended part says no more here
-    state = str(getattr(cause, "sqlstate", None) or "")[:2]
+    # PostgreSQL's driver gives every error a state but those of the connection itself
+    state = (getattr(cause, "sqlstate", "unknown") or _NO_CONNECTION)[:2]
     if code in _SHORT_OF or state in _SHORT_OF_STATES or isinstance(error, PoolTimeoutError):
         return OutOfResourcesError(words)
     return ProcessingFailureError(words)
@@ -334,5 +345,7 @@ def _ledger_refusal(error: SQLAlchemyError) -> RefusalError:
 _SHORT_OF = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM}
 )
-# PostgreSQL, appendix A: insufficient resources, object not in prerequisite state (lock)
-_SHORT_OF_STATES = frozenset({"53", "55"})
+# PostgreSQL, appendix A: connection exception, insufficient resources, object not in prerequisite
+# state (lock), operator intervention (shutdown, restart)
+_NO_CONNECTION = "08000"
+_SHORT_OF_STATES = frozenset({"08", "53", "55", "57"})

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ledger_parts import record
 from plugin import STUDIES, free_port, plugin
 from postgresql import server
 from simple_bundle import simple_bundle
@@ -105,25 +106,17 @@ def test_a_command_before_any_service_is_told_to_start_one(tmp_path: Path) -> No
         open_ledger(settings)
 
 
-@pytest.mark.peers
 def test_a_new_key_is_not_made_beside_a_ledger_that_was_made_with_another(
-    tmp_path: Path, postgresql_url: str
+    tmp_path: Path, ledger_url: str
 ) -> None:
-    with ledger_of_a_study(tmp_path / "first", postgresql_url):
-        pass
-    settings = load(written(tmp_path, postgresql_url))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    settings = load(written(elsewhere, ledger_url))
+    with Ledger(ledger_url) as ledger:
+        record(ledger)
     with pytest.raises(ConfigurationError, match=r"made with a site\.key; restore that"):
         key_of_site(settings)
     assert list(settings.state_dir.iterdir()) == []
-
-
-def ledger_of_a_study(folder: Path, url: str) -> Ledger:
-    from ledger_parts import instance, record
-
-    folder.mkdir()
-    ledger = Ledger(url)
-    record(ledger, instance())
-    return ledger
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def note(what, subject):
     os.write(notes, f"{what} {subject} {os.getpid()} {time.monotonic()}\\n".encode())
 
 class Indexer:
-    def mine(self, subject, images, by_rules):
+    def mine(self, subject, images, told, by_rules):
         note("begin", subject)
         slowly = Path(sys.argv[2] + "." + subject)
         if slowly.exists():

@@ -32,12 +32,12 @@ from pynetdicom.pdu import (
 from station import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Station, encoded, station
 from wire import CR, VERIFICATION, Wire, command
 
+from listener.command import encode_reply, read_command
 from listener.elements import is_uid
 from listener.errors import CannotUnderstandError, PeerConnectionError
 from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.header import read_header
 from listener.storage import Reply as _Reply
-from listener.storage import encode_reply, read_command
 from pipeline.dicom_file import FileLimits
 from pipeline.dicom_file import read_header as read_header_of_file
 from pipeline.errors import DecodeError, DecodeReason

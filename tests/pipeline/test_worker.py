@@ -511,6 +511,21 @@ def test_a_worker_that_is_told_to_stop_finishes_the_job_in_hand(rig: Rig) -> Non
     assert [job.state for job in rig.ledger.jobs(kind=MINE)] == [JobState.READY]
 
 
+def test_a_database_that_is_away_is_waited_out_and_not_counted_against_the_job(rig: Rig) -> None:
+    def away() -> None:
+        raise busy()
+
+    rig.receive(GOOD)
+    rig.steps.does[GOOD] = away
+    number = rig.ledger.enqueue(INDEX, GOOD)
+    for _ in range(10):  # more than the attempts that a study at fault has
+        assert rig.worker.work_once()
+        rig.clock.pass_(3600)
+    job = rig.job(number)
+    assert (job.state, job.attempts) == (JobState.READY, 10)
+    assert (job.last_error or "").startswith("OperationalError in ")
+
+
 def test_a_ledger_that_cannot_be_used_for_a_while_does_not_end_the_worker(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
