@@ -10,10 +10,11 @@ from pathlib import Path
 from deploy.miner import open_miner
 from deploy.settings import Settings
 from deploy.state import open_outbox
+from listener.audit import Audit
 from listener.ledger import Ledger
 from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
-from pipeline.crosswalk import Crosswalk
+from pipeline.crosswalk import Crosswalk, LibraryCopy, LookedUp
 from pipeline.decoder import Decoder, DecoderLimits, FileLimits
 from pipeline.disk import write_whole
 from pipeline.edge_index import EdgeIndex
@@ -34,8 +35,12 @@ _LOG = logging.getLogger("wristmir.service")
 
 
 @contextmanager
-def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Worker]:
+def open_worker(
+    settings: Settings, ledger: Ledger, key: bytes, audit: Audit | None = None
+) -> Iterator[Worker]:
     """Build a worker with everything it needs, and take it apart again.
+
+    `audit` is told what it sends and looks up; it stays the caller's to start and stop.
 
     Raises
     ------
@@ -52,12 +57,15 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
     bundle = Bundle.load(settings.bundle, threads=pipeline.threads)
     _LOG.info("bundle %s", bundle.id)
     uids = KeyedUids(key)
+    audit = audit or Audit.off()
     with ExitStack() as stack:
         decoder = stack.enter_context(Decoder(_limits(settings)))
         index = stack.enter_context(open_index(settings, bundle))
         records = stack.enter_context(closing(open_records(settings)))
         miner = stack.enter_context(open_miner(pipeline.mining))
-        crosswalk = Crosswalk(f"sqlite:///{state / 'crosswalk.sqlite3'}")
+        crosswalk = Crosswalk(
+            f"sqlite:///{state / 'crosswalk.sqlite3'}", looked_up=_audited(audit, ledger)
+        )
         stack.callback(crosswalk.close)
         outbox = open_outbox(settings)
         stack.callback(outbox.close)
@@ -95,6 +103,7 @@ def open_worker(settings: Settings, ledger: Ledger, key: bytes) -> Iterator[Work
                 age_band_years=retrieval.age_band_years,
             ),
             lease_seconds=pipeline.lease_seconds,
+            audit=audit,
             # the rules are as fast in turn
             readers=0 if pipeline.mining.engine == "rules" else pipeline.mining.concurrency,
         )
@@ -194,6 +203,19 @@ def _claim(settings: Settings, bundle: Bundle) -> None:
 
 def _fingerprint(settings: Settings, bundle: Bundle) -> Path:
     return settings.state_dir / "fingerprints" / checked_bundle(bundle.id)
+
+
+def _audited(audit: Audit, ledger: Ledger) -> LookedUp:
+    """Return what tells the audit trail of look-ups in the crosswalk, and whom they are about."""
+
+    def looked_up(copy_uid: str, found: LibraryCopy | None) -> None:
+        if found is None:
+            audit.looked_up(copy_uid, None, "")
+            return
+        rows = ledger.receipt(found.source_uid)
+        audit.looked_up(copy_uid, found.source_study_uid, rows[-1].patient_key if rows else "")
+
+    return looked_up
 
 
 def _limits(settings: Settings) -> DecoderLimits:

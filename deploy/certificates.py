@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from listener.audit_settings import AuditDestinationSettings
 from listener.errors import CredentialsError
 from listener.settings import DestinationSettings, ListenerSettings, TlsSettings
 from listener.tls import Credentials, client_context
@@ -27,7 +28,10 @@ def look_at_certificates(listener: ListenerSettings) -> Look:
     the authorities vouch for the receiver's certificate, when each certificate expires, and who
     else can read a key.
     """
-    secure = [there for there in listener.destinations if there.tls]
+    secure: list[DestinationSettings | AuditDestinationSettings] = [
+        there for there in listener.destinations if there.tls
+    ]
+    secure += [there for there in listener.audit.destinations if there.tls]
     if not listener.tls.is_on and not secure:
         yield "ok", "TLS is off: keep DICOM traffic on a protected network"
     if listener.tls.is_on:
@@ -52,7 +56,7 @@ def _receiver(tls: TlsSettings) -> Look:
         )
 
 
-def _destination(there: DestinationSettings) -> Look:
+def _destination(there: DestinationSettings | AuditDestinationSettings) -> Look:
     try:
         client_context(there)
     except CredentialsError as error:

@@ -20,8 +20,10 @@ from deploy.miner import open_miner
 from deploy.reconciliation import kept
 from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
+from listener.audit_delivery import open_destination
+from listener.audit_spool import AuditSpool
 from listener.drop_folder import FAILED, REASON
-from listener.errors import ListenerError
+from listener.errors import AuditError, ListenerError
 from listener.job import JobState
 from listener.linkage import LinkState
 from listener.receipt import InstanceState
@@ -242,6 +244,28 @@ def _word(listener: ListenerSettings, destination: DestinationSettings) -> Look:
         yield "warning", f"{destination.name} cannot say that it keeps results: {why}"
 
 
+def _audit(settings: Settings) -> Look:
+    destinations = settings.listener.audit.destinations
+    if not destinations:
+        yield "ok", "no audit trail is kept: listener.audit.destinations is empty"
+        return
+    spool = settings.listener.audit_spool
+    if spool.exists():
+        check_owner(settings.state_dir)
+    backlogs = {one.destination: one for one in AuditSpool.backlogs(spool)}
+    for destination in destinations:
+        backlog = backlogs.get(destination.name)
+        waiting, dropped = (backlog.waiting, backlog.dropped) if backlog else (0, 0)
+        try:
+            found = open_destination(destination, socket.gethostname()).probe()
+            yield "ok", f"{destination.name}: {found}; {waiting} messages wait"
+        except AuditError as error:
+            yield "error", f"{destination.name}: {error}; {waiting} messages wait"
+        if dropped:
+            text = f"{destination.name}: {dropped} messages were dropped, too many waited"
+            yield "warning", text
+
+
 def _reconciliation(settings: Settings) -> Look:
     found = kept(settings.state_dir)
     if found is None:
@@ -272,5 +296,6 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "peers": _peers,
     "certificates": lambda settings: look_at_certificates(settings.listener),
     "destinations": _destinations,
+    "audit": _audit,
     "reconciliation": _reconciliation,
 }

@@ -75,6 +75,9 @@ def _entries(place: tuple[str, ...], field: FieldInfo, model: type[BaseModel]) -
     given = _SITE.get(dotted)
     defaults = field.get_default(call_default_factory=True)
     rows = given or tuple(row.model_dump(mode="json") for row in defaults)
+    if not rows:
+        yield f"#   each is a table that begins with [[{dotted}]]"
+        yield ""
     for row in rows:
         mark = "" if given else "# "
         yield f"{mark}[[{dotted}]]"

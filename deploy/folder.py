@@ -13,6 +13,7 @@ from deploy.errors import InputError
 from deploy.settings import Settings
 from deploy.state import check_owner, key_of_site
 from listener.arrivals import Arrivals
+from listener.audit import Audit
 from listener.command import Command
 from listener.errors import CannotUnderstandError
 from listener.file_meta import read_file_meta
@@ -53,7 +54,7 @@ def index_folder(settings: Settings, folder: Path) -> dict[str, int]:
     title = indexing_title(settings)
     counts: Counter[str] = Counter(accepted=0, refused=0, no_dicom=0)
     key = key_of_site(settings)  # before the ledger: one without its key is refused
-    with Ledger(settings.ledger_url) as ledger:
+    with Ledger(settings.ledger_url) as ledger, Audit(listener, site_key=key) as audit:
         inbox = Inbox(
             listener.inbox_dir,
             watermark_bytes=listener.watermark_bytes,
@@ -61,7 +62,7 @@ def index_folder(settings: Settings, folder: Path) -> dict[str, int]:
         )
         arrivals = Arrivals(ledger, listener.titles)
         is_own = KeyedUids(key).is_own
-        storage = Storage(ledger, inbox, arrivals, site_key=key, is_own=is_own)
+        storage = Storage(ledger, inbox, arrivals, site_key=key, is_own=is_own, audit=audit)
         visit = storage.visit(listener.calling_ae_title, title)
         shown = Console(stderr=True)
         for file in track(files, "taking in files", console=shown, transient=True):

@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from deploy.errors import ServiceUnavailableError
 from deploy.settings import Settings
 from deploy.state import key_of_site
+from listener.audit import Audit
 from listener.errors import LedgerUnavailableError
 from listener.ledger import Ledger
 from listener.service import Listener, notify
@@ -61,17 +62,18 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
         if opened is None:
             return
         key, ledger = opened[0], stack.enter_context(opened[1])
+        audit = stack.enter_context(Audit(settings.listener, site_key=key))
         if work:
             # the receiver alone needs no models: it stays small and starts at once
             from deploy.assembly import open_worker  # noqa: PLC0415
 
             thread = _WorkerThread(
-                lambda: open_worker(settings, ledger, key), lambda: settings.bundle, stop
+                lambda: open_worker(settings, ledger, key, audit), lambda: settings.bundle, stop
             )
             stack.callback(thread.ended)
             thread.start()
         if receive:
-            listener = receiver(settings, ledger, key)
+            listener = receiver(settings, ledger, key, audit)
             _on_hangup(listener.reload)
             serve_listener(listener, stop)
         else:
@@ -100,9 +102,12 @@ def _opened(settings: Settings, stop: threading.Event) -> tuple[bytes, Ledger] |
             return None
 
 
-def receiver(settings: Settings, ledger: Ledger, key: bytes) -> Listener:
+def receiver(
+    settings: Settings, ledger: Ledger, key: bytes, audit: Audit | None = None
+) -> Listener:
     """Build a receiver that recognises what the plugin itself has made; it is not started yet."""
-    return Listener(settings.listener, ledger, site_key=key, is_own=KeyedUids(key).is_own)
+    is_own = KeyedUids(key).is_own
+    return Listener(settings.listener, ledger, site_key=key, is_own=is_own, audit=audit)
 
 
 def _on_hangup(reload: Callable[[], None]) -> None:

@@ -303,8 +303,14 @@ class _Guard:
             self._dismiss(association)
             who = call.calling.strip(" ")
             _log.warning("association rejected: %s (%s at %s)", verdict.words, who, address)
+            self.tell_refused(call.calling, address, verdict.words)
             return verdict
-        return self._storage.visit(call.calling.strip(" "), verdict.title)
+        secure = isinstance(association.connection, SecureSocket)
+        return self._storage.visit(call.calling.strip(" "), verdict.title, address, secure=secure)
+
+    def tell_refused(self, calling: str, address: str, words: str) -> None:
+        """Tell the audit trail that a node was turned away."""
+        self._storage.audit.refused(calling, address, words)
 
     def end_all(self, seconds: float) -> None:
         """Abort every association, then cut what does not go."""
@@ -521,6 +527,8 @@ class _Association(Association):
             said = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
             level = logging.WARNING if said else logging.DEBUG
             _log.log(level, "a TLS connection is refused: %s (%s)", why(error), self.address)
+            if said:
+                self.guard.tell_refused("", self.address, f"TLS: {why(error)}")
             return False
         self.certificate = PeerCertificate.of(self.connection)
         self.acse_timeout = max(0.001, until - time.monotonic())

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 __all__ = [
     "AddressError",
+    "AuditError",
     "CannotUnderstandError",
     "CredentialsError",
     "DeliveryError",
@@ -130,6 +131,10 @@ class PeerConnectionError(ListenerError, OSError):
 
 class AddressError(ListenerError):
     """The listener cannot use its address."""
+
+
+class AuditError(ListenerError):
+    """An audit message cannot be kept or delivered."""
 
 
 class CredentialsError(ListenerError):

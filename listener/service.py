@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from listener.acceptor import Acceptor
 from listener.arrivals import Arrivals
+from listener.audit import Audit
 from listener.errors import EchoError
 from listener.event_reports import EventReports
 from listener.inbox import Inbox
@@ -50,6 +51,8 @@ class Listener:
     is_own
         Recognises the SOP Instance UIDs of objects that were made here: where a destination sends
         them back, they are neither kept nor taken for a request.
+    audit
+        Is told of associations; stays the caller's to start and stop. None for no audit trail.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Listener:
         *,
         site_key: bytes,
         is_own: Callable[[str], bool] = lambda _: False,
+        audit: Audit | None = None,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -76,7 +80,7 @@ class Listener:
         self._arrivals = Arrivals(ledger, settings.titles)
         self._event_reports = EventReports(ledger, settings.destinations)
         self._storage = Storage(
-            ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own
+            ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own, audit=audit
         )
         self._reports = Reports(settings, ledger, self._storage, site_key=site_key)
         peers = Peers(settings, self._probe_title)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from listener.audit_settings import AuditSettings
 from listener.database import ledger_target
 from listener.errors import LedgerError
 from listener.report_settings import DropFolderSettings, Hl7Settings
@@ -395,6 +396,12 @@ class ListenerSettings(_Frozen):
         default=ReconciliationSettings(), description="the comparison with the PACS"
     )
 
+    audit: AuditSettings = Field(
+        default=AuditSettings(),
+        description="the audit trail: who sent what, who was turned away, what was sent and looked "
+        "up (DICOM PS3.15 A.5; IHE ATNA). No message names a patient",
+    )
+
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         titles = [t.ae_title for t in self.titles]
@@ -430,6 +437,11 @@ class ListenerSettings(_Frozen):
     def reports_dir(self) -> Path:
         """Folder of the reports that came by other roads than DICOM."""
         return self.state_dir / "reports"
+
+    @property
+    def audit_spool(self) -> Path:
+        """File of the audit messages that wait for a destination."""
+        return self.state_dir / "audit" / "spool.sqlite3"
 
     @property
     def ledger_url(self) -> str:

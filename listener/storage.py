@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from listener.arrivals import Arrivals
+from listener.audit import Audit
 from listener.command import Command, Reply
 from listener.correspondence import Correspondence
 from listener.elements import is_uid
@@ -37,6 +38,7 @@ from listener.instance import (
 )
 from listener.ledger import Ledger
 from listener.receipt import InstanceState, Outcome, Recorded
+from listener.reception import Reception
 from listener.settings import TitleSettings
 
 __all__ = ["Storage", "Visit"]
@@ -55,6 +57,8 @@ class Storage:
         Key of the hashes that stand for patients in the ledger and for UIDs in logs.
     is_own
         Recognises SOP Instance UIDs that were given here.
+    audit
+        Is told what came; None for no audit trail.
     """
 
     def __init__(
@@ -65,16 +69,26 @@ class Storage:
         *,
         site_key: bytes,
         is_own: Callable[[str], bool],
+        audit: Audit | None = None,
     ) -> None:
         self.ledger = ledger
         self.inbox = inbox
         self.arrivals = arrivals
         self.is_own = is_own
+        self.audit = audit or Audit.off()
         self._site_key = site_key
 
-    def visit(self, calling_ae: str, title: TitleSettings) -> Visit:
-        """Return what serves one association."""
-        return Visit(self, calling_ae, title)
+    def visit(
+        self,
+        calling_ae: str,
+        title: TitleSettings,
+        address: str = "",
+        *,
+        secure: bool | None = None,
+    ) -> Visit:
+        """Return what serves one association; without an address it comes from this machine."""
+        told = self.audit.reception(calling_ae, address, title.ae_title, encrypted=secure)
+        return Visit(self, calling_ae, title, told)
 
     def pseudonym(self, uid: str) -> str:
         """Return what stands for a UID in logs."""
@@ -179,9 +193,12 @@ class Visit:
     ``correspondence`` is what it asks about storage commitment.
     """
 
-    def __init__(self, storage: Storage, calling_ae: str, title: TitleSettings) -> None:
+    def __init__(
+        self, storage: Storage, calling_ae: str, title: TitleSettings, reception: Reception
+    ) -> None:
         self.correspondence = Correspondence(storage, calling_ae, title.ae_title)
         self._storage = storage
+        self._reception = reception
         self._calling_ae = calling_ae
         self._title = title
         self._studies: set[str] = set()
@@ -242,6 +259,7 @@ class Visit:
     def end(self) -> None:
         """Let what this association asked for become due."""
         self.correspondence.end()
+        self._reception.end()
         try:
             self._storage.arrivals.association_ended(self._studies, self._title)
         except SQLAlchemyError as error:
@@ -255,6 +273,7 @@ class Visit:
         with spool.stream() as stream:
             header = read_header(stream, spool.transfer_syntax)
         header.agrees_with(command.sop_class_uid, command.sop_instance_uid)
+        self._reception.begins(header)
         name = file_name(header.sop_instance_uid, spool.digest)
         path = self._storage.inbox.place(spool, name)
         try:
@@ -268,6 +287,7 @@ class Visit:
             self._storage.give_up(path, error)
             raise
         self._studies.add(header.study_uid)
+        self._reception.took(header, recorded.outcome)
         return recorded
 
     def _record_unused(self, command: Command, spool: Spool, reason: str) -> Recorded:
@@ -277,6 +297,7 @@ class Visit:
         except CannotUnderstandError:  # it is not kept, so nothing depends on it
             header = Header(command.sop_class_uid, command.sop_instance_uid, "", "", b"", b"")
         header.agrees_with(command.sop_class_uid, command.sop_instance_uid)
+        self._reception.begins(header)
         recorded = self._storage.ledger.record_filtered(
             self._instance(header, spool, None),
             reason,
@@ -286,6 +307,7 @@ class Visit:
         )
         if header.study_uid:
             self._studies.add(header.study_uid)
+        self._reception.took(header, recorded.outcome)
         return recorded
 
     def _reason_not_to_keep(self, command: Command) -> str | None:
@@ -312,6 +334,7 @@ class Visit:
             self._title.ae_title,
             error,
         )
+        self._reception.refused(command.sop_class_uid, error.status)
         return Reply(error.status, (type(error).__doc__ or "").strip().splitlines()[0])
 
 

@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from listener.audit_settings import AuditDestinationSettings
 from listener.errors import CredentialsError
 from listener.settings import DestinationSettings, TlsSettings, TlsVersion
 
@@ -151,7 +152,9 @@ class Credentials:
         return tuple(map(_state, (chosen.certificate, chosen.private_key, chosen.authorities)))
 
 
-def client_context(there: DestinationSettings) -> ssl.SSLContext | None:
+def client_context(
+    there: DestinationSettings | AuditDestinationSettings,
+) -> ssl.SSLContext | None:
     """Return what a destination is spoken to with; None where it does not speak TLS.
 
     The files are read each time, so that changed ones are used at once.

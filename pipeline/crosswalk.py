@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from pipeline.database import open_database
 
-__all__ = ["Crosswalk", "LibraryCopy"]
+__all__ = ["Crosswalk", "LibraryCopy", "LookedUp"]
 
 _METADATA = sa.MetaData()
 _COPY = sa.Table(
@@ -49,6 +49,10 @@ class LibraryCopy:
     created_at: datetime
 
 
+LookedUp = Callable[[str, LibraryCopy | None], None]
+"""Is told that a copy's source was looked up, and what the answer is."""
+
+
 class Crosswalk:
     """Which library copy stands for which prior, and where it was delivered.
 
@@ -61,10 +65,18 @@ class Crosswalk:
         SQLAlchemy URL of the database, for example ``sqlite:////var/lib/wristmir/crosswalk.db``.
     clock
         Gives the time, timezone-aware.
+    looked_up
+        Is told of every way back from a copy to its source, before the answer is given.
     """
 
-    def __init__(self, url: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        looked_up: LookedUp = lambda *_: None,
+    ) -> None:
         self._clock = clock
+        self._looked_up = looked_up
         self._engine = open_database(url, _METADATA)
 
     def keep(
@@ -83,7 +95,9 @@ class Crosswalk:
     def of_copy(self, copy_uid: str) -> LibraryCopy | None:
         """Return the row of a copy: the way back to its source."""
         with self._engine.connect() as connection:
-            return _one(connection, _COPY.c.copy_uid == copy_uid)
+            found = _one(connection, _COPY.c.copy_uid == copy_uid)
+        self._looked_up(copy_uid, found)
+        return found
 
     def of_source(self, source_uid: str) -> LibraryCopy | None:
         """Return the copy of a source's latest version."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from listener.audit import Audit
 from listener.committing import Committer, Parcel, Standing
 from listener.errors import DeliveryError, LeaseLostError, ListenerError, NotCommittedError
 from listener.job import COMMIT, INDEX, Job, JobState, NewJob
@@ -142,6 +143,8 @@ class Worker:
         Which jobs this worker takes.
     readers
         How many reports are read at a time, beside everything else; 0 reads them in turn with it.
+    audit
+        Is told what is sent.
     """
 
     ledger: Ledger
@@ -154,6 +157,7 @@ class Worker:
     lease_seconds: float = 120.0
     kinds: tuple[str, ...] = KINDS
     readers: int = 0
+    audit: Audit = field(default_factory=Audit.off)
 
     def run(
         self,
@@ -360,11 +364,14 @@ class Worker:
         self.answerer.guard(objects, copies, query, lambda uid: bool(self.ledger.receipt(uid)))
         # what a destination has committed to already is not sent again
         committed = self._committer.committed(job.subject)
+        title = self.delivery.calling_ae_title
         if missing := [path for path in copies if reference(path) not in committed]:
-            send(library, missing, self.delivery.calling_ae_title)
+            with self.audit.exporting(library, missing, title):
+                send(library, missing, title)
             self.answerer.copies_delivered(missing, library.name)
         if missing := [path for path in objects if reference(path) not in committed]:
-            send(results, missing, self.delivery.calling_ae_title)
+            with self.audit.sending(results, missing, title):
+                send(results, missing, title)
         outcome = {
             "delivered": len(objects),
             "copies": len(copies),

@@ -17,10 +17,21 @@ from wire import rejection
 from deploy.cli import app
 from deploy.conformance import conformance
 from deploy.specimen import specimen
+from listener import audit_event
 from listener.query import ArchiveQuery
 from listener.settings import ListenerSettings, PeerSettings
 
 STATEMENT = Path(__file__).parents[2] / "deploy" / "CONFORMANCE.md"
+_EVENTS = frozenset(
+    {
+        "APPLICATION_ACTIVITY",
+        "BEGIN_TRANSFERRING",
+        "EXPORT",
+        "INSTANCES_ACCESSED",
+        "INSTANCES_TRANSFERRED",
+        "SECURITY_ALERT",
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +49,12 @@ def table(text: str, after: str) -> list[list[str]]:
             break
         rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
     return rows
+
+
+def test_every_audit_event_is_named(text: str) -> None:
+    events = [code for name, code in vars(audit_event).items() if name in _EVENTS]
+    assert len(events) == len(_EVENTS)
+    assert [code.meaning for code in events if code.meaning not in " ".join(text.split())] == []
 
 
 def test_the_committed_statement_is_what_the_program_says(text: str) -> None:

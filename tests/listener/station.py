@@ -26,6 +26,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from listener.audit import Audit
 from listener.ledger import Ledger
 from listener.service import Listener
 from listener.settings import ListenerSettings, PeerSettings, TitleSettings
@@ -196,11 +197,12 @@ def station(
     clock: Callable[[], datetime] | None = None,
     **changes: Any,
 ) -> Iterator[Station]:
-    """Run a listener in this process until the block ends."""
+    """Run a listener in this process until the block ends, with the audit trail it is to keep."""
     chosen = settings(folder, **changes)
     with (
         Ledger(chosen.ledger_url, clock, steady=time.monotonic) as ledger,
-        Listener(chosen, ledger, site_key=SITE_KEY, is_own=is_own) as it,
+        Audit(chosen, site_key=SITE_KEY) as audit,
+        Listener(chosen, ledger, site_key=SITE_KEY, is_own=is_own, audit=audit) as it,
     ):
         yield Station(it, ledger, chosen)
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from listener.audit_settings import AuditDestinationSettings, AuditSettings
 from listener.settings import (
     DestinationSettings,
     ListenerSettings,
@@ -14,7 +15,15 @@ from listener.settings import (
     TlsSettings,
 )
 
-MODELS = (TitleSettings, PeerSettings, DestinationSettings, TlsSettings, ListenerSettings)
+MODELS = (
+    TitleSettings,
+    PeerSettings,
+    DestinationSettings,
+    TlsSettings,
+    AuditDestinationSettings,
+    AuditSettings,
+    ListenerSettings,
+)
 PAIR = {"certificate": "/c.pem", "private_key": "/k.pem"}
 
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from result_parts import NOW
 
-from pipeline.crosswalk import Crosswalk
+from pipeline.crosswalk import Crosswalk, LibraryCopy
 
 
 @pytest.fixture
@@ -26,6 +26,20 @@ def test_a_copy_leads_to_its_source_and_back(crosswalk: Crosswalk) -> None:
     assert crosswalk.of_source("1.2.3.4") == kept
     assert kept.created_at == NOW
     assert kept.created_at.utcoffset() == timedelta(0)
+
+
+def test_every_way_back_to_a_source_is_told_found_or_not(tmp_path: Path) -> None:
+    told: list[tuple[str, LibraryCopy | None]] = []
+    crosswalk = Crosswalk(
+        f"sqlite:///{tmp_path / 'crosswalk.db'}", looked_up=lambda *answer: told.append(answer)
+    )
+    kept = crosswalk.keep("2.25.1", "1.2.3.4", "1.2.3")
+    crosswalk.of_source("1.2.3.4")
+    assert told == []  # who asks for the copy knows the source
+    crosswalk.of_copy("2.25.1")
+    crosswalk.of_copy("2.25.2")
+    crosswalk.close()
+    assert told == [("2.25.1", kept), ("2.25.2", None)]
 
 
 def test_what_was_never_kept_is_not_found(crosswalk: Crosswalk) -> None:

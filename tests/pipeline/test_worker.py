@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from audit_parts import audit_file, classes, ended, kind, objects, trail
 from commitment_parts import Archive
 from invented_exams import quick_folder
 from result_parts import answer, header
 from sqlalchemy.exc import OperationalError
 
 from deploy.small_pacs import SmallPacs
+from listener.audit import Audit
 from listener.errors import DeliveryError
 from listener.instance import Instance
 from listener.job import COMMIT, INDEX, Job, JobState
@@ -25,7 +27,7 @@ from listener.milestone import PLACED
 from listener.report_desk import ReportDesk
 from listener.report_settings import Hl7Settings
 from listener.report_shelf import Form, ReportShelf
-from listener.settings import DestinationSettings, TitleSettings
+from listener.settings import DestinationSettings, ListenerSettings, TitleSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
     AnswerError,
@@ -716,6 +718,33 @@ def test_a_delivery_waits_for_a_destination_that_is_down_and_succeeds_when_it_is
     assert rig.job(number).outcome == expected
     assert sent(rig.folder / "pacs") == EVERYTHING
     assert rig.outbox.results("answer-1-1") == ()
+
+
+def test_what_is_delivered_is_told_to_the_audit_trail_tries_in_vain_too(
+    rig: Rig, unused_port: int
+) -> None:
+    file = rig.folder / "audit.xml"
+    audited = ListenerSettings(state_dir=rig.folder, audit=audit_file(file))
+    number = waiting(rig)
+    with Audit(audited, site_key=b"k" * 32) as audit:
+        rig.worker = replace(rig.worker, delivery=place(unused_port), audit=audit)
+        rig.work()
+        with SmallPacs(rig.folder / "pacs") as pacs:
+            rig.worker = replace(rig.worker, delivery=place(pacs.port))
+            rig.clock.now = rig.job(number).not_before
+            rig.work()
+    messages = trail(file)
+    studies = [[header(number).StudyInstanceUID] for number in (7, 8)]
+    assert [(kind(m)[0], ended(m)[1]) for m in messages] == [
+        ("110100", "0"),
+        ("110106", "8"),  # library copies that did not leave; nothing else was tried then
+        ("110106", "0"),
+        *[("110102", "0")] * 2,
+        *[("110104", "0")] * 2,
+        ("110100", "0"),
+    ]
+    assert [objects(m, "110180") for m in messages[3:7]] == studies * 2
+    assert [sum(classes(m).values()) for m in messages[5:7]] == [1, 1]
 
 
 def test_a_delivery_whose_end_was_not_noted_is_made_again_with_the_same_objects(

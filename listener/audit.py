@@ -1,0 +1,301 @@
+"""The audit trail: what happened, told as messages of DICOM PS3.15 section A.5 to who keeps them.
+
+What is promised: when a method returns, its messages outlive the process, a kill -9 included, and
+a second later the machine. They are delivered in order and at least once; a destination that is
+down holds up nobody. Where the spool itself fails (a full disk) they wait in memory, and are lost
+with the process. An association that a kill interrupts has its beginnings told and no end.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from listener.audit_delivery import AuditDelivery, open_destination
+from listener.audit_event import (
+    End,
+    Peer,
+    Reporter,
+    StudyPart,
+    application_activity,
+    begin_transferring,
+    data_export,
+    instances_accessed,
+    instances_transferred,
+    security_alert,
+)
+from listener.audit_message import Action, AuditMessage, AuditSource, Indicator
+from listener.audit_spool import AuditSpool
+from listener.errors import AuditError, CannotUnderstandError, DeliveryError
+from listener.file_meta import read_file_meta
+from listener.header import Header, read_header
+from listener.instance import patient_keys
+from listener.reception import Reception, Receptions
+from listener.refusals import Refusal, Refusals
+from listener.settings import DestinationSettings, ListenerSettings
+
+__all__ = ["Audit"]
+
+_log = logging.getLogger("wristmir.audit")
+
+_TICK_SECONDS = 1.0
+_STOP_SECONDS = 2.0
+_MOST_IN_MEMORY = 10000
+
+
+class Audit:
+    """The audit trail of one process; several may write one at the same time.
+
+    Without a destination every method does nothing, and no file is made.
+
+    Parameters
+    ----------
+    settings
+        Names the destinations and the AE titles.
+    site_key
+        Key of the hashes that stand for patients.
+
+    Raises
+    ------
+    AuditError
+        If what waits cannot be kept.
+    """
+
+    def __init__(self, settings: ListenerSettings, *, site_key: bytes) -> None:
+        chosen = settings.audit
+        titles = dict.fromkeys([*(t.ae_title for t in settings.titles), settings.calling_ae_title])
+        source = AuditSource(chosen.source_id, chosen.site_id)
+        self._own = Reporter(source, socket.gethostname(), tuple(titles))
+        self._site_key = site_key
+        self._receptions = Receptions(self._patient_key, self._began, self._ended)
+        self._refusals = Refusals()
+        self._unspooled: deque[AuditMessage] = deque()
+        self._stopping = threading.Event()
+        self._is_unsynced = threading.Event()
+        self._keeper: threading.Thread | None = None
+        self._spool: AuditSpool | None = None
+        self._deliveries: tuple[AuditDelivery, ...] = ()
+        if chosen.destinations:
+            path = settings.audit_spool
+            names = [destination.name for destination in chosen.destinations]
+            self._spool = AuditSpool(path, names, chosen.max_waiting)
+            self._deliveries = tuple(
+                AuditDelivery(
+                    one.name,
+                    open_destination(one, self._own.host),
+                    self._spool,
+                    path.with_name(f"{one.name}.lock"),
+                )
+                for one in chosen.destinations
+            )
+
+    @classmethod
+    def off(cls) -> Audit:
+        """Return an audit trail that is not kept."""
+        return cls(ListenerSettings(state_dir=Path()), site_key=b"")
+
+    def __enter__(self) -> Audit:
+        """Begin to deliver, and tell that the application starts."""
+        if self._spool is not None:
+            for delivery in self._deliveries:
+                delivery.start()
+            self._keeper = threading.Thread(target=self._keep, name="audit", daemon=True)
+            self._keeper.start()
+            self._put(application_activity(self._own, _now(), started=True))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Tell that the application stops; deliver for two seconds at the most."""
+        if self._spool is None or self._keeper is None:
+            return
+        self._tell_refusals(at_once=True)
+        self._put(application_activity(self._own, _now(), started=False))
+        self._stopping.set()
+        self._keeper.join()
+        for delivery in self._deliveries:
+            delivery.stop(_STOP_SECONDS)
+        for delivery in self._deliveries:
+            delivery.join(2 * _STOP_SECONDS)
+        if not any(delivery.is_alive() for delivery in self._deliveries):
+            self._spool.close()
+
+    def refused(self, calling: str, address: str, words: str) -> None:
+        """Tell that a node was turned away: its association, or its TLS connection.
+
+        Parameters
+        ----------
+        calling
+            The AE title that it gave, or an empty string.
+        words
+            Why, in words of our own.
+        """
+        if self._spool is None:
+            return
+        peer = Peer(calling.strip(" ")[:16], address)
+        told = self._refusals.note(Refusal(peer, words))
+        if told is not None:
+            self._put(security_alert(self._own, _now(), told.peer, str(told)))
+
+    def reception(
+        self, calling: str, address: str, called: str, *, encrypted: bool | None = None
+    ) -> Reception:
+        """Return what tells of one association that stores."""
+        return Reception(self._receptions, Peer(calling, address, encrypted), called)
+
+    @contextmanager
+    def sending(
+        self, destination: DestinationSettings, paths: Sequence[Path], title: str
+    ) -> Iterator[None]:
+        """Tell of files that are sent in the block: that it begins, and how it ends.
+
+        Parameters
+        ----------
+        title
+            The AE title that they are sent under.
+        """
+        peer = Peer(destination.ae_title, destination.host, destination.tls)
+        parts = self._parts(paths)
+        for part in parts:
+            self._put(begin_transferring(self._own, _now(), peer, title, part, sends=True))
+        end = _INTERRUPTED
+        try:
+            yield
+            end = End(Action.READ)
+        except DeliveryError as error:
+            end = End(Action.READ, Indicator.SERIOUS_FAILURE, str(error))
+            raise
+        finally:
+            for part in parts:
+                told = instances_transferred(self._own, _now(), peer, title, part, end, sends=True)
+                self._put(told)
+
+    @contextmanager
+    def exporting(
+        self, destination: DestinationSettings, paths: Sequence[Path], title: str
+    ) -> Iterator[None]:
+        """Tell of library copies that leave in the block; see `sending`."""
+        peer = Peer(destination.ae_title, destination.host, destination.tls)
+        parts = self._parts(paths)
+        end = _INTERRUPTED
+        try:
+            yield
+            end = End(Action.READ)
+        except DeliveryError as error:
+            end = End(Action.READ, Indicator.SERIOUS_FAILURE, str(error))
+            raise
+        finally:
+            if parts:
+                port = destination.port
+                self._put(data_export(self._own, _now(), peer, port, title, parts, end))
+
+    def looked_up(self, copy_uid: str, study_uid: str | None, patient_key: str) -> None:
+        """Tell that somebody asked what a library copy was made of.
+
+        Parameters
+        ----------
+        study_uid
+            The study that the answer names; None where there is no such copy.
+        patient_key
+            What stands for its patient; may be empty.
+        """
+        if self._spool is None:
+            return
+        source = None if study_uid is None else StudyPart(study_uid, patient_key)
+        self._put(instances_accessed(self._own, _now(), copy_uid, source))
+
+    def _patient_key(self, header: Header) -> str:
+        return patient_keys(self._site_key, header)[0]
+
+    def _began(self, peer: Peer, title: str, part: StudyPart) -> None:
+        if self._spool is not None:
+            self._put(begin_transferring(self._own, _now(), peer, title, part, sends=False))
+
+    def _ended(self, peer: Peer, title: str, part: StudyPart, end: End) -> None:
+        if self._spool is not None:
+            told = instances_transferred(self._own, _now(), peer, title, part, end, sends=False)
+            self._put(told)
+
+    def _parts(self, paths: Sequence[Path]) -> tuple[StudyPart, ...]:
+        """Return the studies that files are of; one that cannot be read is left to its sender."""
+        if self._spool is None:
+            return ()
+        parts: dict[tuple[str, str], Counter[str]] = {}
+        for path in paths:
+            try:
+                with path.open("rb") as stream:
+                    header = read_header(stream, read_file_meta(stream).transfer_syntax)
+            except (OSError, CannotUnderstandError):
+                continue
+            whose = (header.study_uid, self._patient_key(header))
+            parts.setdefault(whose, Counter())[header.sop_class_uid] += 1
+        return tuple(StudyPart(*whose, by_class) for whose, by_class in parts.items())
+
+    def _put(self, message: AuditMessage) -> None:
+        """Spool a message; whatever becomes of that, nobody is held up."""
+        if self._spool is None:
+            return
+        try:
+            if self._unspooled:
+                raise AuditError  # in order: it goes behind those that wait in memory
+            self._spool_one(self._spool, message)
+        except AuditError as error:
+            self._keep_in_memory(message, error)
+        for delivery in self._deliveries:
+            delivery.wake()
+
+    def _spool_one(self, spool: AuditSpool, message: AuditMessage) -> None:
+        ended_well = message.event.indicator is Indicator.SUCCESS
+        spool.put(message.event.at, message.xml(), is_warning=not ended_well)
+        self._is_unsynced.set()
+
+    def _keep_in_memory(self, message: AuditMessage, error: AuditError) -> None:
+        if not self._unspooled:
+            _log.error("audit messages wait in memory: %s", error.detail)
+        if len(self._unspooled) < _MOST_IN_MEMORY:
+            self._unspooled.append(message)
+        else:
+            _log.error("an audit message is lost: too many wait in memory")
+
+    def _keep(self) -> None:
+        """Once a second, bring to the disk what was put, and tell what is due."""
+        while not self._stopping.wait(_TICK_SECONDS):
+            self._tell_refusals()
+            self._settle()
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._spool is None:
+            return
+        try:
+            while self._unspooled:  # nobody else takes from it
+                self._spool_one(self._spool, self._unspooled[0])
+                self._unspooled.popleft()
+            if self._is_unsynced.is_set():
+                self._is_unsynced.clear()
+                self._spool.sync()
+        except AuditError as error:
+            self._is_unsynced.set()
+            _log.warning("audit messages are not on the disk yet: %s", error.detail)
+
+    def _tell_refusals(self, *, at_once: bool = False) -> None:
+        for refusal in self._refusals.due(at_once=at_once):
+            self._put(security_alert(self._own, _now(), refusal.peer, str(refusal)))
+
+
+_INTERRUPTED = End(Action.READ, Indicator.SERIOUS_FAILURE, "interrupted")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

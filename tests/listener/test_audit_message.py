@@ -1,0 +1,216 @@
+"""Every kind of message, against the schema of DICOM PS3.15 section A.5.1."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from audit_parts import (
+    ACCESSED,
+    ALERT,
+    BEGIN,
+    EXPORTED,
+    SCHEMA,
+    STARTS,
+    STOPS,
+    TRANSFERRED,
+    classes,
+    details,
+    ended,
+    kind,
+    objects,
+    parsed,
+    participants,
+    schema,
+)
+from lxml import etree
+from peers import peer
+from pydicom.sr._concepts_dict import concepts
+
+from listener import audit_message
+from listener.audit_event import (
+    UNKNOWN,
+    End,
+    Peer,
+    Reporter,
+    StudyPart,
+    application_activity,
+    begin_transferring,
+    data_export,
+    instances_accessed,
+    instances_transferred,
+    security_alert,
+)
+from listener.audit_message import Action, AuditMessage, AuditSource, Code, Indicator
+
+NOW = datetime(2026, 3, 1, 10, 30, tzinfo=timezone(timedelta(hours=1)))
+OWN = Reporter(AuditSource("WRISTMIR", "Invented Hospital"), "plugin.invalid", ("WRISTMIR", "W_Q"))
+PACS = Peer("PACS", "192.0.2.7")
+CR, SR = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.88.33"
+PART = StudyPart("1.2.3", "a1" * 32, {CR: 2, SR: 1})
+
+KINDS: dict[str, tuple[AuditMessage, tuple[str, str]]] = {
+    "start": (application_activity(OWN, NOW, started=True), STARTS),
+    "stop": (application_activity(OWN, NOW, started=False), STOPS),
+    "begin to receive": (
+        begin_transferring(OWN, NOW, PACS, "WRISTMIR", StudyPart("1.2.3", "a1" * 32), sends=False),
+        BEGIN,
+    ),
+    "begin to send": (begin_transferring(OWN, NOW, PACS, "WRISTMIR", PART, sends=True), BEGIN),
+    "received": (
+        instances_transferred(OWN, NOW, PACS, "WRISTMIR", PART, End(Action.CREATE), sends=False),
+        TRANSFERRED,
+    ),
+    "refused": (
+        instances_transferred(
+            OWN,
+            NOW,
+            PACS,
+            "WRISTMIR",
+            StudyPart(UNKNOWN, UNKNOWN, {"": 3}),
+            End(Action.CREATE, Indicator.MINOR_FAILURE, "refused with status 0xA700"),
+            sends=False,
+        ),
+        TRANSFERRED,
+    ),
+    "sent": (
+        instances_transferred(OWN, NOW, PACS, "WRISTMIR", PART, End(), sends=True),
+        TRANSFERRED,
+    ),
+    "exported": (
+        data_export(OWN, NOW, PACS, 104, "WRISTMIR", [PART, StudyPart("1.2.4", "b2")], End()),
+        EXPORTED,
+    ),
+    "looked up": (instances_accessed(OWN, NOW, "2.25.1", StudyPart("1.2.3", "a1")), ACCESSED),
+    "looked up in vain": (instances_accessed(OWN, NOW, "2.25.1", None), ACCESSED),
+    "alert": (security_alert(OWN, NOW, PACS, "calling AE title not recognised"), ALERT),
+    "alert without a name": (security_alert(OWN, NOW, Peer("", "192.0.2.9"), "no TLS"), ALERT),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_message_is_valid_and_says_what_it_is(name: str) -> None:
+    message, code = KINDS[name]
+    assert kind(parsed(message.xml())) == code
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_message_is_one_line_of_ascii_and_small_enough_for_every_collector(name: str) -> None:
+    xml = KINDS[name][0].xml()
+    assert xml.isascii()
+    assert xml.isprintable()
+    assert len(xml) < 32768  # PS3.15 section A.6
+
+
+@pytest.mark.peers
+def test_another_validator_agrees(tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.xml" for number in range(len(KINDS))]
+    for file, (message, _) in zip(files, KINDS.values(), strict=True):
+        file.write_text(message.xml(), encoding="ascii")
+    checked = subprocess.run(
+        [peer("jing"), str(SCHEMA), *map(str, files)], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout) == (0, "")
+    files[0].write_text(files[0].read_text().replace("UserIsRequestor", "Requestor"))
+    wrong = subprocess.run([peer("jing"), str(SCHEMA), str(files[0])], check=False)
+    assert wrong.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ('EventActionCode="C"', 'EventActionCode="X"'),
+        ('EventOutcomeIndicator="0"', 'EventOutcomeIndicator="1"'),
+        ("+00:00", "noon"),
+        ('NumberOfInstances="2"', 'NumberOfInstances="two"'),
+        ("<ParticipantObjectName />", ""),
+        ('csd-code="110104"', 'code="110104"'),
+    ],
+)
+def test_the_schema_finds_what_is_wrong(right: str, wrong: str) -> None:
+    xml = KINDS["received"][0].xml()
+    assert right in xml
+    assert not schema().validate(etree.fromstring(xml.replace(right, wrong).encode()))
+
+
+def test_the_codes_are_those_of_the_standard() -> None:
+    dicom = [
+        code
+        for code in vars(audit_message).values()
+        if isinstance(code, Code) and code.scheme == "DCM"
+    ]
+    assert len(dicom) >= 14
+    known = {
+        value: meaning
+        for named in concepts["DCM"].values()
+        for value, (meaning, _) in named.items()
+    }
+    assert [code for code in dicom if known.get(code.value) != code.meaning] == []
+
+
+def test_times_are_in_utc() -> None:
+    assert 'EventDateTime="2026-03-01T09:30:00.000+00:00"' in KINDS["start"][0].xml()
+
+
+def test_a_reception_names_both_ends_and_who_asked() -> None:
+    message = parsed(KINDS["received"][0].xml())
+    ends = participants(message)
+    assert ends["110153"] == ("PACS", "192.0.2.7", True)
+    assert ends["110152"][1:] == ("plugin.invalid", False)
+    assert ended(message) == ("C", "0", "")
+    assert classes(message) == {CR: 2, SR: 1}
+
+
+def test_what_is_sent_is_read_since_nobody_knows_what_the_receiver_held() -> None:
+    message = parsed(KINDS["sent"][0].xml())
+    assert ended(message)[0] == "R"
+    assert participants(message)["110153"][2] is True
+
+
+def test_a_patient_is_a_pseudonym_and_said_to_be_one() -> None:
+    message = parsed(KINDS["received"][0].xml())
+    assert objects(message, "2") == ["a1" * 32]
+    names = [name.text for name in message.iter("ParticipantObjectName") if name.text]
+    assert names == ["pseudonym: keyed hash of the Patient ID"]
+
+
+def test_what_is_not_known_says_so() -> None:
+    message = parsed(KINDS["refused"][0].xml())
+    assert (objects(message, "110180"), objects(message, "2")) == (["unknown"], ["unknown"])
+    assert classes(message) == {"": 3}
+    assert ended(message) == ("C", "4", "refused with status 0xA700")
+
+
+def test_an_export_names_the_copies_studies_as_anonymized_and_the_media() -> None:
+    message = parsed(KINDS["exported"][0].xml())
+    assert objects(message, "110180") == ["1.2.3", "1.2.4"]
+    assert [e.text for e in message.iter("Anonymized")] == ["true"]
+    assert participants(message)["110154"] == ("dicom://192.0.2.7:104", "192.0.2.7", False)
+    media = message.find("ActiveParticipant/MediaIdentifier/MediaType")
+    assert media is not None
+    assert media.get("csd-code") == "110037"
+
+
+def test_a_look_up_names_the_copy_and_the_study_it_leads_to() -> None:
+    message = parsed(KINDS["looked up"][0].xml())
+    assert details(message) == {"Library Copy": "2.25.1"}
+    assert objects(message, "110180") == ["1.2.3"]
+    assert ended(message) == ("R", "0", "")
+    assert ended(parsed(KINDS["looked up in vain"][0].xml()))[1] == "4"
+
+
+def test_an_alert_names_node_and_reason() -> None:
+    message = parsed(KINDS["alert"][0].xml())
+    assert objects(message, "110182") == ["192.0.2.7"]
+    assert details(message) == {"Alert Description": "calling AE title not recognised"}
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x00\x1b", "<&\"'>", "Zoë \ud800 \U0001f9b4", "\ufffe"])
+def test_whatever_a_peer_calls_itself_stays_one_line_of_valid_xml(text: str) -> None:
+    message = security_alert(OWN, datetime.now(UTC), Peer(text, "192.0.2.7"), "why")
+    xml = message.xml()
+    assert xml.isprintable()
+    assert "\n" not in xml
+    parsed(xml)
