@@ -27,11 +27,20 @@ from pynetdicom.transport import AssociationSocket
 from listener.errors import PeerConnectionError
 from listener.tls import SecureSocket
 
-__all__ = ["BoundedSocket", "Checkpoint", "FragmentSink", "SteadyTimer", "UpperLayer"]
+__all__ = [
+    "BUFFER_BYTES",
+    "BoundedSocket",
+    "Checkpoint",
+    "FragmentSink",
+    "SteadyTimer",
+    "UpperLayer",
+]
 
 _log = logging.getLogger("wristmir.listener")
 
-_BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 256 * 1024
+"""What is read at once at the most."""
+
 _LONGEST_WAIT_SECONDS = 0.25  # timers are looked at so often
 _DATA_TRANSFER = "Sta6"
 _ENDED = frozenset({"Sta1", "Sta13"})
@@ -65,7 +74,7 @@ class BoundedSocket(AssociationSocket):
         """Set what a plain socket does not have."""
         self.most_bytes = most_bytes
         self.seconds = seconds
-        self._buffer = memoryview(bytearray(_BUFFER_BYTES))
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._start = self._end = 0
 
     @property
@@ -157,7 +166,7 @@ class BoundedSocket(AssociationSocket):
         """Wait for more; False where the peer closed."""
         if self._start == self._end:
             self._start = self._end = 0
-        elif self._end == _BUFFER_BYTES:
+        elif self._end == BUFFER_BYTES:
             rest = self.buffered
             self._buffer[:rest] = bytes(self._buffer[self._start : self._end])
             self._start, self._end = 0, rest

@@ -1,4 +1,4 @@
-"""pynetdicom as it comes, acknowledging everything and keeping nothing: the ceiling of its protocol code.
+"""pynetdicom as it comes, acknowledging all and keeping nothing: the ceiling of its own code.
 
 ``python discarding_scp.py PORT`` runs until it is told to stop.
 """
