@@ -18,9 +18,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any
 
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom import evt
@@ -33,22 +32,15 @@ from pynetdicom._handlers import (
 from pynetdicom.acse import ACSE
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu import A_ABORT_RQ
-from pynetdicom.pdu_primitives import P_DATA
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import Verification
-from pynetdicom.timer import Timer
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from listener.command import Command, Reply, encode_event_report, encode_reply, read_command
-from listener.commitment import INSTANCE, TRANSFER_SYNTAXES, encode_verdict
 from listener.commitment import SOP_CLASS as STORAGE_COMMITMENT
-from listener.correspondence import Report
-from listener.errors import AddressError, PeerConnectionError
+from listener.commitment import TRANSFER_SYNTAXES
+from listener.errors import AddressError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from listener.inbox import Spool
+from listener.message_exchange import MessageExchange, PendingMessage
 from listener.peers import (
     LOCAL_LIMIT_EXCEEDED,
     TEMPORARY_CONGESTION,
@@ -60,6 +52,7 @@ from listener.peers import (
 from listener.settings import ListenerSettings
 from listener.storage import Storage, Visit
 from listener.tls import Credentials, PeerCertificate, SecureSocket, why
+from listener.upper_layer import BoundedSocket, Checkpoint, SteadyTimer, UpperLayer
 
 __all__ = ["Acceptor", "supported_contexts"]
 
@@ -206,10 +199,7 @@ _OTHERS = [
 ]
 _TRANSFER_SYNTAXES = (*_FIRST_CHOICES, *_OTHERS, *_LAST_CHOICES)
 
-_MOST_COMMAND_BYTES = 16 * 1024
 _SILENCE_SECONDS = 60.0
-_MOST_UNANSWERED = 8  # no asynchronous operations are negotiated: nobody may need more
-_COMMAND, _LAST = 1, 2  # bits of a message control header (DICOM PS3.8 annex E.2)
 
 
 def _entity(settings: ListenerSettings) -> ApplicationEntity:
@@ -430,10 +420,10 @@ class _Handler(RequestHandler):
         for event, handler in _CHATTER:
             association.unbind(event, handler)
         association.__class__ = _Association
-        association.dul.__class__ = _Dul
+        association.dul.__class__ = UpperLayer
         association.acse.__class__ = _Acse
-        association.dimse.__class__ = _Dimse
-        association.dul.socket.__class__ = _Socket
+        association.dimse.__class__ = MessageExchange
+        association.dul.socket.__class__ = BoundedSocket
         association.prepare(self.server.guard, str(self.client_address[0]))
         return association
 
@@ -445,127 +435,6 @@ _CHATTER: tuple[tuple[Any, Callable[..., None]], ...] = (
     (evt.EVT_PDU_RECV, standard_pdu_recv_handler),
     (evt.EVT_PDU_SENT, standard_pdu_sent_handler),
 )
-
-
-class _Socket(AssociationSocket):
-    """Reads with a bound and a deadline."""
-
-    most_bytes: int
-    seconds: float
-    has_received = False
-
-    def recv(self, nr_bytes: int) -> bytearray:
-        """Read exactly so many bytes, or what came before the peer closed.
-
-        Raises
-        ------
-        PeerConnectionError
-            If the peer declares too large a PDU or does not complete it in time.
-        """
-        if nr_bytes > self.most_bytes:
-            msg = f"It declared a PDU of {nr_bytes} bytes."
-            raise _broken(msg)
-        deadline = time.monotonic() + self.seconds
-        received = bytearray()
-        while len(received) < nr_bytes:
-            left = deadline - time.monotonic()
-            if left <= 0 or self.socket is None:
-                msg = "It did not complete a PDU in time."
-                raise _broken(msg)
-            self.socket.settimeout(left)
-            try:
-                piece = self.socket.recv(min(262144, nr_bytes - len(received)))
-            except TimeoutError:
-                continue
-            if not piece:
-                break
-            self.has_received = True
-            received += piece
-        if self.socket is not None:
-            self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
-        return received
-
-    @property
-    def ready(self) -> bool:
-        """Whether there is something to be read."""
-        ready = bool(super().ready)
-        return ready and (not isinstance(self.socket, SecureSocket) or self.socket.has_data())
-
-    def _shutdown_socket(self) -> None:
-        if isinstance(self.socket, SecureSocket):
-            self.socket.take_leave()
-        super()._shutdown_socket()
-
-
-def _broken(rule: str) -> PeerConnectionError:
-    """Return the error for a peer that broke a rule, and say it: the library drops it."""
-    error = PeerConnectionError(rule)
-    _log.warning("a connection is cut: %s", error)
-    return error
-
-
-class _Timer(Timer):
-    """Runs on the clock that never jumps; by the library's a jump ends, or keeps, all there is."""
-
-    _start_time: float | None
-    _end_time: float | None
-
-    @property
-    def remaining(self) -> float:
-        """Return the seconds until it expires; 1 where it never does."""
-        if self.timeout is None:
-            return 1.0
-        if self._start_time is None:
-            return float(self.timeout)
-        until = time.monotonic() if self._end_time is None else self._end_time
-        return float(self.timeout - (until - self._start_time))
-
-    def start(self) -> None:
-        """Begin anew."""
-        self._start_time = time.monotonic()
-        self._end_time = None
-
-    def stop(self) -> None:
-        """Stand still."""
-        self._end_time = time.monotonic()
-
-
-class _Dul(DULServiceProvider):
-    """The network thread; its failures end one association and print nothing."""
-
-    def run(self) -> None:
-        """Run until the association is over."""
-        try:
-            super().run()
-        except Exception as error:  # noqa: BLE001 - the one place where a network thread ends
-            _log.warning("a connection failed: %s", type(error).__name__)
-            self.say_abort()
-            self._kill_thread = True
-
-    def say_abort(self) -> None:
-        """Tell the peer, past the state machine, that this is the end (DICOM PS3.8 section 9.3.8).
-
-        For what failed in a way that the library does not foresee, before the connection is cut.
-        """
-        abort = A_ABORT_RQ()
-        abort.source, abort.reason_diagnostic = 0x02, 0x00  # the provider; no reason
-        if self.socket is not None:
-            self.socket.send(abort.encode())
-
-    def receive_pdu(self, wait: bool = False, timeout: float | None = None) -> Any:
-        """Return the next primitive; waiting ends with the connection, not with the timeout."""
-        primitive = super().receive_pdu(wait=False)
-        if not wait or timeout is None:
-            return primitive
-        deadline = time.monotonic() + timeout
-        connected = False
-        while primitive is None and time.monotonic() < deadline and self.is_alive():
-            primitive = super().receive_pdu(wait=True, timeout=0.02)
-            idle = self.state_machine.current_state == "Sta1"
-            if connected and idle and primitive is None:
-                break
-            connected = connected or not idle
-        return primitive or super().receive_pdu(wait=False)
 
 
 class _Acse(ACSE):
@@ -582,160 +451,6 @@ class _Acse(ACSE):
             return
         association.visit = judgement
         super()._negotiate_as_acceptor()
-
-
-@dataclass(frozen=True, eq=False)
-class _Request:
-    """A complete request, or the answer to one of ours."""
-
-    command: Command
-    spool: Spool | None
-
-
-class _Dimse(DIMSEServiceProvider):
-    """Takes messages apart within bounds; data sets go straight to a spool."""
-
-    def prepare(self) -> None:
-        """Set what a plain provider does not have."""
-        self._encoded = bytearray()
-        self._context_id = 0
-        self._current: _Request | None = None
-        self._unanswered: list[Spool] = []
-
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take the fragments of one P-DATA; whoever breaks the rules is aborted."""
-        try:
-            for context_id, fragment in primitive.presentation_data_value_list:
-                self._take(context_id, bytes(fragment))
-        except PeerConnectionError as error:
-            _log.warning("an association is aborted: %s", error)
-            self.dul.event_queue.put("Evt19")  # invalid PDU: A-ABORT, DICOM PS3.8 table 9-10
-
-    def send_reply(self, context_id: int, command: Command, reply: Reply) -> None:
-        """Send the answer to a request."""
-        self._send(context_id, encode_reply(command, reply), _COMMAND)
-
-    def _send(self, context_id: int, encoded: bytes, kind: int) -> None:
-        """Send a command or data set, in as many fragments as the peer wants."""
-        most = max(16, (self.maximum_pdu_size or 16384) - 6)
-        for start in range(0, len(encoded), most):
-            is_last = start + most >= len(encoded)
-            header = bytes([kind | (_LAST if is_last else 0)])
-            primitive = P_DATA()
-            primitive.presentation_data_value_list.append(
-                [context_id, header + encoded[start : start + most]]
-            )
-            self.dul.send_pdu(primitive)
-
-    def get_msg(self, block: bool = False) -> Any:
-        """Return what came, if anything; in between the peer is told what it is owed."""
-        association: _Association = self.assoc
-        is_idle = self._current is None and not self._encoded and self.msg_queue.empty()
-        if is_idle and association.is_established and association.visit is not None:
-            report = association.visit.correspondence.due()
-            if report is not None:
-                self._send_report(report)
-        return super().get_msg(block)
-
-    def _send_report(self, report: Report) -> None:
-        context = self.assoc._accepted_cx[report.context_id]
-        command = Command(
-            Command.N_EVENT_REPORT,
-            report.message_id,
-            has_data_set=True,
-            sop_class_uid=STORAGE_COMMITMENT,
-            sop_instance_uid=INSTANCE,
-            type_id=report.verdict.event_type,
-        )
-        self._send(report.context_id, encode_event_report(command), _COMMAND)
-        information = encode_verdict(report.verdict, str(context.transfer_syntax[0]))
-        self._send(report.context_id, information, 0)
-
-    def discard(self) -> None:
-        """Give up what was not answered."""
-        for spool in self._unanswered:
-            spool.discard()
-
-    def _take(self, context_id: int, fragment: bytes) -> None:
-        if not fragment:
-            msg = "A fragment has no message control header."
-            raise PeerConnectionError(msg)
-        header = fragment[0]
-        if header & _COMMAND:
-            self._take_command(context_id, fragment[1:], is_last=bool(header & _LAST))
-            return
-        if self._current is None or self._current.spool is None:
-            msg = "A data set came without a command."
-            raise PeerConnectionError(msg)
-        if context_id != self._context_id:
-            msg = "A message changed its presentation context."
-            raise PeerConnectionError(msg)
-        self._current.spool.write(fragment[1:])
-        if header & _LAST:
-            self._complete(self._current)
-
-    def _take_command(self, context_id: int, piece: bytes, *, is_last: bool) -> None:
-        if self._current is not None:
-            msg = "A command came within a data set."
-            raise PeerConnectionError(msg)
-        if len(self._encoded) + len(piece) > _MOST_COMMAND_BYTES:
-            msg = "A command set is too long."
-            raise PeerConnectionError(msg)
-        self._encoded += piece
-        if not is_last:
-            return
-        command = read_command(bytes(self._encoded))
-        self._encoded.clear()
-        self._context_id = context_id
-        if command.field == Command.C_ECHO and not command.has_data_set:
-            self._complete(_Request(command, None))
-        elif command.field in (Command.C_STORE, *_ABOUT_COMMITMENT):
-            request = self._open(command, context_id)
-            if command.has_data_set:
-                self._current = request
-            else:  # it is answered all the same: there is nothing to understand
-                self._complete(request)
-        else:
-            _not_offered(command)
-
-    def _open(self, command: Command, context_id: int) -> _Request:
-        self._check_backlog()
-        context = self.assoc._accepted_cx.get(context_id)
-        if context is None:
-            msg = "It used a presentation context that was not accepted."
-            raise PeerConnectionError(msg)
-        about_commitment = command.field in _ABOUT_COMMITMENT
-        if about_commitment != (str(context.abstract_syntax) == STORAGE_COMMITMENT):
-            _not_offered(command)
-        if command.field == Command.N_ACTION and not context.as_scp:
-            _not_offered(command)  # it has negotiated the other role
-        visit, syntax = self.assoc.visit, str(context.transfer_syntax[0])
-        if about_commitment:
-            spool = visit.correspondence.begin(syntax)
-        else:
-            spool = visit.begin(command, syntax)
-        self._unanswered.append(spool)
-        return _Request(command, spool)
-
-    def _complete(self, request: _Request) -> None:
-        self._check_backlog()
-        self._current = None
-        self.msg_queue.put((self._context_id, request))
-
-    def _check_backlog(self) -> None:
-        self._unanswered = [s for s in self._unanswered if not s.closed]
-        if max(len(self._unanswered), self.msg_queue.qsize()) > _MOST_UNANSWERED:
-            msg = "It sends without waiting for answers."
-            raise PeerConnectionError(msg)
-
-
-_REPORT_RESPONSE = Command.N_EVENT_REPORT | Command.RESPONSE
-_ABOUT_COMMITMENT = (Command.N_ACTION, Command.N_EVENT_REPORT, _REPORT_RESPONSE)
-
-
-def _not_offered(command: Command) -> NoReturn:
-    msg = f"It asked for what is not offered (command 0x{command.field:04X})."
-    raise PeerConnectionError(msg)
 
 
 class _Association(Association):
@@ -761,10 +476,13 @@ class _Association(Association):
         self._wrapped = self.dul.socket
         self.connection = self._wrapped.socket
         self.dimse.prepare()
-        self.dul.artim_timer.__class__ = self.dul._idle_timer.__class__ = _Timer
+        self.dul.prepare(self.dimse)
+        self.dul.artim_timer.__class__ = self.dul._idle_timer.__class__ = SteadyTimer
         # PDUs that negotiate may be longer than those that carry data
-        self.dul.socket.most_bytes = max(guard.settings.max_pdu_bytes, 65536)
-        self.dul.socket.seconds = guard.settings.pdu_seconds
+        self.dul.socket.prepare(
+            max(guard.settings.max_pdu_bytes, 65536), guard.settings.pdu_seconds
+        )
+        self._reactor_checkpoint = Checkpoint(self.dul.activity)
 
     def run(self) -> None:
         """Serve until the association is over."""
@@ -783,6 +501,7 @@ class _Association(Association):
         self.dul.kill_dul()
         if self.dul.is_alive():
             self.dul.join()
+        self.dul.dispose()
         self.connection.close()  # one that the peer reset is left open otherwise
         self.dimse.discard()
         if self.visit is not None:
@@ -815,22 +534,18 @@ class _Association(Association):
         self.acse_timeout = max(0.001, until - time.monotonic())
         return True
 
-    def _serve_request(self, msg: _Request, context_id: int) -> None:
-        context = self._accepted_cx.get(context_id)
-        if context is None or self.visit is None:
+    def _serve_request(self, msg: PendingMessage, context_id: int) -> None:
+        """Take a message about storage commitment; all others were served as they came."""
+        if self.visit is None:
             self.abort()
             return
-        self.visit.correspondence.heard()
-        if msg.spool is None:
-            reply = Reply(0x0000)
-        elif msg.command.field == _REPORT_RESPONSE:
+        correspondence = self.visit.correspondence
+        correspondence.heard()
+        if msg.is_answer:
             msg.spool.discard()
-            if not self.visit.correspondence.answered(msg.command):
+            if not correspondence.answered(msg.command):
                 self.abort()
             return
-        elif msg.command.field in _ABOUT_COMMITMENT:
-            reply = self.visit.correspondence.serve(msg.command, context_id, msg.spool)
-        else:
-            reply = self.visit.store(msg.command, str(context.abstract_syntax), msg.spool)
+        reply = correspondence.serve(msg.command, context_id, msg.spool)
         if self.is_established:
             self.dimse.send_reply(context_id, msg.command, reply)

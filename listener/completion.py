@@ -37,8 +37,8 @@ def touch(
     fresh
         Whether what came is new or changed.
     """
-    here = (ARRIVAL.c.study_uid == study_uid) & (ARRIVAL.c.title == title.ae_title)
-    row = connection.execute(sa.select(ARRIVAL).where(here).with_for_update()).first()
+    here = {"uid": study_uid, "called": title.ae_title}
+    row = connection.execute(_HELD, here).first()
     # a clock that was put back must not make the cap later
     first = now if row is None else min(now, row.first_at)
     capped = first + timedelta(seconds=title.cap_seconds)
@@ -53,11 +53,10 @@ def touch(
         "argument": canonical(title.argument),
     }
     if row is not None:
-        connection.execute(sa.update(ARRIVAL).where(here).values(**values))
+        connection.execute(_EXTENDED, {**here, **values})
         return
-    connection.execute(
-        sa.insert(ARRIVAL).values(study_uid=study_uid, title=title.ae_title, **values)
-    )
+    opened = {"study_uid": study_uid, "title": title.ae_title, "first_at": now}
+    connection.execute(_OPENED, {**opened, **values})
 
 
 def end_association(
@@ -152,3 +151,10 @@ def _due(now: datetime) -> sa.Select[Any]:
 
 def _quiet(now: datetime, title: TitleSettings) -> datetime:
     return now + timedelta(seconds=title.quiet_seconds)
+
+
+# every reception runs these: they are made once
+_HERE = (ARRIVAL.c.study_uid == sa.bindparam("uid")) & (ARRIVAL.c.title == sa.bindparam("called"))
+_HELD = sa.select(ARRIVAL).where(_HERE).with_for_update()
+_EXTENDED = sa.update(ARRIVAL).where(_HERE)
+_OPENED = sa.insert(ARRIVAL)

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from listener.errors import LedgerError
+from listener.group_commit import GroupCommit
 
 __all__ = ["Database", "UtcDateTime", "ledger_target", "repeated", "utc_now"]
 
@@ -64,6 +65,7 @@ class Database:
         self.is_postgresql = target.get_backend_name() == "postgresql"
         self._clock = clock
         self._engine = _postgresql(target) if self.is_postgresql else _sqlite(target)
+        self._group = GroupCommit(self.writing)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -84,6 +86,16 @@ class Database:
             writing = connection.execution_options(**{_WRITES: True})
             with writing.begin():
                 yield writing
+
+    def together(self, step: Callable[[Connection], _Result]) -> _Result:
+        """Do a step in a transaction that may write, on SQLite with those of other threads.
+
+        PostgreSQL makes what comes at the same time durable together by itself.
+        """
+        if not self.is_postgresql:
+            return self._group.run(step)
+        with self.writing() as connection:
+            return step(connection)
 
     def now(self, connection: Connection) -> datetime:
         """Return the time that counts, aware, in UTC: it runs on within a transaction."""

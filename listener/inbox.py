@@ -79,7 +79,7 @@ class Spool:
         """SHA-256 over the transfer syntax and all of the data set, in hexadecimal."""
         return self._hash.hexdigest()
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Take the next piece of the data set."""
         with self._lock:
             if self.error is None and not self.closed:
@@ -129,7 +129,7 @@ class Spool:
         except OSError as error:
             self._fail(disk_refusal(error))
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes | memoryview) -> None:
         self.size += len(data)
         self._hash.update(data)
         if self.size > self._most_bytes:
@@ -279,7 +279,7 @@ _NO_ROOM = frozenset(
 )
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _write_all(fd: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]

@@ -83,7 +83,7 @@ def keyed_hash(key: bytes, *parts: bytes | str) -> str:
     """Return the HMAC-SHA-256 of the parts in hexadecimal, unlinkable without the site's key."""
     raw = [p.encode() if isinstance(p, str) else p for p in parts]
     message = b"".join(struct.pack(">I", len(p)) + p for p in raw)
-    return hmac.new(key, message, hashlib.sha256).hexdigest()
+    return hmac.digest(key, message, "sha256").hex()
 
 
 def patient_keys(key: bytes, header: Header) -> tuple[str, str]:

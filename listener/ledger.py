@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from listener import completion, coverage, linkage, milestone, receipt, retention, schema, study
@@ -176,7 +177,8 @@ class Ledger:
         The same content again is nothing new, yet counts as a request on a request title. Other
         content under the same UID is a new version. A changed patient or study is quarantined.
         """
-        with self._database.writing() as connection:
+
+        def step(connection: Connection) -> Recorded:
             now = self._database.now(connection)
             origin = Origin(now, calling_ae, title.ae_title)
             recorded = receipt.record(connection, instance, origin)
@@ -188,6 +190,8 @@ class Ledger:
             if fresh or title.is_request:
                 completion.touch(connection, instance.study_uid, title, now, fresh=fresh)
             return recorded
+
+        return self._database.together(step)
 
     @repeated
     def record_filtered(

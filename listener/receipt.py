@@ -305,6 +305,15 @@ def kept_studies() -> sa.Select[tuple[str]]:
     )
 
 
+# every reception runs these: they are made once
+_EVERY_VERSION = (
+    sa.select(INSTANCE)
+    .where(INSTANCE.c.sop_instance_uid == sa.bindparam("uid"))
+    .order_by(INSTANCE.c.version)
+    .with_for_update()
+)
+_NEW_VERSION = sa.insert(INSTANCE)
+
 _KNOWN_AS: Mapping[str, Outcome] = {
     InstanceState.STORED: Outcome.KNOWN,
     InstanceState.QUARANTINED: Outcome.QUARANTINED,
@@ -315,12 +324,7 @@ _KNOWN_AS: Mapping[str, Outcome] = {
 
 def _versions(connection: Connection, instance: Instance) -> Sequence[Row[Any]]:
     """Return every version of an instance; they are numbered from 1 without gaps."""
-    return connection.execute(
-        sa.select(INSTANCE)
-        .where(INSTANCE.c.sop_instance_uid == instance.sop_instance_uid)
-        .order_by(INSTANCE.c.version)
-        .with_for_update()
-    ).all()
+    return connection.execute(_EVERY_VERSION, {"uid": instance.sop_instance_uid}).all()
 
 
 def _known(versions: Sequence[Row[Any]], instance: Instance) -> Recorded | None:
@@ -355,25 +359,24 @@ def _insert(
     state: InstanceState,
     reason: str | None = None,
 ) -> None:
-    connection.execute(
-        sa.insert(INSTANCE).values(
-            sop_instance_uid=instance.sop_instance_uid,
-            version=version,
-            study_uid=instance.study_uid,
-            series_uid=instance.series_uid,
-            sop_class_uid=instance.sop_class_uid,
-            transfer_syntax=instance.transfer_syntax,
-            digest=instance.digest,
-            size=instance.size,
-            path=None if instance.path is None else str(instance.path),
-            state=state,
-            reason=reason,
-            patient_key=instance.patient_key,
-            received_at=origin.received_at,
-            calling_ae=origin.calling_ae,
-            called_ae=origin.called_ae,
-        )
-    )
+    row = {
+        "sop_instance_uid": instance.sop_instance_uid,
+        "version": version,
+        "study_uid": instance.study_uid,
+        "series_uid": instance.series_uid,
+        "sop_class_uid": instance.sop_class_uid,
+        "transfer_syntax": instance.transfer_syntax,
+        "digest": instance.digest,
+        "size": instance.size,
+        "path": None if instance.path is None else str(instance.path),
+        "state": state,
+        "reason": reason,
+        "patient_key": instance.patient_key,
+        "received_at": origin.received_at,
+        "calling_ae": origin.calling_ae,
+        "called_ae": origin.called_ae,
+    }
+    connection.execute(_NEW_VERSION, row)
 
 
 def _rows(connection: Connection, query: sa.Select[Any]) -> tuple[InstanceRow, ...]:

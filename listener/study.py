@@ -56,7 +56,7 @@ def of(connection: Connection, study_uid: str) -> StudyRow:
 
 def find(connection: Connection, study_uid: str) -> Row[Any] | None:
     """Return a study's row, held until the transaction ends, or None."""
-    return connection.execute(_of(study_uid).with_for_update()).first()
+    return connection.execute(_HELD, {"uid": study_uid}).first()
 
 
 def ensure(connection: Connection, study_uid: str, now: datetime) -> None:
@@ -75,11 +75,8 @@ def advance(
         return
     if known.patient_key not in (None, known.patient_id_key):
         keys = {}  # an issuer, once known, stays
-    connection.execute(
-        sa.update(STUDY)
-        .where(STUDY.c.study_uid == instance.study_uid)
-        .values(generation=known.generation + 1, last_at=now, **keys)
-    )
+    row = {"uid": instance.study_uid, "generation": known.generation + 1, "last_at": now}
+    connection.execute(_CHANGED, {**row, **keys})
 
 
 def begin_generation(connection: Connection, study_uid: str, now: datetime) -> None:
@@ -125,3 +122,8 @@ def _insert(connection: Connection, study_uid: str, now: datetime, **values: str
             study_uid=study_uid, indexed_generation=0, first_at=now, last_at=now, **given
         )
     )
+
+
+# every reception runs these: they are made once
+_HELD = sa.select(STUDY).where(STUDY.c.study_uid == sa.bindparam("uid")).with_for_update()
+_CHANGED = sa.update(STUDY).where(STUDY.c.study_uid == sa.bindparam("uid"))

@@ -219,6 +219,17 @@ class SecureSocket(ssl.SSLSocket):
             self.failure = why(error)
             raise
 
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """Read what is there into a buffer; see `recv`."""
+        if self._early:
+            buffer[:1], self._early = self._early, b""
+            return 1
+        try:
+            return super().recv_into(buffer, nbytes, flags)
+        except ssl.SSLError as error:
+            self.failure = why(error)
+            raise
+
     def shutdown(self, how: int) -> None:
         """Shut the connection down.
 

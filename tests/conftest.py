@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from postgresql import BOTH, PostgreSQL, server
+from pynetdicom.transport import AssociationSocket
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,22 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'state' / 'ledger.sqlite3'}"
     url: str = request.getfixturevalue("postgresql_url")
     return url
+
+
+@pytest.fixture(autouse=True)
+def _no_requestor_leaves_its_socket_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the sockets of pynetdicom's own requestors, which now and then leaves one to chance."""
+    connect = AssociationSocket.connect
+    opened = []
+
+    def kept(self: AssociationSocket, primitive: object) -> None:
+        try:
+            connect(self, primitive)
+        finally:
+            opened.append(self.socket)
+
+    monkeypatch.setattr(AssociationSocket, "connect", kept)
+    yield
+    for connection in opened:
+        if connection is not None:
+            connection.close()

@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from station import Station, eventually, listener_threads, radiograph, station
 from wire import CR, VERIFICATION, Wire, command
 
+from listener.command import Reply
+from listener.inbox import Spool
+
 
 def peers_are_served(link: Station, seconds: float = 2.0) -> bool:
     """Tell whether a good peer gets its C-ECHO and C-STORE through in time."""
@@ -154,19 +157,24 @@ def test_a_client_that_does_not_wait_for_answers_cannot_pile_up_files(
     link: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow = threading.Event()
-    monkeypatch.setattr("listener.storage.Visit.store", lambda *_: slow.wait(5))
+
+    def stores_slowly(_self: object, _command: object, _class: str, spool: Spool) -> Reply:
+        slow.wait(5)
+        spool.discard()
+        return Reply(0x0000)
+
+    monkeypatch.setattr("listener.storage.Visit.store", stores_slowly)
     with Wire(link) as wire:
         assert wire.associate() == 2
-        piled: list[int] = []
-
-        def store_without_waiting() -> None:
+        piled = []
+        for _ in range(200):
             wire.fragment(3, command(0x0001, CR, "1.2.3"))
             wire.fragment(2, b"\0" * 100)
             piled.append(len(link.partial_files()))
-
-        steps_until_cut(store_without_waiting, 2000, pause=0.001)
+            time.sleep(0.001)
         slow.set()
-    assert 1 <= max(piled) <= 12
+        assert [wire.status() for _ in range(200)] == [0x0000] * 200
+    assert max(piled) == 1  # nothing is read while one is being kept
     assert eventually(lambda: not link.partial_files())
 
 
