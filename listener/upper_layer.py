@@ -284,10 +284,10 @@ class UpperLayer(DULServiceProvider):
 
     def dispose(self) -> None:
         """Give back what it held, once the thread has ended."""
-        with self._wake_lock:
-            if self._wake >= 0:
-                os.close(self._wake)
-            self._wake = -1
+        with self._wake_lock, suppress(OSError):
+            wake, self._wake = self._wake, -1
+            if wake >= 0:
+                os.close(wake)
 
     def idle_timer_expired(self) -> bool:
         """Tell whether the peer has been silent for too long; not while we keep it waiting."""

@@ -262,7 +262,7 @@ def test_a_ledger_that_fails_as_an_association_ends_delays_nothing_for_good(
         wire.associate(called=b"WRISTMIR_Q_DR")
         assert store(wire, ds) == 0x0000
         disk = FaultyDisk(broken)
-        disk.fail(0, Fault.BROKEN)
+        disk.fail(1, Fault.BROKEN)  # after the close of what wakes its network thread
         wire.send(5, bytes(4))
         assert wire.read()[0] == 6
         assert eventually(lambda: "do_execute" in disk.calls)
