@@ -57,8 +57,12 @@ def test_more_folds_than_patients_are_refused(data, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def found(data, tmp_path_factory):
-    work = tmp_path_factory.mktemp("folds")
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("folds")
+
+
+@pytest.fixture(scope="module")
+def found(data, work):
     return cross_validate(data, work, Bundle.load(SHIPPED_BUNDLE), SETTINGS, folds=2, draws=30)
 
 
@@ -69,6 +73,15 @@ def test_all_folds_together_make_one_table(found):
     assert found.detection.rows["wrist"].drawn == len(PATIENTS)
     counts = {"pa": len(PATIENTS), "lateral": len(LATERALS)}
     assert (dict(found.view.n), dict(found.witnessed.n)) == (counts, counts)
+
+
+def test_a_fold_that_is_left_out_is_not_measured(data, work, found):
+    left = cross_validate(
+        data, work, Bundle.load(SHIPPED_BUNDLE), SETTINGS, folds=2, draws=30, leave_out=[1]
+    )
+    first = [p for p in real_pictures(data) if fold_of(p, 2) == 0]
+    assert (left.folds, left.pictures) == (1, len(first))
+    assert 0 < left.pictures < found.pictures
 
 
 def test_a_bundle_takes_the_witness_from_the_file_that_is_left(found, tmp_path):
