@@ -16,7 +16,7 @@ help:  ## what can be made
 demo: .venv/serving  ## the main job, end to end, on real wrists; results in demo-output/
 	.venv/bin/wristmir demo --output demo-output
 
-test: .venv/development .venv-training/ready  ## everything; peers (DCMTK, Orthanc, dicom3tools) where they are installed
+test: .venv/development .venv-training/ready  ## everything; peers (DCMTK, Orthanc, PostgreSQL …) where they are installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/lint-imports
