@@ -239,6 +239,7 @@ class UpperLayer(DULServiceProvider):
     _wake: int
     _wake_lock: threading.Lock
     _busy: bool
+    _deadline: float
 
     def prepare(self, sink: FragmentSink) -> None:
         """Set what a plain provider does not have."""
@@ -334,13 +335,15 @@ class UpperLayer(DULServiceProvider):
         while self.state_machine.current_state == _DATA_TRANSFER and self._sees_data():
             try:
                 is_sound = self._pass_on()
+                self._idle_timer.restart()
             except OSError:
                 self.event_queue.put("Evt17")
                 return
             if not is_sound:
                 self.event_queue.put("Evt19")  # A-ABORT, DICOM PS3.8 table 9-10
                 return
-            if self.socket.buffered < _HEADER_BYTES or self.to_provider_queue.qsize():
+            is_more = self.socket.buffered >= _HEADER_BYTES
+            if not is_more or self.to_provider_queue.qsize() or self._kill_thread:
                 return
         super()._read_pdu_data()
 
@@ -359,31 +362,32 @@ class UpperLayer(DULServiceProvider):
             If it is too long, or not complete in time.
         """
         incoming = self.socket
-        deadline = time.monotonic() + incoming.seconds
-        left = int.from_bytes(incoming.exactly(_HEADER_BYTES, deadline)[2:], "big")
+        self._deadline = time.monotonic() + incoming.seconds
+        left = int.from_bytes(incoming.exactly(_HEADER_BYTES, self._deadline)[2:], "big")
         incoming.check(left)
         while left:
             if left < _ITEM.size:
                 return False
-            length, context_id, control = _ITEM.unpack(incoming.exactly(_ITEM.size, deadline))
+            head = incoming.exactly(_ITEM.size, self._deadline)
+            length, context_id, control = _ITEM.unpack(head)
             left -= _ITEM.size
             size = length - 2  # context and control are counted
             if not 0 <= size <= left:
                 return False
             left -= size
-            if not self._take(context_id, control, size, deadline):
+            if not self._take(context_id, control, size):
                 return False
         return True
 
-    def _take(self, context_id: int, control: int, size: int, deadline: float) -> bool:
+    def _take(self, context_id: int, control: int, size: int) -> bool:
         """Give the sink one fragment, in pieces as they come; False where it refuses it."""
         while True:
-            piece = self.socket.piece(size, deadline) if size else memoryview(b"")
+            piece = self.socket.piece(size, self._deadline) if size else memoryview(b"")
             if size and not piece:
                 msg = "It closed within a PDU."
                 raise _broken(msg)
             size -= len(piece)
-            self._busy = True
+            self._busy, began = True, time.monotonic()
             try:
                 self.sink.take(context_id, control, piece, is_end=not size)
             except PeerConnectionError as error:
@@ -391,6 +395,7 @@ class UpperLayer(DULServiceProvider):
                 return False
             finally:
                 self._busy = False
+                self._deadline += time.monotonic() - began  # that was our time, not the peer's
             if not size:
                 return True
 

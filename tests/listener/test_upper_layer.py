@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydicom.filereader import dcmread
 from station import EXPLICIT, Station, encoded, eventually, radiograph, station
 from wire import CR, Wire, command
 
+from listener.inbox import Spool
 from listener.upper_layer import BUFFER_BYTES
 
 CONTEXT, COMMAND, LAST = 1, 1, 2
@@ -97,6 +99,50 @@ def test_a_p_data_that_is_none_is_answered_by_an_abort(tmp_path: Path, body: byt
         assert wire.read()[0] in (7, 0)
         assert wire.is_cut()
         assert eventually(lambda: link.partial_files() == [])
+
+
+def test_a_slow_disk_is_not_the_peers_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, begun = Spool.write, threading.Event()
+
+    def slow(self: Spool, data: bytes | memoryview) -> int:
+        if not begun.is_set():
+            begun.set()
+            time.sleep(1.5)  # longer than a PDU may take, and than an association may be silent
+        return write(self, data)
+
+    monkeypatch.setattr(Spool, "write", slow)
+    ds = radiograph(side=64)
+    asked = pdu(item(COMMAND | LAST, command(0x0001, CR, ds.SOPInstanceUID)))
+    sent = pdu(item(LAST, encoded(ds, EXPLICIT)))
+    with station(tmp_path, pdu_seconds=1.0, idle_seconds=1.0) as link, Wire(link) as wire:
+        assert wire.associate() == 2
+        wire.socket.sendall(asked + sent[:500])
+        assert begun.wait(5)
+        time.sleep(1.2)
+        wire.socket.sendall(sent[500:])
+        assert wire.status() == 0x0000
+
+
+def test_a_peer_that_we_cannot_follow_is_not_taken_for_a_silent_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Spool.write
+
+    def slow(self: Spool, data: bytes | memoryview) -> int:
+        time.sleep(0.03)
+        return write(self, data)
+
+    monkeypatch.setattr(Spool, "write", slow)
+    ds = radiograph(side=300)
+    data = encoded(ds, EXPLICIT)
+    pieces = [pdu(item(0, data[at : at + 2000])) for at in range(0, len(data), 2000)]
+    asked = pdu(item(COMMAND | LAST, command(0x0001, CR, ds.SOPInstanceUID)))
+    with station(tmp_path, idle_seconds=1.0) as link:
+        began = time.monotonic()
+        assert stored(link, [asked, *pieces, pdu(item(LAST, b""))], 300)
+        assert time.monotonic() - began > 2
 
 
 def test_an_idle_association_costs_no_processor_time(tmp_path: Path) -> None:
