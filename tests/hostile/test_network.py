@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from station import Station, eventually, listener_threads, radiograph, station
+from station import Station, descriptors, eventually, listener_threads, radiograph, station
 from wire import CR, VERIFICATION, Wire, command
 
 from listener.command import Reply
@@ -262,21 +262,12 @@ def test_noise_never_ends_the_service(link: Station, noise: bytes, associated: b
 
 def test_no_file_descriptor_is_left_open_by_any_of_it(link: Station) -> None:
     assert peers_are_served(link)
-    before = len(open_files())
+    before = len(descriptors())
     for _ in range(20):
         with Wire(link) as wire:
             wire.associate()
             wire.begin_store(CR, "1.2.3", b"\0" * 100)
-    assert eventually(lambda: len(open_files()) <= before)
-
-
-def open_files() -> list[str]:
-    """Return what this process has open, but the ledger: its pool of connections may grow."""
-    opened = []
-    for link in Path("/proc/self/fd").iterdir():
-        with _lenient():
-            opened.append(str(link.readlink()))
-    return [name for name in opened if "ledger.sqlite3" not in name]
+    assert eventually(lambda: len(descriptors()) <= before)
 
 
 class _lenient:  # noqa: N801 - reads as a word

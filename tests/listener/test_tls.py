@@ -18,7 +18,15 @@ import pytest
 from certificates import Authority, Identity
 from pynetdicom import AE
 from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
-from station import LOOPBACK, Station, eventually, listener_threads, radiograph, station
+from station import (
+    LOOPBACK,
+    Station,
+    descriptors,
+    eventually,
+    listener_threads,
+    radiograph,
+    station,
+)
 from wire import CR, EXPLICIT, VERIFICATION, association_request, command
 
 from listener.errors import CredentialsError, DeliveryError, EchoError
@@ -498,23 +506,14 @@ def test_connections_over_tls_leave_no_thread_and_no_descriptor(tmp_path: Path, 
         assert is_served(link, context)
         link.listener.probe()
         assert eventually(lambda: not link.listener._acceptor._guard._living())
-        before = descriptors()
+        before = len(descriptors())
         for _ in range(10):
             refusal(link, site.authority.client())
             refusal(link, context, "NOBODY")
             socket.create_connection((LOOPBACK, tls_port(link)), timeout=5).close()
             ask(link, context).close()
         assert eventually(lambda: not link.listener._acceptor._guard._living())
-        assert eventually(lambda: descriptors() <= before)
-
-
-def descriptors() -> int:
-    """Count what is open; the ledger's pool grows with the threads that ask, and stays so."""
-    open_ = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            open_.append(str(link.readlink()))
-    return sum("ledger.sqlite3" not in path for path in open_)
+        assert eventually(lambda: len(descriptors()) <= before)
 
 
 def test_files_that_cannot_be_used_stop_the_start_with_the_way_out(
