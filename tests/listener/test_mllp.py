@@ -248,7 +248,7 @@ def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
             station(tmp_path, hl7=hl7(port=taken.getsockname()[1])),
         ):
             pass
-    assert "acceptor" not in listener_threads()
+    assert eventually(lambda: "acceptor" not in listener_threads())
 
 
 SECRETS = (
