@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -218,6 +219,17 @@ class SecureSocket(ssl.SSLSocket):
         except ssl.SSLError as error:
             self.failure = why(error)
             raise
+        except OSError as error:
+            self._close_unmade(error)
+            raise
+
+    def getpeername(self) -> Any:
+        """Return who is at the other end."""
+        try:
+            return super().getpeername()
+        except OSError as error:
+            self._close_unmade(error)
+            raise
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         """Read what is there into a buffer; see `recv`."""
@@ -237,6 +249,12 @@ class SecureSocket(ssl.SSLSocket):
         came in plain for what a verified peer has said.
         """
         socket.socket.shutdown(self, how)
+
+    def _close_unmade(self, error: OSError) -> None:
+        """Close what was reset while TLS was put before it: the library would only forget it."""
+        unconnected = error.errno in (errno.ENOTCONN, errno.EINVAL)
+        if not unconnected and getattr(self, "_sslobj", None) is None:
+            self.close()
 
     def take_leave(self) -> None:
         """Tell the peer that nothing more comes (close_notify), without waiting for it."""
