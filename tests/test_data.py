@@ -143,6 +143,7 @@ def test_the_queries_are_originals():
     assert all(made.Modality == "DX" and made.Rows > 900 for made in queries)
 
 
+@pytest.mark.slow
 def test_pixels_decode_to_exactly_the_source():
     with Decoder() as decoder:
         for line in IMAGES:

@@ -212,6 +212,7 @@ def test_what_a_miner_trips_over_never_tells_a_word_of_the_report(tmp_path: Path
     assert "Secret" not in out.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_miner_that_is_not_ready_is_waited_for(tmp_path: Path) -> None:
     write_reports(tmp_path / "archive", 5)
     miner, asked = WatchedMiner(), []
@@ -307,6 +308,7 @@ def test_a_result_without_one_report_is_status_66(
     assert out.exists()
 
 
+@pytest.mark.slow
 def test_csv_needs_no_pyarrow() -> None:
     code = "import sys, deploy.archive, deploy.reading; sys.exit('pyarrow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

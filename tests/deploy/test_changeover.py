@@ -150,6 +150,7 @@ def test_changed_at_once_everything_is_indexed_by_the_worker(serving: Settings) 
     assert matches(serving) > 0
 
 
+@pytest.mark.slow
 def test_without_a_ledger_only_the_choice_is_made(config: Path, tmp_path: Path) -> None:
     settings = load(config)
     settings.shelf.install(renamed_bundle(tmp_path / "new", NEW))

@@ -98,6 +98,7 @@ def test_a_busy_port_is_one_line_and_status_69(
     assert str(port) in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_an_unreachable_engine_is_one_line_and_status_69(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:
@@ -231,6 +232,7 @@ def test_jobs_of_a_state_that_does_not_exist_names_those_that_do(
     assert "ready, leased, done, dead" in err
 
 
+@pytest.mark.slow
 def test_a_question_that_no_worker_answers_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:
@@ -275,6 +277,7 @@ def test_index_takes_a_folder_in_as_durably_as_the_receiver(
         assert len(ledger.receipts()) == files
 
 
+@pytest.mark.slow
 def test_optimize_says_what_it_built_and_refuses_an_index_in_use(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:
@@ -351,6 +354,7 @@ def test_doctor_finds_what_is_missing(
     assert verdicts["bundle"] == "warning"  # the demonstration bundle says what it is
 
 
+@pytest.mark.slow
 def test_doctor_says_what_would_turn_away_a_destinations_word(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], config: Path
 ) -> None:

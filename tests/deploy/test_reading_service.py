@@ -29,6 +29,7 @@ FRACTURE = {
 ANSWER = {"reasoning": "", "sides": ["left"], "views": [], "alignment": None, "others": []}
 
 
+@pytest.mark.slow
 def test_an_image_is_indexed_while_its_report_is_read(tmp_path: Path) -> None:
     indexed = threading.Event()
 

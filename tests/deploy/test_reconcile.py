@@ -175,6 +175,7 @@ def test_what_was_never_received_is_a_gap_of_image_and_report(site: Site) -> Non
     assert site.pacs.moved == []
 
 
+@pytest.mark.slow
 def test_a_gap_is_fetched_arrives_and_is_none_the_next_time(site: Site) -> None:
     site.hold(image(), report(), image("1.2.4"))
     site.forward(image("1.2.4"))
@@ -261,6 +262,7 @@ def test_only_what_should_be_in_the_index_and_is_not_is_a_gap(
     assert gaps(found) == ({"1.2.3.1.9": standing} if is_gap else {})
 
 
+@pytest.mark.slow
 def test_why_something_is_left_out_or_failed_is_told(site: Site) -> None:
     site.hold(image(), image("1.2.4"))
     _not_used(site)
@@ -445,6 +447,7 @@ def test_the_last_result_is_kept_for_its_owner_and_shown(
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.slow
 def test_the_doctor_tells_how_the_last_comparison_ended(site: Site) -> None:
     config = configured(site)
 
@@ -465,6 +468,7 @@ def test_the_doctor_tells_how_the_last_comparison_ended(site: Site) -> None:
     assert "never run" in told()[0]
 
 
+@pytest.mark.slow
 def test_no_patient_stands_in_what_is_printed_kept_or_logged(
     site: Site,
     monkeypatch: pytest.MonkeyPatch,

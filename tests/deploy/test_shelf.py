@@ -26,6 +26,7 @@ def test_the_shipped_bundle_is_in_use_until_another_is(shelf: Shelf) -> None:
     assert shelf.previous is None
 
 
+@pytest.mark.slow
 def test_a_bundle_is_checked_copied_and_protected(shelf: Shelf, tmp_path: Path) -> None:
     assert shelf.install(renamed_bundle(tmp_path / "new", "hospital-1")).id == "hospital-1"
     place = shelf.path("hospital-1")
@@ -44,6 +45,7 @@ def test_the_same_bundle_again_changes_nothing(shelf: Shelf, tmp_path: Path) -> 
     assert shelf.path("hospital-1").stat().st_ino == before
 
 
+@pytest.mark.slow
 def test_another_bundle_of_an_id_that_is_taken_is_refused(shelf: Shelf, tmp_path: Path) -> None:
     shelf.install(renamed_bundle(tmp_path / "new", "hospital-1"))
     other = renamed_bundle(tmp_path / "newer", "hospital-1", version="9.9.9")

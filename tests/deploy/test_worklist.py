@@ -51,6 +51,7 @@ def test_one_goes_on_within_a_filter_and_round_at_its_end(worklist: Worklist) ->
     assert worklist.after(third, Show.DISPUTED) is None
 
 
+@pytest.mark.slow
 def test_what_is_read_is_gold_that_the_miner_agrees_with() -> None:
     texts = (*tuning_texts(176), BOTH_WRISTS)
     miner = RulesMiner()

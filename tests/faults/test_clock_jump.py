@@ -27,6 +27,8 @@ from listener.job import JobState
 from listener.ledger import Ledger
 from listener.settings import TitleSettings
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600.0
 JUMPS = pytest.mark.parametrize("jump", [HOUR, -HOUR], ids=["forward", "back"])
 

@@ -19,6 +19,8 @@ from wire import Wire
 from listener.job import JobState
 from listener.receipt import HOLDING, InstanceState
 
+pytestmark = pytest.mark.slow
+
 SIDE = 160  # pixels: five PDUs of pixel data
 
 
@@ -187,7 +189,6 @@ def send(receiver: Receiver, *sent: Dataset) -> list[int | None]:
         return [store(wire, ds) if kind == 2 else None for ds in sent]
 
 
-@pytest.mark.slow
 def test_a_disk_that_is_really_full_refuses_and_takes_again_once_there_is_room(
     tmp_path: Path,
 ) -> None:

@@ -142,6 +142,7 @@ def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, ledger_url: str) 
     after_kills(tmp_path / "state", ledger_url, [moments.uniform(0.0, 0.6) for _ in range(KILLS)])
 
 
+@pytest.mark.slow
 def test_what_is_sent_again_after_a_kill_is_there_once(tmp_path: Path, ledger_url: str) -> None:
     folder = tmp_path / "state"
     receiver = Receiver(folder, ledger=ledger_url)

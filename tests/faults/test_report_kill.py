@@ -14,6 +14,8 @@ from station import radiograph, station
 from listener.linkage import LinkState
 from listener.report_settings import Hl7Settings
 
+pytestmark = pytest.mark.slow
+
 _RECEIVER = """
 import os, signal, sys, threading
 from pathlib import Path

@@ -186,13 +186,21 @@ def _gone(link: Station) -> bool:
     return not link.partial_files()
 
 
+_OPEN = ExitStack()
+atexit.register(_OPEN.close)
+
+
 @cache
 def _receiver() -> Station:
-    """Start a receiver that lives as long as this process."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    return stack.enter_context(station(folder, pdu_seconds=1.0, idle_seconds=1.0))
+    """Start a receiver that lives until it is stopped, or this process ends."""
+    folder = Path(_OPEN.enter_context(tempfile.TemporaryDirectory()))
+    return _OPEN.enter_context(station(folder, pdu_seconds=1.0, idle_seconds=1.0))
+
+
+def stop_receiver() -> None:
+    """Stop the receiver that readers of connections have started, if any."""
+    _OPEN.close()
+    _receiver.cache_clear()
 
 
 # -- seeds --------------------------------------------------------------------------------

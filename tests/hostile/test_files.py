@@ -189,6 +189,7 @@ def test_sequences_nested_too_deeply_are_refused(
     survives(decoder, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_deflate_bomb_is_not_inflated(tmp_path: Path) -> None:
     dataset = good()
     plain = written(dataset, tmp_path / "plain.dcm").read_bytes()
@@ -234,6 +235,7 @@ def test_an_element_that_declares_gigabytes_is_truncated(decoder: Decoder, tmp_p
     survives(decoder, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_crowd_of_elements_ends_within_the_deadline(tmp_path: Path) -> None:
     plain = written(good(), tmp_path / "plain.dcm").read_bytes()
     at = plain.rindex(b"\xe0\x7f\x10\x00OW")

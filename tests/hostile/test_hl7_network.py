@@ -71,6 +71,7 @@ def closed(connections: list[socket.socket]) -> None:
         connection.close()
 
 
+@pytest.mark.slow
 def test_silent_and_half_open_senders_hold_nobody_up(link: Station) -> None:
     before = set(listener_threads())
     silent = connected(link, 80)

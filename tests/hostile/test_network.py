@@ -71,6 +71,7 @@ def link(tmp_path: Path) -> Iterator[Station]:
         yield it
 
 
+@pytest.mark.slow
 def test_silent_clients_are_cut_and_hold_nobody_up(link: Station) -> None:
     silent = [link.connect() for _ in range(30)]
     assert peers_are_served(link)
@@ -79,6 +80,7 @@ def test_silent_clients_are_cut_and_hold_nobody_up(link: Station) -> None:
         connection.close()
 
 
+@pytest.mark.slow
 def test_clients_that_send_one_byte_are_cut_and_hold_nobody_up(link: Station) -> None:
     slow = [link.connect() for _ in range(30)]
     for connection in slow:
@@ -89,6 +91,7 @@ def test_clients_that_send_one_byte_are_cut_and_hold_nobody_up(link: Station) ->
         connection.close()
 
 
+@pytest.mark.slow
 def test_a_client_that_drips_a_pdu_is_cut_at_the_deadline(link: Station) -> None:
     with Wire(link) as wire:
         wire.socket.sendall(struct.pack(">BBI", 1, 0, 300))
@@ -98,6 +101,7 @@ def test_a_client_that_drips_a_pdu_is_cut_at_the_deadline(link: Station) -> None
     assert peers_are_served(link)
 
 
+@pytest.mark.slow
 def test_a_silent_association_is_aborted(link: Station) -> None:
     with Wire(link) as wire:
         assert wire.associate() == 2
@@ -143,6 +147,7 @@ def test_an_endless_command_set_is_cut(link: Station) -> None:
     assert peers_are_served(link)
 
 
+@pytest.mark.slow
 def test_a_client_that_never_reads_its_answers_is_cut(link: Station) -> None:
     with Wire(link) as wire:
         assert wire.associate(abstract=VERIFICATION) == 2
@@ -245,6 +250,7 @@ def test_a_flood_of_connections_is_bounded_and_over_when_it_is_over(tmp_path: Pa
         assert eventually(lambda: peers_are_served(link))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from readers import READERS, SECONDS, Reader
+from readers import READERS, SECONDS, Reader, stop_receiver
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_receiver_is_left() -> Iterator[None]:
+    yield
+    stop_receiver()
+
 
 ALL = pytest.mark.parametrize("reader", READERS.values(), ids=lambda reader: reader.name)
 

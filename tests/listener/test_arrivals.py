@@ -30,6 +30,7 @@ def test_a_study_is_enqueued_once_it_is_quiet(tmp_path: Path, ledger_url: str) -
         assert (job.subject, job.argument) == (ds.StudyInstanceUID, {})
 
 
+@pytest.mark.slow
 def test_a_request_is_enqueued_after_its_association_and_not_before(
     tmp_path: Path, ledger_url: str
 ) -> None:
@@ -82,6 +83,7 @@ def test_a_request_of_objects_that_are_not_used_is_answered_too(
         assert eventually(lambda: ready(link) == ["answer"], 3)
 
 
+@pytest.mark.slow
 def test_objects_that_are_not_used_set_nothing_in_motion_without_a_request(
     tmp_path: Path, ledger_url: str
 ) -> None:
@@ -91,6 +93,7 @@ def test_objects_that_are_not_used_set_nothing_in_motion_without_a_request(
         assert ready(link) == []
 
 
+@pytest.mark.slow
 def test_a_late_object_opens_the_study_again(tmp_path: Path, ledger_url: str) -> None:
     first = radiograph()
     late = radiograph(study=first.StudyInstanceUID)
@@ -159,6 +162,7 @@ def test_an_association_that_ended_while_the_ledger_was_away_is_told_of_later(
         arrivals.stop()
 
 
+@pytest.mark.slow
 def test_a_study_that_never_goes_quiet_is_enqueued_after_the_cap(tmp_path: Path) -> None:
     first = radiograph()
     busy = TitleSettings(ae_title="WRISTMIR", quiet_seconds=0.8, cap_seconds=1.5)
@@ -171,6 +175,7 @@ def test_a_study_that_never_goes_quiet_is_enqueued_after_the_cap(tmp_path: Path)
         assert ready(link) == ["index"]
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_before_an_association_was_cut_stays_and_the_rest_comes_again(
     tmp_path: Path,
 ) -> None:

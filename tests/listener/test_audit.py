@@ -311,6 +311,7 @@ def test_without_a_destination_nothing_is_kept(tmp_path: Path) -> None:
     assert not (tmp_path / "audit").exists()
 
 
+@pytest.mark.slow
 def test_reception_goes_on_while_a_destination_is_down_and_all_comes_when_it_is_back(
     tmp_path: Path,
 ) -> None:
@@ -339,6 +340,7 @@ def test_several_destinations_get_every_message(tmp_path: Path) -> None:
     assert [one.number for one in there.received] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_spool_that_cannot_be_written_holds_up_nobody_and_loses_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

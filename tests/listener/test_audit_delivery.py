@@ -73,6 +73,7 @@ def test_what_waits_is_delivered_in_order_before_it_ends(spool: AuditSpool, tmp_
     assert AuditSpool.backlogs(tmp_path / "audit" / "spool.sqlite3") == (Backlog("book", 0, 0),)
 
 
+@pytest.mark.slow
 def test_a_destination_that_was_down_gets_all_in_order_and_the_log_tells_once_each(
     spool: AuditSpool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -100,6 +101,7 @@ def test_one_that_is_down_does_not_hold_up_the_end(spool: AuditSpool, tmp_path: 
     assert [one.xml for one in spool.waiting("book", 10)[0]] == ["a"]
 
 
+@pytest.mark.slow
 def test_only_one_of_two_delivers_and_the_other_takes_over(
     spool: AuditSpool, tmp_path: Path
 ) -> None:

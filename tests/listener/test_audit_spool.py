@@ -114,6 +114,7 @@ def test_looking_makes_nothing(path: Path) -> None:
     assert not path.parent.exists()
 
 
+@pytest.mark.slow
 def test_processes_write_one_spool(path: Path) -> None:
     with spool(path, most=10_000) as it:
         spawn = multiprocessing.get_context("spawn")

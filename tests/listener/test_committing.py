@@ -232,6 +232,7 @@ def test_a_destination_that_never_commits_is_given_up_after_three_days(
         assert step(ledger, there, ONE).standing is Standing.COMMITTED  # a retry begins anew
 
 
+@pytest.mark.slow
 def test_what_fails_again_and_again_is_sent_with_growing_pauses(
     link: Station, ledger: Ledger
 ) -> None:
@@ -244,6 +245,7 @@ def test_what_fails_again_and_again_is_sent_with_growing_pauses(
     assert pauses[0] < pauses[1] < pauses[2]
 
 
+@pytest.mark.slow
 @silent
 def test_a_destination_that_never_says_a_word_is_given_up_after_three_days(
     link: Station, ledger: Ledger, clock: Clock
@@ -263,6 +265,7 @@ def test_a_destination_that_never_says_a_word_is_given_up_after_three_days(
     assert len(pacs.asked) == 12
 
 
+@pytest.mark.slow
 @silent
 def test_two_destinations_commit_each_for_itself(link: Station, ledger: Ledger) -> None:
     with Archive(link.port) as pacs, Archive(link.port) as library:

@@ -43,6 +43,7 @@ def _a_short_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("listener.correspondence._SILENCE_SECONDS", 0.4)
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_committed_to_on_the_same_association_while_it_stays_open(
     tmp_path: Path,
 ) -> None:
@@ -61,6 +62,7 @@ def test_what_is_stored_is_committed_to_on_the_same_association_while_it_stays_o
         assert link.ledger.transactions.owed("PACS", uid) is None
 
 
+@pytest.mark.slow
 def test_a_peer_that_has_released_is_told_on_a_new_association(tmp_path: Path) -> None:
     ds = radiograph()
     with listening() as peer, receiver(tmp_path, destinations=(peer.destination,)) as link:
@@ -78,6 +80,7 @@ def test_a_peer_that_has_released_is_told_on_a_new_association(tmp_path: Path) -
         assert len(peer.told) == 1
 
 
+@pytest.mark.slow
 def test_a_peer_that_does_not_answer_roles_is_told_all_the_same(tmp_path: Path) -> None:
     ds = radiograph()
     with (
@@ -168,6 +171,7 @@ def test_what_was_committed_to_is_kept_although_it_turns_out_to_be_of_no_use(
     assert peer.told[1].failed == {other.SOPInstanceUID: 0x0112}
 
 
+@pytest.mark.slow
 def test_an_earlier_version_of_an_instance_is_kept_too(tmp_path: Path) -> None:
     first = radiograph(seed=1)
     uid, study = first.SOPInstanceUID, first.StudyInstanceUID
@@ -213,6 +217,7 @@ def test_a_peer_that_goes_on_storing_is_not_interrupted(tmp_path: Path) -> None:
         assert soon(lambda: peer.told)
 
 
+@pytest.mark.slow
 def test_a_peer_in_the_midst_of_a_message_is_not_interrupted(tmp_path: Path) -> None:
     with receiver(tmp_path) as link, Wire(link) as wire:
         assert wire.associate(abstract=COMMITMENT, syntax=IMPLICIT) == 2
@@ -360,6 +365,7 @@ def test_nobody_else_may_ask(tmp_path: Path) -> None:
         assert refused.is_rejected
 
 
+@pytest.mark.slow
 def test_neither_log_nor_job_names_a_patient_or_a_uid_of_an_instance(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -222,6 +222,7 @@ def test_no_log_line_names_a_file(dropped: Dropped, caplog: pytest.LogCaptureFix
     assert "SECRET" not in caplog.text
 
 
+@pytest.mark.slow
 def test_the_service_watches_the_folder(tmp_path: Path) -> None:
     folder = DropFolderSettings(path=tmp_path / "drop", settle_seconds=0.1, poll_seconds=0.05)
     with station(tmp_path / "state", drop_folder=folder) as link:

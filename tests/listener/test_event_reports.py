@@ -55,6 +55,7 @@ def job(ledger: Ledger) -> Job:
     return it
 
 
+@pytest.mark.slow
 def test_a_report_that_is_refused_is_sent_again_with_growing_pauses(
     ledger: Ledger, clock: Clock
 ) -> None:

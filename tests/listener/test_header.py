@@ -169,6 +169,7 @@ def test_any_bytes_are_a_header_or_a_refusal(data: bytes, syntax: str) -> None:
 _WHOLE = {s: encoded(radiograph(issuer="HOSPITAL", side=2), s) for s in SYNTAXES}
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     syntax=st.sampled_from(SYNTAXES),

@@ -335,6 +335,7 @@ def databases(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
         yield lambda: f"sqlite:///{folder}/{next(numbers)}.sqlite3"
 
 
+@pytest.mark.slow
 def test_no_work_is_lost_whatever_workers_do(databases: Callable[[], str]) -> None:
     JobQueueMachine.database = staticmethod(databases)
     run_state_machine_as_test(JobQueueMachine, settings=_MACHINE)

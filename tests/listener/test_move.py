@@ -35,6 +35,7 @@ def test_an_unknown_destination_is_said_with_what_to_do() -> None:
             move.series("1.2.3", there.holdings[0].SeriesInstanceUID)
 
 
+@pytest.mark.slow
 def test_what_could_not_be_sent_is_counted(tmp_path: Path) -> None:
     with (
         station(tmp_path, max_object_bytes=4096) as link,
@@ -49,6 +50,7 @@ def test_what_could_not_be_sent_is_counted(tmp_path: Path) -> None:
         assert [row.sop_instance_uid for row in link.ledger.receipts()] == [small.SOPInstanceUID]
 
 
+@pytest.mark.slow
 def test_an_archive_that_says_nothing_is_given_up_in_time() -> None:
     with archive() as (there, where), ArchiveMove(where, "WRISTMIR", "WRISTMIR", 0.5) as move:
         there.moves_to = {"WRISTMIR": 1}

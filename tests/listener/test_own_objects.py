@@ -28,6 +28,7 @@ def test_it_is_answered_with_success_recorded_and_not_kept(running: Station) -> 
     assert running.inbox_files() == []
 
 
+@pytest.mark.slow
 def test_sent_to_a_request_title_it_sets_nothing_in_motion(running: Station) -> None:
     study = "1.2.3.4"
     results = [

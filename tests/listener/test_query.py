@@ -91,6 +91,7 @@ def test_a_day_that_is_cut_is_asked_for_in_parts_until_it_is_whole(
     assert not found.cut
 
 
+@pytest.mark.slow
 def test_a_day_that_stays_cut_says_so(pacs: tuple[Archive, DestinationSettings]) -> None:
     there, where = pacs
     there.holdings = [held(number, StudyTime="101500") for number in range(1, 60)]

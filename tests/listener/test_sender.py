@@ -81,6 +81,7 @@ def test_files_arrive_byte_for_byte_in_their_order(tmp_path: Path) -> None:
         assert file.read_bytes().endswith(data)
 
 
+@pytest.mark.slow
 def test_what_was_received_can_be_sent_on(tmp_path: Path) -> None:
     with station(tmp_path) as link, archive() as (there, where):
         ds = radiograph()
@@ -89,6 +90,7 @@ def test_what_was_received_can_be_sent_on(tmp_path: Path) -> None:
     assert there.received[0][0] == ds.SOPInstanceUID
 
 
+@pytest.mark.slow
 def test_more_kinds_of_objects_than_one_association_can_hold_are_sent(tmp_path: Path) -> None:
     syntaxes = [f"1.2.840.99999.{n}" for n in range(130)]
     ae = AE("ARCHIVE")

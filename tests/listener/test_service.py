@@ -76,6 +76,7 @@ def test_starting_and_stopping_leaves_no_thread_and_is_prompt(tmp_path: Path) ->
     assert eventually(lambda: set(listener_threads()) <= before)
 
 
+@pytest.mark.slow
 def test_what_is_older_than_the_retention_time_is_deleted_at_the_start(tmp_path: Path) -> None:
     chosen = settings(tmp_path, retention_days=2)
     with Ledger(chosen.ledger_url) as ledger, Listener(chosen, ledger, site_key=SITE_KEY):
@@ -173,6 +174,7 @@ def test_a_service_that_does_not_answer_does_not_feed_the_watchdog(
     assert "not fed" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_stop_that_wakes_nobody_is_noticed_within_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -423,6 +423,7 @@ def test_an_association_that_ends_within_an_object_leaves_nothing(tmp_path: Path
 # -- after a stop -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_file_that_the_ledger_does_not_know_is_taken_in_at_the_next_start(
     tmp_path: Path,
 ) -> None:

@@ -323,6 +323,7 @@ def test_a_peer_may_be_bound_to_a_name_in_its_certificate(tmp_path: Path, site: 
         assert refusal(link, site.authority.client(other)) == (1, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_peers_certificate_rolls_over_without_a_gap(tmp_path: Path, site: Site) -> None:
     new = site.authority.issue("new")
     peers = peer(certificates=(site.pacs.fingerprint, new.fingerprint.replace(":", "")))
@@ -471,6 +472,7 @@ def test_silent_slow_and_one_byte_clients_hold_nobody_up_and_are_cut(
             connection.close()
 
 
+@pytest.mark.slow
 def test_a_handshake_that_drips_is_cut_at_the_deadline_of_the_first_pdu(
     tmp_path: Path, site: Site
 ) -> None:
@@ -486,6 +488,7 @@ def test_a_handshake_that_drips_is_cut_at_the_deadline_of_the_first_pdu(
             assert time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 def test_who_shakes_hands_and_then_says_nothing_is_cut_at_the_same_deadline(
     tmp_path: Path, site: Site
 ) -> None:
@@ -500,6 +503,7 @@ def test_who_shakes_hands_and_then_says_nothing_is_cut_at_the_same_deadline(
             assert time.monotonic() - began < 1.6
 
 
+@pytest.mark.slow
 def test_connections_over_tls_leave_no_thread_and_no_descriptor(tmp_path: Path, site: Site) -> None:
     context = site.authority.client(site.pacs)
     with secure_station(tmp_path, site) as link:
@@ -627,6 +631,7 @@ def test_a_destination_that_does_not_speak_tls_is_said(tmp_path: Path, site: Sit
             send(there, result(tmp_path), "PACS")
 
 
+@pytest.mark.slow
 def test_a_destination_that_is_silent_within_its_handshake_is_given_up_in_time(
     tmp_path: Path, site: Site
 ) -> None:

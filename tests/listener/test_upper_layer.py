@@ -72,6 +72,7 @@ _MESSAGE = pdu(item(COMMAND | LAST, command(0x0001, CR, _DS.SOPInstanceUID))) + 
 _MESSAGE += pdu(item(LAST, b""))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cuts=st.lists(st.integers(1, len(_MESSAGE) - 1), max_size=12))
 def test_it_does_not_matter_where_the_network_cuts(
@@ -83,6 +84,7 @@ def test_it_does_not_matter_where_the_network_cuts(
         assert stored(link, pieces, 24)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -101,6 +103,7 @@ def test_a_p_data_that_is_none_is_answered_by_an_abort(tmp_path: Path, body: byt
         assert eventually(lambda: link.partial_files() == [])
 
 
+@pytest.mark.slow
 def test_a_slow_disk_is_not_the_peers_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_slow_disk_is_not_the_peers_fault(
         assert wire.status() == 0x0000
 
 
+@pytest.mark.slow
 def test_a_peer_that_we_cannot_follow_is_not_taken_for_a_silent_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +149,7 @@ def test_a_peer_that_we_cannot_follow_is_not_taken_for_a_silent_one(
         assert time.monotonic() - began > 2
 
 
+@pytest.mark.slow
 def test_an_idle_association_costs_no_processor_time(tmp_path: Path) -> None:
     with station(tmp_path, idle_seconds=30) as link:
         open_ = [Wire(link) for _ in range(5)]

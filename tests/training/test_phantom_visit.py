@@ -45,6 +45,7 @@ def test_a_broken_wrist_comes_again_older_and_healing_with_the_same_fractures():
                 assert replace(late, healing=None) == replace(early, healing=None)
 
 
+@pytest.mark.slow
 def test_a_first_look_is_acute_and_a_normal_wrist_is_looked_at_once():
     seen = visits()
     first = [found for one in seen if not one.number for found in one.findings.values()]
@@ -80,6 +81,7 @@ def test_types_follow_the_prevalence():
     assert kinds["transverse"] == 0
 
 
+@pytest.mark.slow
 def test_the_fracture_lies_where_it_lay():
     seen = next(one for one in visits() if one.number == 1 and len(broken(one)) == 2)
     first, later = look(seen.patient, size=300), look(seen.seed, size=300)
