@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 from plugin import STUDIES, Plugin, plugin
 from pydicom import dcmread
 from scripted_model import Said, Says, scripted_model
