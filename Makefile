@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 # a machine whose python3 is 3.11 or 3.12 but has no versioned name
 PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 
-# the quick tests run in two halves at once
+# the quick tests run in three parts at once: one of them mostly waits
 QUICK := .venv/bin/pytest -q -p no:cacheprovider -m "not slow and not training and not peers and not benchmark"
 
 .PHONY: help demo test check faults fuzz bench train evaluate vllm lock clean
@@ -29,7 +29,9 @@ check: .venv/development  ## lint, types and the quick tests, in under two minut
 	.venv/bin/ruff format --check
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	$(QUICK) --ignore=tests/pipeline tests & rest=$$!; $(QUICK) tests/pipeline; first=$$?; wait $$rest && exit $$first
+	$(QUICK) --ignore=tests/pipeline --ignore=tests/listener tests & rest=$$!; \
+	$(QUICK) tests/listener & listener=$$!; \
+	$(QUICK) tests/pipeline; first=$$?; wait $$rest && wait $$listener && exit $$first
 
 faults: .venv/development  ## 200 kills of receiver and worker, 200 of the receiver under load, every disk fault (half an hour)
 	WRISTMIR_KILLS=$(or $(KILLS),100) .venv/bin/pytest -q -s tests/faults/test_service_kill.py
