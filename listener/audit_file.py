@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from listener.audit_spool import SpooledMessage
+from listener.disk import sync_folder
 from listener.errors import AuditError
 
 __all__ = ["AuditFile"]
@@ -79,11 +80,7 @@ class AuditFile:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
             self._fd = os.open(self._path, flags, 0o600)
             _take_cut_line_away(self._fd)
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self._path.parent)
         return self._fd
 
     def _is_current(self, fd: int) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from listener.disk import shelved, sweep, sync_folder
 from listener.errors import (
     ListenerError,
     OutOfResourcesError,
@@ -189,8 +190,8 @@ class Inbox:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for shelf in ("incoming", *(f"{n:02x}" for n in range(256))):
                 (self._folder / shelf).mkdir(exist_ok=True, mode=0o700)
-            _sync_folder(self._folder)
-            _sync_folder(self._folder.parent)
+            sync_folder(self._folder)
+            sync_folder(self._folder.parent)
         except OSError as error:
             msg = f"The inbox folder cannot be made: {type(error).__name__}."
             raise ListenerError(msg) from None
@@ -241,7 +242,7 @@ class Inbox:
         try:
             spool.path.rename(target)
             spool.release()
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             with contextlib.suppress(OSError):
                 target.unlink(missing_ok=True)
@@ -249,23 +250,12 @@ class Inbox:
         return target
 
     def files(self) -> Iterator[Path]:
-        """Yield every received file."""
-        for shelf in sorted(self._folder.iterdir()):
-            if len(shelf.name) == 2 and shelf.is_dir():
-                yield from (f for f in sorted(shelf.iterdir()) if _NAME.fullmatch(f.name))
+        """Return every received file."""
+        return shelved(self._folder, _NAME)
 
     def sweep(self) -> int:
         """Delete the temporary files whose writers are gone; return how many."""
-        swept = 0
-        for path in self._incoming.glob("*.part"):
-            with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # another process is writing it
-                path.unlink(missing_ok=True)
-                swept += 1
-        return swept
+        return sweep(self._incoming.glob("*.part"))
 
 
 def disk_refusal(error: OSError) -> RefusalError:
@@ -283,11 +273,3 @@ def _write_all(fd: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
+from listener.disk import shelved, sweep, sync_folder
 from listener.errors import ListenerError, OutOfResourcesError
 from listener.headed_text import read_headed_text
 from listener.hl7 import read_oru
@@ -97,7 +98,7 @@ class ReportShelf:
             self._make_shelf(target.parent)
             _write(part, data)
             part.rename(target)
-            _sync(target.parent)
+            sync_folder(target.parent)
         except OSError as error:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -106,25 +107,17 @@ class ReportShelf:
         return target
 
     def files(self) -> Iterator[Path]:
-        """Yield every message's file."""
-        for shelf in sorted(self._folder.iterdir()):
-            if len(shelf.name) == 2 and shelf.is_dir():
-                yield from (f for f in sorted(shelf.iterdir()) if _NAME.fullmatch(f.name))
+        """Return every message's file."""
+        return shelved(self._folder, _NAME)
 
     def sweep(self) -> int:
         """Delete the half-written files whose writers are gone; return how many."""
-        swept = 0
-        for path in self._folder.glob("*.part"):
-            with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink(missing_ok=True)
-                swept += 1
-        return swept
+        return sweep(self._folder.glob("*.part"))
 
     def _make_shelf(self, shelf: Path) -> None:
         with suppress(FileExistsError):
             shelf.mkdir(mode=0o700)
-            _sync(self._folder)
+            sync_folder(self._folder)
 
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(hl7|txt)")
@@ -137,11 +130,3 @@ def _write(path: Path, data: bytes) -> None:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

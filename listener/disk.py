@@ -1,0 +1,45 @@
+"""Folders of received files: made durable, listed and swept in one way."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+__all__ = ["shelved", "sweep", "sync_folder"]
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk.
+
+    Raises
+    ------
+    OSError
+        If the disk refuses.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def shelved(folder: Path, name: re.Pattern[str]) -> Iterator[Path]:
+    """Yield the files of this kind of name on a folder's shelves, subfolders of two characters."""
+    for shelf in sorted(folder.iterdir()):
+        if len(shelf.name) == 2 and shelf.is_dir():
+            yield from (file for file in sorted(shelf.iterdir()) if name.fullmatch(file.name))
+
+
+def sweep(parts: Iterable[Path]) -> int:
+    """Delete the half-written files whose writers, who hold a lock, are gone; return how many."""
+    swept = 0
+    for path in parts:
+        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)
+            swept += 1
+    return swept
