@@ -23,6 +23,7 @@ from listener.errors import (
     RefusalError,
 )
 from listener.instance import data_set_digest
+from listener.settings import ListenerSettings
 
 __all__ = ["Inbox", "Spool", "disk_refusal"]
 
@@ -195,6 +196,21 @@ class Inbox:
         except OSError as error:
             msg = f"The inbox folder cannot be made: {type(error).__name__}."
             raise ListenerError(msg) from None
+
+    @classmethod
+    def of(cls, settings: ListenerSettings) -> Inbox:
+        """Return the inbox that the settings name.
+
+        Raises
+        ------
+        ListenerError
+            If its folder cannot be made.
+        """
+        return cls(
+            settings.inbox_dir,
+            watermark_bytes=settings.watermark_bytes,
+            most_bytes=settings.max_object_bytes,
+        )
 
     def is_short_of_space(self) -> bool:
         """Tell whether the disk has less free space than the watermark, or does not say."""
