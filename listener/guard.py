@@ -68,6 +68,7 @@ class Guard:
         self._leaving: set[GuardedAssociation] = set()
         self._silent = 0  # connections that said nothing, since they were last told of
         self._told_at = -_SILENCE_SECONDS
+        self._announce()
 
     def has_room(self) -> bool:
         """Tell whether one more connection can be held at all."""
@@ -89,6 +90,7 @@ class Guard:
                 del self._waiting[evicted]
                 self._leaving.add(evicted)
             self._waiting[association] = address
+        self._announce()
         if evicted is not None:
             evicted.cut()
 
@@ -100,6 +102,7 @@ class Guard:
             self._leaving.discard(association)
         if place is not None:
             self._places.give_back(place)
+        self._announce()
         if association.has_spoken:
             if association.visit is None and not association.is_rejected:
                 _log.warning("a connection from %s became no association", association.address)
@@ -131,13 +134,9 @@ class Guard:
         """
         if self.settings.processes == 1:
             return 0.0
-        with self._lock:
-            mine = len(self._waiting) + len(self._serving)
-        if not mine:
-            return 0.0
-        held = self._places.held()
-        held.pop(os.getpid(), None)
-        least = min(held.values()) if len(held) >= self.settings.processes - 1 else 0
+        busy = self._places.announced()
+        mine = busy.pop(os.getpid(), 0)
+        least = min(busy.values(), default=mine)
         return _COURTESY_SECONDS * max(0, min(mine - least, _MOST_COURTESY))
 
     def judge(self, association: GuardedAssociation, address: str) -> Visit | Rejection:
@@ -188,6 +187,12 @@ class Guard:
     def _living(self) -> list[GuardedAssociation]:
         with self._lock:
             return [*self._waiting, *self._serving, *self._leaving]
+
+    def _announce(self) -> None:
+        if self.settings.processes > 1:
+            with self._lock:
+                mine = len(self._waiting) + len(self._serving)
+            self._places.announce(mine)
 
     def _take(self, association: GuardedAssociation, terms: Admission) -> bool:
         """Give an association its place; the service's own probe needs none."""

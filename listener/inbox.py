@@ -231,7 +231,7 @@ class Inbox:
         if self.is_short_of_space():
             error = OutOfResourcesError("Free disk space is under watermark_bytes.")
             return self.refuse(transfer_syntax, error)
-        path = self._incoming / f"{secrets.token_hex(16)}.part"
+        path = self._incoming / f"{os.getpid()}-{secrets.token_hex(16)}.part"
         return Spool(transfer_syntax, most_bytes or self._most_bytes, path, start)
 
     def skim(self, transfer_syntax: str) -> Spool:
@@ -269,9 +269,18 @@ class Inbox:
         """Return every received file."""
         return shelved(self._folder, _NAME)
 
-    def sweep(self) -> int:
-        """Delete the temporary files whose writers are gone; return how many."""
-        return sweep(self._incoming.glob("*.part"))
+    def sweep(self, process_id: int | None = None) -> int:
+        """Delete the temporary files whose writers are gone; return how many.
+
+        Parameters
+        ----------
+        process_id
+            Of the one process whose files are meant, while others go on receiving: theirs are
+            not locked yet in the moment in which they are made.
+        """
+        return sweep(
+            self._incoming.glob("*.part" if process_id is None else f"{process_id}-*.part")
+        )
 
 
 def disk_refusal(error: OSError) -> RefusalError:

@@ -11,7 +11,6 @@ import hashlib
 import mmap
 import os
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -19,8 +18,11 @@ from listener.peers import Admission
 
 __all__ = ["Places"]
 
-_ROW_WORDS = 2  # process id, share; a process id of 0 says that the place is free
-_WORD_BYTES = 8
+# a row is a process id and, of a place, whose share it is of, or, of a process, how many
+# connections it has; a process id of 0 says that the row is free
+_ROW_BYTES = 16
+_KEY_BYTES = 8
+_MOST_PROCESSES = 32
 
 
 class Places:
@@ -38,10 +40,10 @@ class Places:
     def __init__(self, most: int, descriptor: int | None = None) -> None:
         if descriptor is None:
             descriptor = os.memfd_create("places", os.MFD_CLOEXEC)
-            os.ftruncate(descriptor, most * _ROW_WORDS * _WORD_BYTES)
+            os.ftruncate(descriptor, (most + _MOST_PROCESSES) * _ROW_BYTES)
         self._most = most
         self._descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, most * _ROW_WORDS * _WORD_BYTES)
+        self._memory = mmap.mmap(descriptor, (most + _MOST_PROCESSES) * _ROW_BYTES)
         self._rows = memoryview(self._memory).cast("Q")
         self._lock = threading.Lock()
         self._is_closed = False
@@ -72,18 +74,32 @@ class Places:
             self._rows[2 * place] = 0
 
     def vacate(self, process_id: int) -> int:
-        """Clear the places of a process that is gone; return how many it had."""
+        """Clear what a process held that is gone; return how many places it had."""
         with self._locked():
-            held = [n for n in range(self._most) if self._rows[2 * n] == process_id]
-            for place in held:
-                self._rows[2 * place] = 0
-        return len(held)
+            held = [
+                n for n in range(self._most + _MOST_PROCESSES) if self._rows[2 * n] == process_id
+            ]
+            for row in held:
+                self._rows[2 * row] = 0
+        return sum(1 for row in held if row < self._most)
 
-    def held(self) -> Counter[int]:
-        """Return how many places each process has, by its id; those that have none are left out."""
+    def held(self) -> int:
+        """Return how many places are taken."""
         with self._locked():
-            held = (self._rows[2 * n] for n in range(self._most))
-            return Counter(process_id for process_id in held if process_id)
+            return sum(1 for n in range(self._most) if self._rows[2 * n])
+
+    def announce(self, connections: int) -> None:
+        """Let the other processes know how many connections this one has."""
+        with suppress(ValueError), self._locked():
+            row = self._row_of(os.getpid())
+            self._rows[2 * row + 1] = connections
+            self._rows[2 * row] = os.getpid()
+
+    def announced(self) -> dict[int, int]:
+        """Return the connections of each process that has announced them, by its id."""
+        with self._locked():
+            rows = range(self._most, self._most + _MOST_PROCESSES)
+            return {self._rows[2 * n]: self._rows[2 * n + 1] for n in rows if self._rows[2 * n]}
 
     def close(self) -> None:
         """Let the memory go in this process."""
@@ -92,6 +108,12 @@ class Places:
             self._memory.close()
             os.close(self._descriptor)
             self._is_closed = True
+
+    def _row_of(self, process_id: int) -> int:
+        rows = range(self._most, self._most + _MOST_PROCESSES)
+        known = (n for n in rows if self._rows[2 * n] == process_id)
+        free = (n for n in rows if not self._rows[2 * n])
+        return next(known, None) or next(free)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -109,5 +131,5 @@ class Places:
 
 def _key(terms: Admission) -> int:
     """Return what stands for a share in every process alike."""
-    digest = hashlib.blake2b(repr(terms.share).encode(), digest_size=_WORD_BYTES)
+    digest = hashlib.blake2b(repr(terms.share).encode(), digest_size=_KEY_BYTES)
     return int.from_bytes(digest.digest(), "little")

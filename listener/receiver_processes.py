@@ -41,7 +41,7 @@ class ReceiverProcesses:
     credentials
         What the probe speaks TLS with; None for no TLS.
     bereaved
-        Called when one of them has ended by itself, with its places free again.
+        Called with the process id of one that has ended by itself; its places are free again.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ReceiverProcesses:
         share: Share,
         places: Places,
         credentials: Credentials | None,
-        bereaved: Callable[[], None],
+        bereaved: Callable[[int], None],
     ) -> None:
         self._share = share
         self._places = places
@@ -170,7 +170,7 @@ class ReceiverProcesses:
             _log.error("associations that ended with it: %d", freed)
         with self._lock:
             member.lost()
-        self._bereaved()
+        self._bereaved(process.pid)
 
     def _replace(self, member: _Member) -> None:
         if time.monotonic() < member.not_before:

@@ -154,9 +154,10 @@ class Listener:
         sockets = ListeningSockets.open(self._settings, self._handed_over)
         self._address, self._tls_address = sockets.address, sockets.tls_address
         try:
-            self._receive(sockets)
+            # who connects meanwhile waits; what came in between would look like a leftover
             swept = self._inbox.sweep()
             self._storage.reconcile(self._settings.titles)
+            self._receive(sockets)
             self._reports.start(self._handed_over)
             self._arrivals.start()
             self._event_reports.start()
@@ -228,10 +229,10 @@ class Listener:
             self._places.close()
         self._receiver = self._places = self._address = self._tls_address = None
 
-    def _take_up(self) -> None:
+    def _take_up(self, process_id: int) -> None:
         """See to what a receiver process has left behind."""
         try:
-            self._inbox.sweep()
+            self._inbox.sweep(process_id)
             self._arrivals.take_up()
         except (OSError, SQLAlchemyError) as error:  # the arrivals' caps, or the next start
             _log.error("what it left cannot be seen to: %s", type(error).__name__)
