@@ -149,6 +149,7 @@ class _Server(ThreadedAssociationServer):
         if pause:
             time.sleep(pause)
         connection, address = self.door.socket.accept()
+        self.guard.accepted()
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:

@@ -32,8 +32,8 @@ __all__ = ["Guard"]
 _log = logging.getLogger("wristmir.listener")
 
 _SILENCE_SECONDS = 60.0
-_COURTESY_SECONDS = 0.003  # to a process with one association less
-_MOST_COURTESY = 5
+_COURTESY_SECONDS = 0.005  # for each association that a process has less
+_MOST_COURTESY = 4
 
 
 class Guard:
@@ -115,6 +115,7 @@ class Guard:
         """Count a connection that said nothing; health checks make them by the thousand."""
         with self._lock:
             self._silent += 1
+        self._announce()
 
     def tell_of_silence(self) -> None:
         """Log how many connections said nothing, once in a minute; to be called often."""
@@ -126,6 +127,11 @@ class Guard:
                 return
             silent, self._silent, self._told_at = self._silent, 0, now
         _log.info("connections that said nothing, since this was last told: %d", silent)
+
+    def accepted(self) -> None:
+        """Note a connection that is about to be set up."""
+        if self.settings.processes > 1:
+            self._places.announce(self._places.announced().get(os.getpid(), 0) + 1)
 
     def courtesy_seconds(self) -> float:
         """Return how long to wait before a connection is taken, so that a less busy process may.
