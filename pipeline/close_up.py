@@ -70,15 +70,8 @@ class CloseUp:
             return np.zeros(self.size[::-1], np.uint8)
         # areas are averaged before they are moved: else fine trabeculae would turn into noise
         scale_x, scale_y = self.scale
-        smaller = cv2.resize(
-            part.astype(np.float32),
-            (_shrunk(part.shape[1], scale_x), _shrunk(part.shape[0], scale_y)),
-            interpolation=cv2.INTER_AREA,
-        )
-        rest_x, rest_y = (
-            scale_x * part.shape[1] / smaller.shape[1],
-            scale_y * part.shape[0] / smaller.shape[0],
-        )
+        smaller, (shrunk_x, shrunk_y) = _shrunk(part, (scale_x, scale_y))
+        rest_x, rest_y = scale_x / shrunk_x, scale_y / shrunk_y
         # a pixel's centre lies half a pixel from its corner
         x = self.size[0] / 2 - (self.centre[0] - columns.start) * scale_x + (rest_x - 1) / 2
         y = self.size[1] / 2 - (self.centre[1] - rows.start) * scale_y + (rest_y - 1) / 2
@@ -127,5 +120,21 @@ def grey_window(picture: NDArray[Any], box: Box, margin: float = 0.0) -> Window:
     return low - reach, max(high + reach, low - reach + 1e-6)
 
 
-def _shrunk(length: int, scale: float) -> int:
-    return max(1, round(length * min(1.0, scale)))
+def _shrunk(
+    part: NDArray[Any], scale: tuple[float, float]
+) -> tuple[NDArray[np.float32], tuple[float, float]]:
+    """Average areas down to a scale, along columns and rows; return also what scale it became.
+
+    By a whole number first, which is three times as fast, and then the rest.
+    """
+    grey = np.asarray(part, np.float32)
+    step_x, step_y = (max(1, int(0.5 / one)) for one in scale)
+    grey = grey[: max(1, len(grey) // step_y) * step_y, : max(1, grey.shape[1] // step_x) * step_x]
+    rows, columns = grey.shape
+    for wanted in (
+        (columns // step_x, rows // step_y),
+        (round(columns * min(1.0, scale[0])), round(rows * min(1.0, scale[1]))),
+    ):
+        size = max(1, wanted[0]), max(1, wanted[1])
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(grey, np.float32), (grey.shape[1] / columns, grey.shape[0] / rows)
