@@ -32,7 +32,7 @@ class BoardWords:
         "Letters in it read backwards."
     )
     nothing: str = "No sufficiently similar case"
-    nothing_means: str = "None of the priors compared is like this bone as much as is asked for."
+    nothing_means: str = "None of the priors that were compared comes close enough."
     nothing_to_compare: str = "No prior could be compared."
     nearest: str = "the nearest are shown all the same"
     some_of: str = "the first {shown} of {found}; the others stand in the report"
