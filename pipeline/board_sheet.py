@@ -1,6 +1,6 @@
 """The sheet that a picture board is drawn on: canvas, grid and words, and the marks used all over.
 
-Every drawing on it returns where the next may begin.
+What writes or draws on it, here and elsewhere, returns where the next may begin below.
 """
 
 from __future__ import annotations
