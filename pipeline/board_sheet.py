@@ -58,6 +58,9 @@ class BoardSheet:
         x, y = place
         middle = x + MIRROR / 2
         for way in (-1, 1):
-            tip, back = middle + way * 2, middle + way * MIRROR / 2
+            tip, back = middle + way * 2.2, middle + way * MIRROR / 2
             self.canvas.shape([(tip, y - 8.5), (tip, y), (back, y)], colour)
-        self.canvas.bar((middle - 0.5, y - 10, middle + 0.5, y + 1.5), colour)
+        left, right = middle - 0.6, middle + 0.6
+        self.canvas.shape(
+            [(left, y - 10), (right, y - 10), (right, y + 1.5), (left, y + 1.5)], colour
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -129,21 +129,18 @@ class Canvas:
     def disc(self, place: Place, radius: float, colour: Colour, fill: float) -> None:
         """Draw a disc: full (1), its left half (0.5) or only its outline (0)."""
         (x, y), line = place, max(1, round(self._scale * _FINER))
-        mask, draw, at = self._smooth((x - radius, y - radius, x + radius, y + radius))
-        edge = (0, 0, mask.width - 1, mask.height - 1)
-        draw.ellipse(edge, outline=255, width=line)
-        if fill > 0:
-            draw.pieslice(edge, 90, 90 + 360 * fill, fill=255)
-        self._lay(mask, at, colour)
+        corners = [(x - radius, y - radius), (x + radius, y + radius)]
+
+        def mark(draw: ImageDraw.ImageDraw, edge: list[Place]) -> None:
+            draw.ellipse(edge, outline=255, width=line)
+            if fill > 0:
+                draw.pieslice(edge, 90, 90 + 360 * fill, fill=255)
+
+        self._smoothly(corners, colour, mark)
 
     def shape(self, places: Sequence[Place], colour: Colour) -> None:
         """Fill a polygon."""
-        xs, ys = [x for x, _ in places], [y for _, y in places]
-        around = (min(xs), min(ys), max(xs), max(ys))
-        mask, draw, at = self._smooth(around)
-        finer = self._scale * _FINER
-        draw.polygon([((x - around[0]) * finer, (y - around[1]) * finer) for x, y in places], 255)
-        self._lay(mask, at, colour)
+        self._smoothly(places, colour, lambda draw, fine: draw.polygon(fine, 255))
 
     def picture(self, place: Place, grey: NDArray[np.uint8]) -> None:
         """Lay a grey picture (rows, columns), already in pixels, with its corner at a place."""
@@ -151,16 +148,20 @@ class Canvas:
         rgb = Image.fromarray(grey).convert("RGB")
         self._image.paste(rgb, (round(place[0] * self._scale), round(place[1] * self._scale)))
 
-    def _smooth(self, around: Corners) -> tuple[Image.Image, ImageDraw.ImageDraw, tuple[int, int]]:
-        """Return a fine mask for a part of the sheet, and where its corner belongs, in pixels."""
-        self._lengthen(around[3])
-        width, height = self.size_in_pixels(around[2] - around[0], around[3] - around[1])
-        mask = Image.new("L", ((width + 1) * _FINER, (height + 1) * _FINER))
-        at = round(around[0] * self._scale), round(around[1] * self._scale)
-        return mask, ImageDraw.Draw(mask), at
-
-    def _lay(self, mask: Image.Image, at: tuple[int, int], colour: Colour) -> None:
-        self._image.paste(colour, at, mask.reduce(_FINER))
+    def _smoothly(
+        self,
+        places: Sequence[Place],
+        colour: Colour,
+        mark: Callable[[ImageDraw.ImageDraw, list[Place]], None],
+    ) -> None:
+        """Draw a mark on a finer sheet, told where the places are on it, and lay it on this one."""
+        self._lengthen(max(y for _, y in places))
+        pixels = [(x * self._scale, y * self._scale) for x, y in places]
+        left, top = (math.floor(min(place[axis] for place in pixels)) for axis in (0, 1))
+        right, bottom = (math.ceil(max(place[axis] for place in pixels)) + 1 for axis in (0, 1))
+        mask = Image.new("L", ((right - left) * _FINER, (bottom - top) * _FINER))
+        mark(ImageDraw.Draw(mask), [((x - left) * _FINER, (y - top) * _FINER) for x, y in pixels])
+        self._image.paste(colour, (left, top), mask.reduce(_FINER))
 
     def _lengthen(self, y: float) -> None:
         """Make the sheet reach down to a place, and some way beyond."""

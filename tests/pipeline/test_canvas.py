@@ -93,3 +93,12 @@ def test_a_ruler_draws_nothing() -> None:
     ruler.picture((20, 20), np.full((10, 10), 255, np.uint8))
 
     assert not ruler.pixels(100).any()
+
+
+@pytest.mark.parametrize("x", [100.0, 100.25, 100.5, 100.8])
+def test_a_shape_lies_where_it_was_put_to_a_part_of_a_pixel(x: float) -> None:
+    canvas = Canvas(1024)
+    canvas.shape([(x, 100), (x + 20, 100), (x + 20, 120), (x, 120)], WHITE)
+    seen = canvas.pixels(200)[..., 0].astype(float)
+
+    assert np.average(np.arange(1024), weights=seen.sum(0)) == pytest.approx(x + 9.5, abs=0.2)
