@@ -75,6 +75,8 @@ class Answerer:
         ``library``: copies; ``original``: the priors themselves.
     library
         Name of the destination of the copies: what is there already is not sent again.
+    board_width
+        Of the picture board, in pixels.
     """
 
     index: ExamIndex
@@ -87,6 +89,7 @@ class Answerer:
     words: BundleWords
     references: Literal["library", "original"]
     library: str
+    board_width: int = 2048
 
     def answer(
         self,
@@ -223,6 +226,7 @@ class Answerer:
             result_id=name,
             created_at=asked_at,
             predecessor=self.outbox.predecessor(query_uid, name, regions),
+            board_width=self.board_width,
         )
         self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
 
