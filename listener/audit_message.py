@@ -23,13 +23,17 @@ __all__ = [
     "DESTINATION",
     "DESTINATION_MEDIA",
     "EXPORT",
+    "IMPORT",
     "INSTANCES_ACCESSED",
     "INSTANCES_TRANSFERRED",
     "NODE_AUTHENTICATION",
     "NODE_ID",
     "PATIENT_NUMBER",
+    "PATIENT_RECORD",
+    "REPORT_EXPORT",
     "SECURITY_ALERT",
     "SOURCE",
+    "SOURCE_MEDIA",
     "STUDY_INSTANCE_UID",
     "URI",
     "Action",
@@ -61,16 +65,21 @@ BEGIN_TRANSFERRING = Code("110102", "DCM", "Begin Transferring DICOM Instances")
 INSTANCES_ACCESSED = Code("110103", "DCM", "DICOM Instances Accessed")
 INSTANCES_TRANSFERRED = Code("110104", "DCM", "DICOM Instances Transferred")
 EXPORT = Code("110106", "DCM", "Export")
+IMPORT = Code("110107", "DCM", "Import")
+PATIENT_RECORD = Code("110110", "DCM", "Patient Record")
 SECURITY_ALERT = Code("110113", "DCM", "Security Alert")
 # PS3.16 CID 401, Audit Event Type Code
 APPLICATION_START = Code("110120", "DCM", "Application Start")
 APPLICATION_STOP = Code("110121", "DCM", "Application Stop")
 NODE_AUTHENTICATION = Code("110126", "DCM", "Node Authentication")
+# IHE RAD TF-2 section 4.28; the scheme is that of ITI TF-2 section 3.20
+REPORT_EXPORT = Code("RAD-28", "IHE Transactions", "Structured Report Export")
 # PS3.16 CID 402, Audit Active Participant Role ID Code
 APPLICATION = Code("110150", "DCM", "Application")
 DESTINATION = Code("110152", "DCM", "Destination Role ID")
 SOURCE = Code("110153", "DCM", "Source Role ID")
 DESTINATION_MEDIA = Code("110154", "DCM", "Destination Media")
+SOURCE_MEDIA = Code("110155", "DCM", "Source Media")
 # PS3.16 CID 404, Audit Participant Object ID Type Code
 STUDY_INSTANCE_UID = Code("110180", "DCM", "Study Instance UID")
 NODE_ID = Code("110182", "DCM", "Node ID")
@@ -86,6 +95,7 @@ class Action(StrEnum):
     CREATE = "C"
     READ = "R"
     UPDATE = "U"
+    DELETE = "D"
     EXECUTE = "E"
 
 

@@ -28,6 +28,7 @@ from listener.errors import (
 )
 from listener.hl7 import MessageHeader, read_message_header
 from listener.mllp_block import BlockReader, framed
+from listener.report_audit import ReportAudit
 from listener.report_desk import ReportDesk
 from listener.report_settings import Hl7Settings
 from listener.report_shelf import Form
@@ -48,11 +49,14 @@ class MllpServer:
         Address, bounds, and who may connect.
     desk
         Takes what comes.
+    told
+        Tells the audit trail what came, and what was refused.
     """
 
-    def __init__(self, settings: Hl7Settings, desk: ReportDesk) -> None:
+    def __init__(self, settings: Hl7Settings, desk: ReportDesk, told: ReportAudit) -> None:
         self._settings = settings
         self._desk = desk
+        self._told = told
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -81,7 +85,7 @@ class MllpServer:
         """
         host, port = self._settings.host, self._settings.port
         try:
-            self._server = _Server(self._settings, self._desk)
+            self._server = _Server(self._settings, self._desk, self._told)
         except OSError as error:
             msg = f"{host} port {port}: {error.strerror or type(error).__name__}."
             raise AddressError(msg) from None
@@ -113,9 +117,10 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, settings: Hl7Settings, desk: ReportDesk) -> None:
+    def __init__(self, settings: Hl7Settings, desk: ReportDesk, told: ReportAudit) -> None:
         self.settings = settings
         self.desk = desk
+        self.told = told
         self.stopping = False
         self.reading = threading.Lock()  # what a message costs in memory is spent once
         self._lock = threading.Lock()
@@ -130,6 +135,7 @@ class _Server(socketserver.ThreadingTCPServer):
         caller = _literal(address)
         if not any(caller in network for network in self.settings.addresses):
             _log.warning("HL7 connection refused: %s is not among hl7.addresses", address)
+            self.told.turned_away(address, "HL7: it is not among hl7.addresses")
             return False
         with self._lock:
             self._make_room(address)
@@ -137,6 +143,7 @@ class _Server(socketserver.ThreadingTCPServer):
                 self._open[request] = _Connection(address, time.monotonic())
                 return True
         _log.warning("HL7 connection refused: max_connections are open")
+        self.told.turned_away(address, "HL7: max_connections are open")
         return False
 
     def shutdown_request(self, request: Any) -> None:
@@ -205,6 +212,7 @@ class _Handler(socketserver.BaseRequestHandler):
             self._serve(BlockReader(self.server.settings.max_message_bytes))
         except PeerConnectionError as error:
             _log.warning("HL7 connection ended: %s", error.detail)
+            self.server.told.refused(None, str(self.client_address[0]), str(error))
         except OSError as error:
             _log.info("HL7 connection ended: %s", type(error).__name__)
 
@@ -241,6 +249,7 @@ class _Handler(socketserver.BaseRequestHandler):
         header, error = self._taken(message)
         if error is not None:
             _log.warning("report message refused: %s", error)
+            self.server.told.refused(header, str(self.client_address[0]), str(error))
         answer = acknowledgement(header, error, secrets.token_hex(10))
         if answer is not None:
             self.request.settimeout(self.server.settings.message_seconds)
@@ -252,7 +261,8 @@ class _Handler(socketserver.BaseRequestHandler):
         try:
             header = read_message_header(message)
             with self.server.reading:
-                self.server.desk.take(message, Form.HL7)
+                taken = self.server.desk.take(message, Form.HL7)
+            self.server.told.came(header, str(self.client_address[0]), taken)
         except (UnusableReportError, OutOfResourcesError) as error:
             return header, error
         except (OSError, SQLAlchemyError) as error:

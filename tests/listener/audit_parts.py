@@ -15,6 +15,7 @@ SCHEMA = Path(__file__).parents[1] / "data" / "audit" / "audit_message.rng"
 STARTS, STOPS = ("110100", "110120"), ("110100", "110121")
 BEGIN, ACCESSED, TRANSFERRED = ("110102", ""), ("110103", ""), ("110104", "")
 EXPORTED, ALERT = ("110106", ""), ("110113", "110126")
+IMPORTED, REPORTED = ("110107", ""), ("110110", "RAD-28")
 
 
 @cache

@@ -12,6 +12,8 @@ from audit_parts import (
     ALERT,
     BEGIN,
     EXPORTED,
+    IMPORTED,
+    REPORTED,
     SCHEMA,
     STARTS,
     STOPS,
@@ -44,12 +46,15 @@ from listener.audit_event import (
     security_alert,
 )
 from listener.audit_message import Action, AuditMessage, AuditSource, Code, Indicator
+from listener.audit_record import data_import, patient_record
 
 NOW = datetime(2026, 3, 1, 10, 30, tzinfo=timezone(timedelta(hours=1)))
 OWN = Reporter(AuditSource("WRISTMIR", "Invented Hospital"), "plugin.invalid", ("WRISTMIR", "W_Q"))
 PACS = Peer("PACS", "192.0.2.7")
 CR, SR = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.88.33"
 PART = StudyPart("1.2.3", "a1" * 32, {CR: 2, SR: 1})
+NOBODY, FAILED = StudyPart(UNKNOWN, UNKNOWN), Indicator.MINOR_FAILURE
+RIS = Peer("HOSPITAL|RIS", "192.0.2.8")
 
 KINDS: dict[str, tuple[AuditMessage, tuple[str, str]]] = {
     "start": (application_activity(OWN, NOW, started=True), STARTS),
@@ -85,6 +90,16 @@ KINDS: dict[str, tuple[AuditMessage, tuple[str, str]]] = {
     ),
     "looked up": (instances_accessed(OWN, NOW, "2.25.1", StudyPart("1.2.3", "a1")), ACCESSED),
     "looked up in vain": (instances_accessed(OWN, NOW, "2.25.1", None), ACCESSED),
+    "report": (patient_record(OWN, NOW, RIS, PART, End(Action.UPDATE), "0123456789ab"), REPORTED),
+    "report that is refused": (
+        patient_record(OWN, NOW, Peer("", "192.0.2.9"), NOBODY, End(Action.CREATE, FAILED, "why")),
+        REPORTED,
+    ),
+    "imported": (data_import(OWN, NOW, "file:///drop", [PART], End(Action.CREATE)), IMPORTED),
+    "import that failed": (
+        data_import(OWN, NOW, "file:///drop", [], End(Action.CREATE, FAILED, "why")),
+        IMPORTED,
+    ),
     "alert": (security_alert(OWN, NOW, PACS, "calling AE title not recognised"), ALERT),
     "alert without a name": (security_alert(OWN, NOW, Peer("", "192.0.2.9"), "no TLS"), ALERT),
 }
@@ -199,6 +214,29 @@ def test_a_look_up_names_the_copy_and_the_study_it_leads_to() -> None:
     assert objects(message, "110180") == ["1.2.3"]
     assert ended(message) == ("R", "0", "")
     assert ended(parsed(KINDS["looked up in vain"][0].xml()))[1] == "4"
+
+
+def test_a_report_by_hl7_is_a_record_of_its_patient_and_names_its_sender() -> None:
+    message = parsed(KINDS["report"][0].xml())
+    ends = participants(message)
+    assert ends["110153"] == ("HOSPITAL|RIS", "192.0.2.8", True)
+    assert ends["110152"][1:] == ("plugin.invalid", False)
+    assert (objects(message, "110180"), objects(message, "2")) == (["1.2.3"], ["a1" * 32])
+    assert details(message) == {"Message": "0123456789ab"}
+    assert ended(message) == ("U", "0", "")
+    refused = parsed(KINDS["report that is refused"][0].xml())
+    assert participants(refused)["110153"][0] == "192.0.2.9"
+    assert (objects(refused, "110180"), objects(refused, "2")) == ([], ["unknown"])
+
+
+def test_an_import_names_its_folder_as_the_media() -> None:
+    message = parsed(KINDS["imported"][0].xml())
+    assert participants(message)["110155"] == ("file:///drop", "", False)
+    assert participants(message)["110152"][2] is True
+    media = message.find("ActiveParticipant/MediaIdentifier/MediaType")
+    assert media is not None
+    assert media.get("csd-code") == "110037"
+    assert objects(parsed(KINDS["import that failed"][0].xml()), "110180") == ["unknown"]
 
 
 def test_an_alert_names_node_and_reason() -> None:
