@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,6 +61,9 @@ class Audit:
         Names the destinations and the AE titles.
     site_key
         Key of the hashes that stand for patients.
+    of_command
+        Whether it is that of a command that somebody gives beside the services: then it is no start
+        and no stop of the application.
 
     Raises
     ------
@@ -67,8 +71,11 @@ class Audit:
         If what waits cannot be kept.
     """
 
-    def __init__(self, settings: ListenerSettings, *, site_key: bytes) -> None:
+    def __init__(
+        self, settings: ListenerSettings, *, site_key: bytes, of_command: bool = False
+    ) -> None:
         chosen = settings.audit
+        self._of_command = of_command
         titles = dict.fromkeys([*(t.ae_title for t in settings.titles), settings.calling_ae_title])
         source = AuditSource(chosen.source_id, chosen.site_id)
         self._own = Reporter(source, socket.gethostname(), tuple(titles))
@@ -107,7 +114,7 @@ class Audit:
                 delivery.start()
             self._keeper = threading.Thread(target=self._keep, name="audit", daemon=True)
             self._keeper.start()
-            self._put(application_activity(self._own, _now(), started=True))
+            self._tell_activity(started=True)
         return self
 
     def __exit__(
@@ -120,7 +127,7 @@ class Audit:
         if self._spool is None or self._keeper is None:
             return
         self._tell_refusals(at_once=True)
-        self._put(application_activity(self._own, _now(), started=False))
+        self._tell_activity(started=False)
         self._stopping.set()
         self._keeper.join()
         for delivery in self._deliveries:
@@ -287,7 +294,15 @@ class Audit:
         while not self._stopping.wait(_TICK_SECONDS):
             self._tell_refusals()
             self._settle()
+        until = time.monotonic() + _STOP_SECONDS
         self._settle()
+        while self._unspooled and time.monotonic() < until:  # another process has the spool in hand
+            time.sleep(0.05)
+            self._settle()
+
+    def _tell_activity(self, *, started: bool) -> None:
+        if not self._of_command:
+            self._put(application_activity(self._own, _now(), started=started))
 
     def _settle(self) -> None:
         if self._spool is None:

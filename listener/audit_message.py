@@ -30,8 +30,11 @@ __all__ = [
     "NODE_ID",
     "PATIENT_NUMBER",
     "PATIENT_RECORD",
+    "QUERY",
     "REPORT_EXPORT",
+    "SEARCH_CRITERIA",
     "SECURITY_ALERT",
+    "SOP_CLASS_UID",
     "SOURCE",
     "SOURCE_MEDIA",
     "STUDY_INSTANCE_UID",
@@ -66,6 +69,7 @@ INSTANCES_ACCESSED = Code("110103", "DCM", "DICOM Instances Accessed")
 INSTANCES_TRANSFERRED = Code("110104", "DCM", "DICOM Instances Transferred")
 EXPORT = Code("110106", "DCM", "Export")
 IMPORT = Code("110107", "DCM", "Import")
+QUERY = Code("110112", "DCM", "Query")
 PATIENT_RECORD = Code("110110", "DCM", "Patient Record")
 SECURITY_ALERT = Code("110113", "DCM", "Security Alert")
 # PS3.16 CID 401, Audit Event Type Code
@@ -82,9 +86,11 @@ DESTINATION_MEDIA = Code("110154", "DCM", "Destination Media")
 SOURCE_MEDIA = Code("110155", "DCM", "Source Media")
 # PS3.16 CID 404, Audit Participant Object ID Type Code
 STUDY_INSTANCE_UID = Code("110180", "DCM", "Study Instance UID")
+SOP_CLASS_UID = Code("110181", "DCM", "SOP Class UID")
 NODE_ID = Code("110182", "DCM", "Node ID")
 # PS3.15 table A.5.1.2.4-1, by the scheme that the tables of A.5.3 give
 PATIENT_NUMBER = Code("2", "RFC-3881", "Patient Number")
+SEARCH_CRITERIA = Code("10", "RFC-3881", "Search Criteria")
 # PS3.16 CID 405, Media Type Code
 URI = Code("110037", "DCM", "URI")
 
@@ -120,6 +126,7 @@ class ObjectRole(StrEnum):
     PATIENT = "1"
     REPORT = "3"
     SECURITY_RESOURCE = "13"
+    QUERY = "24"
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,8 @@ class SopInstances:
 class ParticipantObject:
     """A study, patient or node that the event is about.
 
-    ``details`` are texts, each behind the name of its kind; ``name`` may be empty.
+    ``details`` are texts, each behind the name of its kind; ``name`` may be empty. ``query`` stands
+    in the place of a name: the data set of a DICOM query, or another one in its own form.
     """
 
     id: str
@@ -193,6 +201,7 @@ class ParticipantObject:
     name: str = ""
     details: tuple[tuple[str, str], ...] = ()
     instances: SopInstances | None = None
+    query: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -273,7 +282,11 @@ def _add_object(root: ET.Element, thing: ParticipantObject) -> None:
         element.set("ParticipantObjectTypeCodeRole", thing.role.value)
     _add_code(element, "ParticipantObjectIDTypeCode", thing.id_type)
     # the schema wants a name or a query, even an empty one
-    ET.SubElement(element, "ParticipantObjectName").text = _text(thing.name)
+    if thing.query is not None:
+        encoded = base64.b64encode(thing.query).decode("ascii")
+        ET.SubElement(element, "ParticipantObjectQuery").text = encoded
+    else:
+        ET.SubElement(element, "ParticipantObjectName").text = _text(thing.name)
     for kind, words in thing.details:
         value = base64.b64encode(words.encode()).decode("ascii")
         ET.SubElement(element, "ParticipantObjectDetail", type=_text(kind), value=value)

@@ -13,6 +13,7 @@ from audit_parts import (
     BEGIN,
     EXPORTED,
     IMPORTED,
+    QUERIED,
     REPORTED,
     SCHEMA,
     STARTS,
@@ -25,7 +26,9 @@ from audit_parts import (
     objects,
     parsed,
     participants,
+    queries,
     schema,
+    who_asked,
 )
 from lxml import etree
 from peers import peer
@@ -46,6 +49,13 @@ from listener.audit_event import (
     security_alert,
 )
 from listener.audit_message import Action, AuditMessage, AuditSource, Code, Indicator
+from listener.audit_query import (
+    Person,
+    command_query,
+    dicom_query,
+    records_accessed,
+    retrieval,
+)
 from listener.audit_record import data_import, patient_record
 
 NOW = datetime(2026, 3, 1, 10, 30, tzinfo=timezone(timedelta(hours=1)))
@@ -55,6 +65,8 @@ CR, SR = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.88.33"
 PART = StudyPart("1.2.3", "a1" * 32, {CR: 2, SR: 1})
 NOBODY, FAILED = StudyPart(UNKNOWN, UNKNOWN), Indicator.MINOR_FAILURE
 RIS = Peer("HOSPITAL|RIS", "192.0.2.8")
+INES = Person("wristmir", "ines")
+FIND, IMPLICIT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.2"
 
 KINDS: dict[str, tuple[AuditMessage, tuple[str, str]]] = {
     "start": (application_activity(OWN, NOW, started=True), STARTS),
@@ -100,6 +112,18 @@ KINDS: dict[str, tuple[AuditMessage, tuple[str, str]]] = {
         data_import(OWN, NOW, "file:///drop", [], End(Action.CREATE, FAILED, "why")),
         IMPORTED,
     ),
+    "query": (
+        dicom_query(OWN, NOW, PACS, "WRISTMIR", FIND, IMPLICIT, b"\0\1", End(), INES),
+        QUERIED,
+    ),
+    "move": (retrieval(OWN, NOW, PACS, ("WRISTMIR", "W_Q"), PART), BEGIN),
+    "move that failed": (
+        retrieval(OWN, NOW, PACS, ("WRISTMIR", "W_Q"), PART, End(Action.READ, FAILED, "why"), INES),
+        TRANSFERRED,
+    ),
+    "command": (command_query(OWN, NOW, INES, "receipt 1.2.3", End()), QUERIED),
+    "shown": (records_accessed(OWN, NOW, INES, [PART, StudyPart("1.2.4", "a1" * 32)]), ACCESSED),
+    "shown nothing": (records_accessed(OWN, NOW, Person("root"), []), ACCESSED),
     "alert": (security_alert(OWN, NOW, PACS, "calling AE title not recognised"), ALERT),
     "alert without a name": (security_alert(OWN, NOW, Peer("", "192.0.2.9"), "no TLS"), ALERT),
 }
@@ -237,6 +261,43 @@ def test_an_import_names_its_folder_as_the_media() -> None:
     assert media is not None
     assert media.get("csd-code") == "110037"
     assert objects(parsed(KINDS["import that failed"][0].xml()), "110180") == ["unknown"]
+
+
+def test_a_query_holds_its_data_set_and_names_both_ends_and_the_person() -> None:
+    message = parsed(KINDS["query"][0].xml())
+    assert queries(message) == [b"\0\1"]
+    assert objects(message, "110181") == [FIND]
+    assert details(message) == {"TransferSyntax": IMPLICIT}
+    assert participants(message)["110152"][:2] == ("PACS", "192.0.2.7")
+    assert who_asked(message) == ["ines"]
+    assert ended(message) == ("E", "0", "")
+
+
+def test_a_retrieval_names_the_archive_as_the_source_and_who_is_to_receive() -> None:
+    message = parsed(KINDS["move"][0].xml())
+    ends = participants(message)
+    assert (ends["110153"], ends["110152"]) == (
+        ("PACS", "192.0.2.7", False),
+        ("W_Q", "plugin.invalid", False),
+    )
+    assert ended(message) == ("E", "0", "")
+    assert ended(parsed(KINDS["move that failed"][0].xml())) == ("R", "4", "why")
+    assert who_asked(parsed(KINDS["move that failed"][0].xml())) == ["ines"]
+
+
+def test_a_command_is_a_query_in_its_own_form_by_the_person_who_gave_it() -> None:
+    message = parsed(KINDS["command"][0].xml())
+    assert queries(message) == [b"receipt 1.2.3"]
+    assert objects(message, "10") == ["receipt"]
+    (person,) = message.findall("ActiveParticipant[@UserIsRequestor='true']")
+    assert (person.get("UserID"), person.get("UserName")) == ("ines", "ines as wristmir")
+
+
+def test_whose_records_were_shown_is_told_with_every_study() -> None:
+    message = parsed(KINDS["shown"][0].xml())
+    assert (objects(message, "110180"), objects(message, "2")) == (["1.2.3", "1.2.4"], ["a1" * 32])
+    nothing = parsed(KINDS["shown nothing"][0].xml())
+    assert (ended(nothing)[1], who_asked(nothing)) == ("4", ["root"])
 
 
 def test_an_alert_names_node_and_reason() -> None:
