@@ -107,6 +107,11 @@ class Audit:
         """Return an audit trail that is not kept."""
         return cls(ListenerSettings(state_dir=Path()), site_key=b"")
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is an audit trail at all."""
+        return self._spool is not None
+
     def __enter__(self) -> Audit:
         """Begin to deliver, and tell that the application starts."""
         if self._spool is not None:

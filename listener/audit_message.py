@@ -20,6 +20,7 @@ __all__ = [
     "APPLICATION_START",
     "APPLICATION_STOP",
     "BEGIN_TRANSFERRING",
+    "COMMITMENT",
     "DESTINATION",
     "DESTINATION_MEDIA",
     "EXPORT",
@@ -76,6 +77,8 @@ SECURITY_ALERT = Code("110113", "DCM", "Security Alert")
 APPLICATION_START = Code("110120", "DCM", "Application Start")
 APPLICATION_STOP = Code("110121", "DCM", "Application Stop")
 NODE_AUTHENTICATION = Code("110126", "DCM", "Node Authentication")
+# a UID as a code, PS3.16 table 8-1
+COMMITMENT = Code("1.2.840.10008.1.20.1", "DCMUID", "Storage Commitment Push Model SOP Class")
 # IHE RAD TF-2 section 4.28; the scheme is that of ITI TF-2 section 3.20
 REPORT_EXPORT = Code("RAD-28", "IHE Transactions", "Structured Report Export")
 # PS3.16 CID 402, Audit Active Participant Role ID Code

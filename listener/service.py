@@ -78,7 +78,7 @@ class Listener:
             most_bytes=settings.max_object_bytes,
         )
         self._arrivals = Arrivals(ledger, settings.titles)
-        self._event_reports = EventReports(ledger, settings.destinations)
+        self._event_reports = EventReports(ledger, settings.destinations, audit=audit)
         self._storage = Storage(
             ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own, audit=audit
         )

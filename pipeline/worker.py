@@ -408,7 +408,7 @@ class Worker:
 
     @property
     def _committer(self) -> Committer:
-        return Committer(self.ledger.transactions, self.delivery.calling_ae_title)
+        return Committer(self.ledger.transactions, self.delivery.calling_ae_title, self.audit)
 
     def _destinations(self) -> tuple[DestinationSettings, DestinationSettings]:
         """Return where results and where library copies go."""

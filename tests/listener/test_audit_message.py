@@ -13,11 +13,13 @@ from audit_parts import (
     BEGIN,
     EXPORTED,
     IMPORTED,
+    KEPT,
     QUERIED,
     REPORTED,
     SCHEMA,
     STARTS,
     STOPS,
+    TO_KEEP,
     TRANSFERRED,
     classes,
     details,
@@ -35,6 +37,7 @@ from peers import peer
 from pydicom.sr._concepts_dict import concepts
 
 from listener import audit_message
+from listener.audit_commitment import commitment
 from listener.audit_event import (
     UNKNOWN,
     End,
@@ -124,6 +127,16 @@ KINDS: dict[str, tuple[AuditMessage, tuple[str, str]]] = {
     "command": (command_query(OWN, NOW, INES, "receipt 1.2.3", End()), QUERIED),
     "shown": (records_accessed(OWN, NOW, INES, [PART, StudyPart("1.2.4", "a1" * 32)]), ACCESSED),
     "shown nothing": (records_accessed(OWN, NOW, Person("root"), []), ACCESSED),
+    "commitment asked of us": (
+        commitment(
+            OWN, NOW, PACS, "WRISTMIR", PART, asks=False, details=(("Transaction UID", "1"),)
+        ),
+        TO_KEEP,
+    ),
+    "commitment that we have": (
+        commitment(OWN, NOW, PACS, "WRISTMIR", PART, asks=True, end=End(words="committed")),
+        KEPT,
+    ),
     "alert": (security_alert(OWN, NOW, PACS, "calling AE title not recognised"), ALERT),
     "alert without a name": (security_alert(OWN, NOW, Peer("", "192.0.2.9"), "no TLS"), ALERT),
 }
@@ -298,6 +311,16 @@ def test_whose_records_were_shown_is_told_with_every_study() -> None:
     assert (objects(message, "110180"), objects(message, "2")) == (["1.2.3", "1.2.4"], ["a1" * 32])
     nothing = parsed(KINDS["shown nothing"][0].xml())
     assert (ended(nothing)[1], who_asked(nothing)) == ("4", ["root"])
+
+
+def test_commitment_is_a_transfer_of_its_own_type_by_whoever_asks() -> None:
+    asked = parsed(KINDS["commitment asked of us"][0].xml())
+    assert participants(asked)["110153"] == ("PACS", "192.0.2.7", True)
+    assert details(asked) == {"Transaction UID": "1"}
+    ours = parsed(KINDS["commitment that we have"][0].xml())
+    assert participants(ours)["110152"] == ("PACS", "192.0.2.7", False)
+    assert participants(ours)["110153"][2] is True
+    assert ended(ours) == ("R", "0", "committed")
 
 
 def test_an_alert_names_node_and_reason() -> None:
