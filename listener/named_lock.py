@@ -21,18 +21,24 @@ def hold_names(connection: Connection, names: Iterable[str]) -> None:
     Parameters
     ----------
     names
-        Of whatever two transactions may look for and make at once.
+        Of whatever two transactions may look for and make at once. Some share a lock with others:
+        the server has room for a few thousand, and one message may name as many studies.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_HOLD, {"keys": sorted({_key(name) for name in names})})
+    if connection.dialect.name != "postgresql":
+        return
+    keys = sorted({_key(name) for name in names})
+    if keys:
+        connection.execute(_HOLD, {"keys": keys})
 
 
+_BASE = 0x57524953_00010000  # advisory locks: these numbers for every process, and nothing else
+_LOCKS = 1024
 _HOLD = sa.text(
     "SELECT pg_advisory_xact_lock(held.key) FROM unnest(CAST(:keys AS bigint[])) AS held(key)"
 )
 
 
 def _key(name: str) -> int:
-    """Return a number of PostgreSQL's advisory locks; two names share one by chance only."""
-    digest = hashlib.sha256(f"wristmir {name}".encode()).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+    """Return the lock that a name has."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return _BASE + int.from_bytes(digest[:8], "big") % _LOCKS

@@ -97,7 +97,7 @@ def _thread(act: Callable[[], None]) -> threading.Thread:
     return threading.Thread(target=act)
 
 
-STUDIES = 200
+STUDIES = 100
 
 
 @pytest.mark.slow
