@@ -52,8 +52,8 @@ class ReportDesk:
         ------
         UnusableReportError
             If there is nothing in it that can be used.
-        OutOfResourcesError
-            If there is no room to keep it.
+        RefusalError
+            If there is no room to keep it, or the disk fails.
         sqlalchemy.exc.SQLAlchemyError
             If the ledger cannot be written.
         """

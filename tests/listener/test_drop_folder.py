@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from sqlalchemy.exc import OperationalError
 from station import Station, eventually, radiograph, station
 
 from listener.drop_folder import DONE, FAILED, REASON, DropFolder
-from listener.ledger import Ledger
 from listener.linkage import LinkState
 from listener.report_settings import DropFolderSettings
 
@@ -188,16 +187,24 @@ def test_a_crash_before_the_move_doubles_nothing(
     assert len(dropped.ledger.reports()) == 1
 
 
-def test_what_has_no_room_waits_where_it_lies(
-    dropped: Dropped, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def locked(*_: object) -> None:
-        statement = "secret"
-        raise OperationalError(statement, None, Exception(statement))
+def locked(*_: object) -> None:
+    statement = "secret"
+    raise OperationalError(statement, None, Exception(statement))
 
+
+def broken(*_: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("place", "fails"), [("listener.ledger.Ledger.record_reports", locked), ("os.fsync", broken)]
+)
+def test_what_cannot_be_kept_now_waits_where_it_lies(
+    dropped: Dropped, monkeypatch: pytest.MonkeyPatch, place: str, fails: Callable[..., None]
+) -> None:
     dropped.put("a.hl7", oru(TEXT))
     with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "record_reports", locked)
+        patched.setattr(place, fails)
         assert dropped.settle() == 0
     assert dropped.settle() == 0  # it is left alone for twice as long now
     assert dropped.settle() == 1

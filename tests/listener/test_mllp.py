@@ -12,7 +12,7 @@ from oru import CR, FS, TEXT, VT, Sender, code, deliver, oru
 from sqlalchemy.exc import OperationalError
 from station import Station, eventually, listener_threads, radiograph, station
 
-from listener.errors import AddressError, OutOfResourcesError
+from listener.errors import AddressError, OutOfResourcesError, ProcessingFailureError
 from listener.ledger import Ledger
 from listener.linkage import LinkState
 from listener.report_settings import Hl7Settings
@@ -200,6 +200,9 @@ def test_a_full_disk_or_a_lost_ledger_is_told_and_over_when_it_is_over(
     def full(*_: object) -> None:
         raise OutOfResourcesError("The disk refuses.")  # noqa: EM101 - as the shelf says it
 
+    def broken(*_: object) -> None:
+        raise ProcessingFailureError("The disk refuses.")  # noqa: EM101 - as the shelf says it
+
     def locked(*_: object) -> None:
         statement = "secret words"
         raise OperationalError(statement, None, Exception(statement))
@@ -207,6 +210,7 @@ def test_a_full_disk_or_a_lost_ledger_is_told_and_over_when_it_is_over(
     with station(tmp_path, hl7=hl7()) as link:
         for owner, name, fails in (
             (ReportShelf, "place", full),
+            (ReportShelf, "place", broken),
             (Ledger, "record_reports", locked),
             (ReportShelf, "place", lambda *_: 1 / 0),
         ):
