@@ -159,7 +159,7 @@ def _reports(settings: Settings) -> Look:
 def _other_roads(settings: Settings) -> Look:
     """Look at what came by HL7 and the drop folder, and at both where they are in use."""
     with open_ledger(settings, upgrade=False) as ledger:
-        counts = ledger.report_counts() if ledger.standing().is_up_to_date else {}
+        counts = ledger.reports.counts() if ledger.standing().is_up_to_date else {}
     listener, folder = settings.listener, settings.listener.drop_folder.path
     if counts or listener.hl7.enabled or folder is not None:
         linked, waiting = (counts.get(s, 0) for s in (LinkState.LINKED, LinkState.WAITING))

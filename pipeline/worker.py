@@ -18,9 +18,9 @@ from listener.committing import Committer, Parcel, Standing
 from listener.errors import DeliveryError, LeaseLostError, ListenerError, NotCommittedError
 from listener.job import COMMIT, INDEX, Job, JobState, NewJob
 from listener.ledger import Ledger, utc_now
-from listener.linkage import ReportRow
 from listener.milestone import Placement
 from listener.receipt import InstanceRow, InstanceState
+from listener.recorded_report import ReportRow
 from listener.report import ReportStatus
 from listener.report_shelf import form_of, report_at
 from listener.sender import reference, send
@@ -280,11 +280,13 @@ class Worker:
         for sop_instance_uid, reason in indexed.unused:
             self.ledger.filter_instance(sop_instance_uid, reason)
         if indexed.unread:
-            self.ledger.note_placements(self.indexer.bundle_id, placements(indexed, gone))
+            self.ledger.indices.note_placements(self.indexer.bundle_id, placements(indexed, gone))
             message = f"{indexed.unread} of the study's files; the others are indexed."
             raise UnreadError(message)
         placed = placements(indexed, gone)
-        self.ledger.mark_indexed(study_uid, study.generation, self.indexer.bundle_id, placed)
+        self.ledger.indices.mark_indexed(
+            study_uid, study.generation, self.indexer.bundle_id, placed
+        )
         return replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
 
     def _mine(self, job: Job) -> _Done:
@@ -459,7 +461,7 @@ def told_reports(ledger: Ledger, study_uid: str) -> tuple[ReportText, ...]:
 
     Of each order the version in force; one that was withdrawn has no text.
     """
-    return tuple(_told(row) for row in ledger.reports_of(study_uid))
+    return tuple(_told(row) for row in ledger.reports.of_study(study_uid))
 
 
 def _told(row: ReportRow) -> ReportText:

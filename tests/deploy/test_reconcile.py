@@ -74,7 +74,7 @@ class Site:
         """Note that an instance was indexed with its study, or why it is of no use."""
         study = self.ledger.study(one.StudyInstanceUID)
         placed = Placement(one.SOPInstanceUID, 1, detail or {"used_as": "exam", "view": "pa"})
-        self.ledger.mark_indexed(one.StudyInstanceUID, study.generation, INDEX, [placed])
+        self.ledger.indices.mark_indexed(one.StudyInstanceUID, study.generation, INDEX, [placed])
         self.ledger.end_work(one.StudyInstanceUID)
 
     def compare(self, *, fetching: bool = False) -> Reconciliation:
@@ -120,7 +120,7 @@ def at(folder: Path, pacs: Archive, **reconciliation: Any) -> Iterator[Site]:
     with ExitStack() as stack:
         ledger = stack.enter_context(_Ledger(settings.ledger_url))
         listener = stack.enter_context(receiver(settings, ledger, key))
-        ledger.serve_index(INDEX)
+        ledger.indices.serve(INDEX)
         pacs.moves_to = {"WRISTMIR": listener.address[1]}
         yield Site(settings, ledger, pacs, folder, listener.address[1])
 
