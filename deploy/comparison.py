@@ -18,7 +18,7 @@ from listener.ledger import Ledger
 from listener.milestone import Milestone
 from listener.query import ArchiveQuery, Found, InstanceEntry, SeriesEntry, StudyEntry
 from listener.receipt import InstanceRow, InstanceState
-from listener.settings import ReconciliationSettings
+from listener.reconciliation_settings import ReconciliationSettings
 
 __all__ = ["Compared", "Comparison"]
 

@@ -22,13 +22,14 @@ from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
 from listener.audit_delivery import open_destination
 from listener.audit_spool import AuditSpool
+from listener.destination_settings import DestinationSettings
 from listener.drop_folder import FAILED, REASON
 from listener.errors import AuditError, ListenerError
 from listener.job import JobState
 from listener.linkage import LinkState
 from listener.receipt import InstanceState
 from listener.service import echo
-from listener.settings import DestinationSettings, ListenerSettings
+from listener.settings import ListenerSettings
 from listener.tls import client_context
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from listener.audit import Audit
 from listener.committing import Committer, Parcel, Standing
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError, LeaseLostError, ListenerError, NotCommittedError
 from listener.job import COMMIT, INDEX, Job, JobState, NewJob
 from listener.ledger import Ledger, utc_now
@@ -24,7 +25,6 @@ from listener.recorded_report import ReportRow
 from listener.report import ReportStatus
 from listener.report_shelf import form_of, report_at
 from listener.sender import reference, send
-from listener.settings import DestinationSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
     PASSING,

@@ -32,12 +32,13 @@ from deploy.reconcile import last_reconciliation, reconcile
 from deploy.reconciliation import Gap, Reconciliation, Standing
 from deploy.service import receiver
 from deploy.settings import Settings, parse, site_key
+from listener.destination_settings import DestinationSettings
 from listener.errors import MoveError
 from listener.ledger import Ledger
 from listener.milestone import Placement
 from listener.receipt import InstanceState
+from listener.reconciliation_settings import ReconciliationSettings
 from listener.sender import send
-from listener.settings import DestinationSettings, ReconciliationSettings
 from pipeline.uid import KeyedUids
 
 SENTINELS = ("Geheim^Gustav", "PID-4711", "ACC-0815", "Sturz vom Pferd")

@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from deploy.small_pacs import SmallPacs
 from listener.audit import Audit
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError
 from listener.instance import Instance
 from listener.job import COMMIT, INDEX, Job, JobState
@@ -27,7 +28,7 @@ from listener.milestone import PLACED
 from listener.report_desk import ReportDesk
 from listener.report_settings import Hl7Settings
 from listener.report_shelf import Form, ReportShelf
-from listener.settings import DestinationSettings, ListenerSettings, TitleSettings
+from listener.settings import ListenerSettings, TitleSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
     AnswerError,
