@@ -25,7 +25,8 @@ from pipeline.errors import (
     UnreadError,
 )
 from pipeline.indexing import IndexedStudy, Indexer
-from pipeline.worker import FILE_GONE, placements, stored_images
+from pipeline.stored_study import stored_images
+from pipeline.worker import FILE_GONE, placements
 
 __all__ = ["Changeover", "change_bundle", "roll_back"]
 
@@ -193,7 +194,7 @@ def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str) -> _TakenIn:
     gone = ledger.instances(study_uid, FILE_GONE)
     indexed = indexer.index(
         study_uid,
-        stored_images(ledger, study_uid),
+        stored_images(ledger.instances(study_uid)),
         frozenset(row.sop_instance_uid for row in gone),
     )
     if indexed.unread:

@@ -68,6 +68,16 @@ class ReportRow:
     study_uid: str | None
     order_key: str
 
+    @property
+    def is_final(self) -> bool:
+        """Whether it is said for good: final, or corrected."""
+        return self.status.is_final
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether it takes back what came before of its order; it has no text."""
+        return self.status is ReportStatus.WITHDRAWN
+
     @classmethod
     def of(cls, row: Row[Any]) -> ReportRow:
         """Return the report that a row of the table holds."""
@@ -219,7 +229,7 @@ def _current(reports: Iterable[ReportRow]) -> tuple[ReportRow, ...]:
 
 
 def _replaces(report: ReportRow, before: ReportRow) -> bool:
-    if report.status is ReportStatus.WITHDRAWN:
+    if report.is_withdrawn:
         return True
     if report.addendum != before.addendum:
         return False
@@ -232,11 +242,10 @@ def _replaces(report: ReportRow, before: ReportRow) -> bool:
 def _is_outranked(report: ReportRow, versions: Sequence[ReportRow]) -> bool:
     """Tell whether a report counts no more beside what else is left of its order."""
     others = [one for one in versions if one is not report]
-    if report.status is ReportStatus.WITHDRAWN:
+    if report.is_withdrawn:
         return bool(others)
-    told = (ReportStatus.FINAL, ReportStatus.CORRECTED)
     return report.status is ReportStatus.PRELIMINARY and any(
-        one.status in told and one.addendum == report.addendum for one in others
+        one.is_final and one.addendum == report.addendum for one in others
     )
 
 
