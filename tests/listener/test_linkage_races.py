@@ -63,7 +63,7 @@ def test_two_that_do_not_see_each_other_are_linked_all_the_same(
 ) -> None:
     """One of them has looked for the other and not committed yet when the other comes."""
     has_looked, may_commit = threading.Event(), threading.Event()
-    name = "study_came" if study_is_first else "record"
+    name = "study_came" if study_is_first else "link"
     look = getattr(linkage, name)
 
     def slow(*given: object) -> object:
@@ -87,7 +87,7 @@ def test_two_that_do_not_see_each_other_are_linked_all_the_same(
         may_commit.set()
         first.join(20)
         second.join(20)
-        (row,) = here.reports()
+        (row,) = here.reports.latest()
         assert row.state is LinkState.LINKED
         assert here.study("1.2.1").generation in (1, 2)
         assert here.reports.link_waiting() == 0
