@@ -129,7 +129,7 @@ def open_indexer(
     ):
         _claim(settings, bundle)
         if not index.count():
-            ledger.forget_coverage(bundle.id)
+            ledger.indices.forget(bundle.id)
         examiner = Examiner(bundle, decoder, key)
         yield Indexer(examiner, decoder, index, records, miner, KeyedUids(key))
 
@@ -169,11 +169,11 @@ def _take_over(settings: Settings, ledger: Ledger, bundle: Bundle, index: ExamIn
     _claim(settings, bundle)
     empty = not index.count()
     if empty:
-        ledger.forget_coverage(bundle.id)
-    behind = ledger.serve_index(bundle.id)
+        ledger.indices.forget(bundle.id)
+    behind = ledger.indices.serve(bundle.id)
     if empty:
         # an index that was lost, or one that nobody has filled: what is kept is indexed anew
-        behind += ledger.reopen_studies()
+        behind += ledger.indices.reopen_studies()
     index.activate()
     _LOG.log(logging.WARNING if behind else logging.INFO, "studies to index: %d", behind)
 

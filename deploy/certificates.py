@@ -10,9 +10,11 @@ from pathlib import Path
 from cryptography import x509
 
 from listener.audit_settings import AuditDestinationSettings
+from listener.destination_settings import DestinationSettings
 from listener.errors import CredentialsError
-from listener.settings import DestinationSettings, ListenerSettings, TlsSettings
+from listener.settings import ListenerSettings
 from listener.tls import Credentials, client_context
+from listener.tls_settings import TlsSettings
 
 __all__ = ["look_at_certificates"]
 

@@ -25,7 +25,8 @@ from pipeline.errors import (
     UnreadError,
 )
 from pipeline.indexing import IndexedStudy, Indexer
-from pipeline.worker import FILE_GONE, placements, stored_images
+from pipeline.stored_study import stored_images
+from pipeline.worker import FILE_GONE, placements
 
 __all__ = ["Changeover", "change_bundle", "roll_back"]
 
@@ -156,11 +157,11 @@ def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
         open_indexer(settings, ledger, bundle, key) as indexer,
         _progress() as progress,
     ):
-        if ledger.serving_index() is None:
-            ledger.serve_index(before)  # a ledger from before bundles could change
+        if ledger.indices.serving() is None:
+            ledger.indices.serve(before)  # a ledger from before bundles could change
         task = progress.add_task(f"indexing for {bundle.id}", total=0)
         for _ in range(_PASSES):
-            lacking = [item for item in ledger.lacking(bundle.id) if item[0] not in failed]
+            lacking = [item for item in ledger.indices.lacking(bundle.id) if item[0] not in failed]
             if not lacking:
                 break
             progress.update(task, total=studies + len(failed) + len(lacking))
@@ -174,11 +175,11 @@ def _fill(settings: Settings, bundle: Bundle, before: str) -> Changeover:
                 except Exception as error:  # noqa: BLE001 - a study ends here, as a job does; it is counted
                     failed[study_uid] = f"unexpected {type(error).__name__}"
                 else:
-                    ledger.note_covered(bundle.id, study_uid, generation, placed)
+                    ledger.indices.mark_covered(bundle.id, study_uid, generation, placed)
                     exams += indexed.exams
                     studies += 1
                 progress.advance(task)
-        lost = ledger.out_of_reach(bundle.id)
+        lost = ledger.indices.out_of_reach(bundle.id)
     return Changeover(bundle.id, before, studies, exams, lost, Counter(failed.values()))
 
 
@@ -193,7 +194,7 @@ def _take_in(ledger: Ledger, indexer: Indexer, study_uid: str) -> _TakenIn:
     gone = ledger.instances(study_uid, FILE_GONE)
     indexed = indexer.index(
         study_uid,
-        stored_images(ledger, study_uid),
+        stored_images(ledger.instances(study_uid)),
         frozenset(row.sop_instance_uid for row in gone),
     )
     if indexed.unread:

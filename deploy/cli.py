@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from deploy.errors import DeployError, InputError, ServiceUnavailableError
-from deploy.settings import SHIPPED_BUNDLE, Settings, load
+from deploy import bundle_commands, jobs_commands
+from deploy.errors import DeployError, ServiceUnavailableError
+from deploy.miner_commands import mine, reread, review
+from deploy.options import CONFIG, Config, Json
+from deploy.output import failing_last, print_json, print_row
+from deploy.settings import SHIPPED_BUNDLE, load
 from listener.errors import ListenerError
 from listener.receipt import InstanceState
 from pipeline.errors import BundleError, DecodeError, PipelineError
 from pipeline.region import Region
 from pipeline.request import Mode
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from deploy.changeover import Changeover
-    from pipeline.mining import Miner
 
 __all__ = ["app", "main"]
 
@@ -37,31 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-jobs_app = typer.Typer(
-    help="List, inspect and retry the work in the ledger.", no_args_is_help=False
-)
-app.add_typer(jobs_app, name="jobs")
-bundle_app = typer.Typer(
-    help="Install, compare and change bundles of models.", no_args_is_help=True
-)
-app.add_typer(bundle_app, name="bundle")
-
-Config = Annotated[
-    Path,
-    typer.Option("--config", "-c", envvar="WRISTMIR_CONFIG", help="The TOML configuration file."),
-]
-MinerConfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="WRISTMIR_CONFIG",
-        help="Read by what its pipeline.mining names; without it by rules.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
-CONFIG = Path("/etc/wristmir/wristmir.toml")
-_OWN_CONFIG = typer.Option("--config", "-c", help="As for `wristmir jobs` itself.")
+app.add_typer(jobs_commands.app, name="jobs")
+app.add_typer(bundle_commands.app, name="bundle")
 
 
 def main() -> None:
@@ -87,7 +58,7 @@ def serve(config: Config = CONFIG) -> None:
     """Receive, index and answer in one process: the default for one hospital."""
     from deploy import service
 
-    service.serve(_settings(config), receive=True, work=True)
+    service.serve(load(config), receive=True, work=True)
 
 
 @app.command()
@@ -95,7 +66,7 @@ def listen(config: Config = CONFIG) -> None:
     """Only receive: studies and reports into the inbox and the ledger."""
     from deploy import service
 
-    service.serve(_settings(config), receive=True, work=False)
+    service.serve(load(config), receive=True, work=False)
 
 
 @app.command()
@@ -103,7 +74,7 @@ def work(config: Config = CONFIG) -> None:
     """Only work: index studies, answer requests, deliver results."""
     from deploy import service
 
-    service.serve(_settings(config), receive=False, work=True)
+    service.serve(load(config), receive=False, work=True)
 
 
 @app.command()
@@ -121,8 +92,8 @@ def query(
     """Ask the running service for the cases most similar to a study or a file."""
     from deploy.query import query as query_
 
-    outcome = query_(_settings(config), target, tuple(region or ()), k, mode, timeout)
-    _print(outcome.as_json(), (outcome.as_table(),), as_json)
+    outcome = query_(load(config), target, tuple(region or ()), k, mode, timeout)
+    print_row(outcome.as_json(), (outcome.as_table(),), as_json)
 
 
 @app.command()
@@ -134,9 +105,9 @@ def index(
     """Hand a folder of studies and reports to the service, as if a PACS had sent them."""
     from deploy.folder import index_folder
 
-    counts = index_folder(_settings(config), folder)
+    counts = index_folder(load(config), folder)
     words = ", ".join(f"{value} {name}" for name, value in counts.items())
-    _print(counts, (words,), as_json)
+    print_row(counts, (words,), as_json)
 
 
 @app.command()
@@ -144,8 +115,8 @@ def optimize(as_json: Json = False, config: Config = CONFIG) -> None:
     """Build the search graph of a very large embedded index; stop the worker first."""
     from deploy.graph import build_graph
 
-    report = build_graph(_settings(config))
-    _print(report.as_json(), (report.as_sentence(),), as_json)
+    report = build_graph(load(config))
+    print_row(report.as_json(), (report.as_sentence(),), as_json)
 
 
 @app.command()
@@ -161,10 +132,10 @@ def reports(
     """List reports that came by HL7 or the drop folder, and how they stand to their studies."""
     from deploy import reports as reports_
 
-    rows = reports_.listed(_settings(config), state or (), limit)
+    rows = reports_.listed(load(config), state or (), limit)
     if as_json:
         for row in rows:
-            _print_json(reports_.as_json(row))
+            print_json(reports_.as_json(row))
     else:
         Console().print(reports_.as_table(rows))
 
@@ -178,146 +149,15 @@ def inspect(
     """Say what the pipeline sees in a file: view, side, wrist and bones."""
     from deploy.inspection import inspect_files
 
-    with _failing_last() as failed:
+    with failing_last() as failed:
         for row in inspect_files(files, bundle):
             failed.append(row.failed)
-            _print(row.as_json(), (row.as_table(),), as_json)
+            print_row(row.as_json(), (row.as_table(),), as_json)
 
 
-@app.command()
-def mine(
-    files: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            help="Text files, DICOM structured reports, encapsulated PDF or CDA; or folders."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Bulk: one row a report in FILE.parquet or FILE.csv; can be resumed."),
-    ] = None,
-    evaluate: Annotated[
-        Path | None, typer.Option(help="A file of gold reports: measure the miner on it.")
-    ] = None,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema of a language model's answer.")
-    ] = False,
-    as_json: Json = False,
-    config: MinerConfig = None,
-) -> None:
-    """Say what the miner reads in reports: findings with their evidence."""
-    from deploy.mining import evaluate_miner
-    from pipeline.answer import answer_schema
-
-    if schema:
-        _print_json(answer_schema())
-        return
-    if not files and evaluate is None:
-        message = "name files or folders to mine, or a gold file by --evaluate"
-        raise typer.BadParameter(message)
-    with _told(config, "mine", files or []), _miner(config) as (miner, at_once):
-        if evaluate is not None:
-            found = evaluate_miner(evaluate, miner, at_once)
-            _print(found.as_json(), found.as_tables(), as_json)
-        elif out is not None:
-            _mine_archive(files or [], out, miner, at_once, as_json)
-        else:
-            _mine_files(files or [], miner, as_json)
-
-
-def _mine_archive(paths: list[Path], out: Path, miner: Miner, at_once: int, as_json: bool) -> None:
-    from deploy.archive import mine_archive
-
-    summary = mine_archive(paths, out, miner, at_once)
-    _print(summary.as_json(), summary.as_tables(), as_json)
-    if summary.to_try_again:
-        text = f"the miner failed on {summary.to_try_again} reports; start again to try just these."
-        raise ServiceUnavailableError(text)
-    if summary.not_read.total() == summary.reports:
-        text = f"no report could be read; the reason stands with each in {out}."
-        raise InputError(text)
-
-
-def _mine_files(files: list[Path], miner: Miner, as_json: bool) -> None:
-    from deploy.mining import mine_files
-
-    with _failing_last() as failed:
-        for row in mine_files(files, miner):
-            failed.append(row.failed)
-            _print(row.as_json(), (row.as_table(),), as_json)
-
-
-@app.command()
-def review(
-    files: Annotated[
-        list[Path], typer.Argument(help="Reports as for `wristmir mine`, or folders of them.")
-    ],
-    gold: Annotated[Path, typer.Option(help="The gold file (JSON lines) that corrections go to.")],
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Of 127.0.0.1; 0 takes a free one.")
-    ] = 0,
-    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
-    config: MinerConfig = None,
-) -> None:
-    """Show reports beside what the miner reads in them, take corrections, write gold reports."""
-    from deploy.review import review_reports
-
-    with _told(config, "review", files), _miner(config) as (miner, at_once):
-        review_reports(files, gold, miner, at_once, port=port, browser=browser)
-
-
-@app.command()
-def reread(as_json: Json = False, config: Config = CONFIG) -> None:
-    """Have reports read anew that another miner, or another version of it, has read."""
-    from deploy.rereading import reread as reread_
-
-    found = reread_(_settings(config))
-    _print(found.as_json(), (found.as_sentence(),), as_json)
-
-
-@jobs_app.callback(invoke_without_command=True)
-def jobs(
-    context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="ready, leased, done or dead.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many, the latest first.")] = 50,
-    as_json: Json = False,
-    config: Config = CONFIG,
-) -> None:
-    """List jobs."""
-    from deploy import jobs as jobs_
-
-    context.obj = config
-    if context.invoked_subcommand is not None:
-        return
-    rows = jobs_.listed(_settings(config), state, limit)
-    if as_json:
-        for row in rows:
-            _print_json(jobs_.as_json(row))
-    else:
-        Console().print(jobs_.as_table(rows))
-
-
-@jobs_app.command("show")
-def jobs_show(
-    context: typer.Context, number: int, config: Annotated[Path | None, _OWN_CONFIG] = None
-) -> None:
-    """Show one job as JSON: its argument, last error and outcome."""
-    from deploy import jobs as jobs_
-
-    _print_json(jobs_.as_json(jobs_.one(_settings(config or context.obj), number)))
-
-
-@jobs_app.command("retry")
-def jobs_retry(
-    context: typer.Context,
-    number: Annotated[int | None, typer.Argument(help="A dead job; without it, all.")] = None,
-    config: Annotated[Path | None, _OWN_CONFIG] = None,
-) -> None:
-    """Give a dead job, or every dead job, all its attempts again."""
-    from deploy import jobs as jobs_
-
-    for job in jobs_.retried(_settings(config or context.obj), number):
-        _print_json(jobs_.as_json(job))
+app.command()(mine)
+app.command()(review)
+app.command()(reread)
 
 
 @app.command()
@@ -332,10 +172,10 @@ def receipt(
 
     lines = []
     try:
-        for line in receipts_.life_lines(_settings(config), uids):
+        for line in receipts_.life_lines(load(config), uids):
             lines.append(line)
             if as_json:
-                _print_json(line.as_json())
+                print_json(line.as_json())
     finally:
         if lines and not as_json:
             Console().print(life_tree(lines))
@@ -355,10 +195,10 @@ def receipts(
     from deploy import receipts as receipts_
     from deploy.life_tree import receipts_table
 
-    rows = receipts_.latest_receipts(_settings(config), state or (), limit)
+    rows = receipts_.latest_receipts(load(config), state or (), limit)
     if as_json:
         for row in rows:
-            _print_json(receipts_.as_json(row))
+            print_json(receipts_.as_json(row))
     else:
         Console().print(receipts_table(rows))
 
@@ -381,12 +221,12 @@ def reconcile(
     """List what the PACS has and the index has not, and the other way round."""
     from deploy import reconcile as reconcile_
 
-    settings = _settings(config)
+    settings = load(config)
     if last:
         found = reconcile_.last_reconciliation(settings)
     else:
         found = reconcile_.reconcile(settings, days, fetching=fetch)
-    _print(found.as_json(), found.as_tables(), as_json)
+    print_row(found.as_json(), found.as_tables(), as_json)
     if last:
         return
     if not found.complete:
@@ -397,99 +237,6 @@ def reconcile(
         raise ServiceUnavailableError(text)
 
 
-@bundle_app.command("verify")
-def bundle_verify(
-    folder: Annotated[Path, typer.Argument(help="The bundle's folder.")] = SHIPPED_BUNDLE,
-    as_json: Json = False,
-) -> None:
-    """Check a bundle as the service would: every checksum, every model's shape."""
-    from deploy.bundles import verify_bundle
-
-    manifest = verify_bundle(folder)
-    if as_json:
-        _print_json(manifest.model_dump(mode="json"))
-    else:
-        Console().print(f"{manifest.id} {manifest.version}: whole. {manifest.intended_use}")
-
-
-@bundle_app.command("compare")
-def bundle_compare(
-    folders: Annotated[list[Path], typer.Argument(help="Two bundles or more.")],
-    as_json: Json = False,
-) -> None:
-    """Show what was measured of bundles side by side."""
-    from deploy.bundles import compare_bundles
-
-    comparison = compare_bundles(folders)
-    _print(comparison.as_json(), (comparison.as_table(),), as_json)
-
-
-@bundle_app.command("list")
-def bundle_list(as_json: Json = False, config: Config = CONFIG) -> None:
-    """Show which bundles are installed, and which of them is in use."""
-    from deploy.bundles import installed_bundles
-
-    rows = installed_bundles(_settings(config))
-    if as_json:
-        for row in rows:
-            _print_json(row.as_json())
-        return
-    for row in rows:
-        Console(soft_wrap=True).print(row.as_sentence(), highlight=False)
-
-
-@bundle_app.command("install")
-def bundle_install(
-    folder: Annotated[Path, typer.Argument(help="The bundle's folder; it is copied.")],
-    as_json: Json = False,
-    config: Config = CONFIG,
-) -> None:
-    """Check a bundle and copy it into state_dir; nothing changes until it is activated."""
-    from deploy.bundles import install_bundle
-
-    manifest = install_bundle(_settings(config), folder)
-    if as_json:
-        _print_json(manifest.model_dump(mode="json"))
-    else:
-        Console(soft_wrap=True).print(
-            f"{manifest.id} is installed; `wristmir bundle activate {manifest.id}` takes it into "
-            "use.",
-            highlight=False,
-        )
-
-
-_BESIDE_THE_SERVICE = 10  # nicer than the service, which answers meanwhile
-AtOnce = Annotated[
-    bool,
-    typer.Option("--at-once", help="Change first; the worker then indexes everything anew."),
-]
-
-
-@bundle_app.command("activate")
-def bundle_activate(
-    bundle: Annotated[str, typer.Argument(help="The id of an installed bundle.")],
-    at_once: AtOnce = False,
-    as_json: Json = False,
-    config: Config = CONFIG,
-) -> None:
-    """Index everything for a bundle while the old one serves, then change to it."""
-    from deploy.changeover import change_bundle
-
-    os.nice(_BESIDE_THE_SERVICE)
-    _print_changeover(change_bundle(_settings(config), bundle, at_once=at_once), as_json)
-
-
-@bundle_app.command("rollback")
-def bundle_rollback(
-    at_once: AtOnce = False, as_json: Json = False, config: Config = CONFIG
-) -> None:
-    """Change back to the bundle that was in use before."""
-    from deploy.changeover import roll_back
-
-    os.nice(_BESIDE_THE_SERVICE)
-    _print_changeover(roll_back(_settings(config), at_once=at_once), as_json)
-
-
 @app.command()
 def doctor(as_json: Json = False, config: Config = CONFIG) -> None:
     """Check the installation: configuration, state, bundle, index, port, destinations."""
@@ -498,7 +245,7 @@ def doctor(as_json: Json = False, config: Config = CONFIG) -> None:
     checks = doctor_.examine(config)
     if as_json:
         for check in checks:
-            _print_json(check.as_json())
+            print_json(check.as_json())
     else:
         Console().print(doctor_.as_table(checks))
     raise typer.Exit(doctor_.exit_status(checks))
@@ -513,7 +260,7 @@ def conformance(
     """Print the DICOM conformance statement, in Markdown."""
     from deploy.conformance import conformance as statement
 
-    sys.stdout.write(statement(None if config is None else _settings(config).listener))
+    sys.stdout.write(statement(None if config is None else load(config).listener))
 
 
 @app.command()
@@ -530,58 +277,6 @@ def demo(
     from deploy.demo import run_demo
 
     run_demo(output, data)
-
-
-def _settings(config: Path) -> Settings:
-    return load(config)
-
-
-def _told(config: Path | None, command: str, files: Sequence[Path]) -> AbstractContextManager[None]:
-    """Tell the audit trail where a command reads reports that were received."""
-    from deploy.look_up import reading_files
-
-    return reading_files(None if config is None else _settings(config), command, files)
-
-
-@contextmanager
-def _miner(config: Path | None) -> Iterator[tuple[Miner, int]]:
-    """Open what reads reports, and say how many it reads at once."""
-    from deploy.miner import open_miner
-    from pipeline.settings import MiningSettings
-
-    mining = MiningSettings() if config is None else _settings(config).pipeline.mining
-    with open_miner(mining) as miner:
-        yield miner, mining.at_once
-
-
-def _print_changeover(changeover: Changeover, as_json: bool) -> None:
-    if as_json:
-        _print_json(changeover.as_json())
-    else:
-        Console(soft_wrap=True).print(changeover.as_text(), highlight=False)
-
-
-def _print(row: Mapping[str, Any], words: Sequence[RenderableType], as_json: bool) -> None:
-    if as_json:
-        _print_json(row)
-    else:
-        Console().print(*words, sep="\n")
-
-
-def _print_json(row: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-@contextmanager
-def _failing_last() -> Iterator[list[bool]]:
-    """Report on every file, then fail if one could not be read."""
-    failed: list[bool] = []
-    yield failed
-    if any(failed):
-        text = (
-            f"{sum(failed)} of {len(failed)} files could not be used; the reason stands with each."
-        )
-        raise InputError(text)
 
 
 def _stop(message: str, status: int) -> None:

@@ -18,7 +18,7 @@ from listener.ledger import Ledger
 from listener.milestone import Milestone
 from listener.query import ArchiveQuery, Found, InstanceEntry, SeriesEntry, StudyEntry
 from listener.receipt import InstanceRow, InstanceState
-from listener.settings import ReconciliationSettings
+from listener.reconciliation_settings import ReconciliationSettings
 
 __all__ = ["Compared", "Comparison"]
 
@@ -305,7 +305,7 @@ class _Here:
 
     @cached_property
     def _serving(self) -> str | None:
-        return self._ledger.serving_index()
+        return self._ledger.indices.serving()
 
     @cached_property
     def _jobs(self) -> tuple[Job, ...]:

@@ -22,10 +22,10 @@ from deploy.errors import InputError, ServiceUnavailableError, WaitError
 from deploy.query import QueryOutcome
 from deploy.service_process import service_process
 from deploy.small_pacs import SmallPacs
+from listener.destination_settings import DestinationSettings
 from listener.job import INDEX, JobState
 from listener.ledger import Ledger
 from listener.sender import send
-from listener.settings import DestinationSettings
 from pipeline.match_report import readable
 from pipeline.worker import ANSWER, DELIVER, MINE
 from training.phantom import dicom_study, phantom

@@ -22,13 +22,14 @@ from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
 from listener.audit_delivery import open_destination
 from listener.audit_spool import AuditSpool
+from listener.destination_settings import DestinationSettings
 from listener.drop_folder import FAILED, REASON
 from listener.errors import AuditError, ListenerError
 from listener.job import JobState
 from listener.linkage import LinkState
 from listener.receipt import InstanceState
 from listener.service import echo
-from listener.settings import DestinationSettings, ListenerSettings
+from listener.settings import ListenerSettings
 from listener.tls import client_context
 from pipeline.bundle import Bundle
 from pipeline.errors import PipelineError
@@ -159,7 +160,7 @@ def _reports(settings: Settings) -> Look:
 def _other_roads(settings: Settings) -> Look:
     """Look at what came by HL7 and the drop folder, and at both where they are in use."""
     with open_ledger(settings, upgrade=False) as ledger:
-        counts = ledger.report_counts() if ledger.standing().is_up_to_date else {}
+        counts = ledger.reports.counts() if ledger.standing().is_up_to_date else {}
     listener, folder = settings.listener, settings.listener.drop_folder.path
     if counts or listener.hl7.enabled or folder is not None:
         linked, waiting = (counts.get(s, 0) for s in (LinkState.LINKED, LinkState.WAITING))

@@ -10,7 +10,7 @@ from listener.errors import MoveError
 from listener.ledger import Ledger
 from listener.move import ArchiveMove
 from listener.receipt import InstanceState
-from listener.settings import ReconciliationSettings
+from listener.reconciliation_settings import ReconciliationSettings
 
 __all__ = ["fetch", "remaining"]
 

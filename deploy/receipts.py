@@ -150,7 +150,7 @@ class _StudyLife:
 
     @cached_property
     def _serving(self) -> str | None:
-        return self._ledger.serving_index()
+        return self._ledger.indices.serving()
 
     @cached_property
     def _jobs(self) -> tuple[Job, ...]:

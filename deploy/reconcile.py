@@ -17,11 +17,11 @@ from deploy.look_up import command_audit, looking_up, who_asks
 from deploy.reconciliation import Fetched, Reconciliation, keep, kept
 from deploy.settings import Settings, site_key
 from deploy.state import open_ledger
+from listener.destination_settings import DestinationSettings
 from listener.ledger import Ledger
 from listener.move import ArchiveMove
 from listener.query import ArchiveQuery, QueryLimits
 from listener.query_audit import QueryAudit
-from listener.settings import DestinationSettings
 from pipeline.uid import KeyedUids
 
 __all__ = ["archive", "last_reconciliation", "reconcile"]

@@ -11,7 +11,8 @@ from deploy.errors import InputError
 from deploy.look_up import looking_up
 from deploy.settings import Settings
 from deploy.state import open_ledger
-from listener.linkage import LinkState, ReportRow
+from listener.linkage import LinkState
+from listener.recorded_report import ReportRow
 
 __all__ = ["as_json", "as_table", "listed"]
 
@@ -32,7 +33,7 @@ def listed(settings: Settings, states: Sequence[str], limit: int) -> tuple[Repor
     unlinked = [state for state in LinkState if state is not LinkState.LINKED]
     words = [f"--state={state}" for state in wanted]
     with open_ledger(settings) as ledger, looking_up(settings, "reports", *words):
-        return ledger.reports(wanted or unlinked, limit)
+        return ledger.reports.latest(wanted or unlinked, limit)
 
 
 def as_json(report: ReportRow) -> dict[str, Any]:

@@ -33,13 +33,14 @@ from listener.audit_event import (
 )
 from listener.audit_message import Action, AuditMessage, AuditSource, Indicator
 from listener.audit_spool import AuditSpool
+from listener.destination_settings import DestinationSettings
 from listener.errors import AuditError, CannotUnderstandError, DeliveryError
 from listener.file_meta import read_file_meta
 from listener.header import Header, read_header
 from listener.instance import patient_keys
 from listener.reception import Reception, Receptions
 from listener.refusals import Refusal, Refusals
-from listener.settings import DestinationSettings, ListenerSettings
+from listener.settings import ListenerSettings
 
 __all__ = ["Audit"]
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from listener.frozen_settings import FrozenSettings
 
 __all__ = ["AuditDestinationSettings", "AuditSettings"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AuditDestinationSettings(_Frozen):
+class AuditDestinationSettings(FrozenSettings):
     """One place that audit messages go to."""
 
     name: str = Field(
@@ -96,7 +94,7 @@ class AuditDestinationSettings(_Frozen):
         return self.host or "", self.port or (6514 if self.tls else 514)
 
 
-class AuditSettings(_Frozen):
+class AuditSettings(FrozenSettings):
     """The audit trail: messages of DICOM PS3.15 section A.5; none without a destination."""
 
     destinations: tuple[AuditDestinationSettings, ...] = Field(

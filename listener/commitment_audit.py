@@ -22,8 +22,8 @@ from listener.commitment import (
     Request,
     Verdict,
 )
+from listener.destination_settings import DestinationSettings
 from listener.refusals import Refusal
-from listener.settings import DestinationSettings
 from listener.transaction import Transactions
 
 __all__ = ["CommitmentAudit", "peer_of"]

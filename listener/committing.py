@@ -15,9 +15,9 @@ from enum import StrEnum
 from listener.audit import Audit
 from listener.commitment import Reference, Request, Verdict, new_request
 from listener.commitment_audit import CommitmentAudit, peer_of
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError, NotCommittedError
 from listener.exchange import ask
-from listener.settings import DestinationSettings
 from listener.transaction import Asked, AskedState, Transactions
 
 __all__ = ["Committer", "Parcel", "Standing", "Step"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -9,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["shelved", "sweep", "sync_folder"]
+from listener.errors import OutOfResourcesError, ProcessingFailureError, RefusalError
+
+__all__ = ["disk_refusal", "shelved", "sweep", "sync_folder"]
 
 
 def sync_folder(folder: Path) -> None:
@@ -43,3 +46,14 @@ def sweep(parts: Iterable[Path]) -> int:
             path.unlink(missing_ok=True)
             swept += 1
     return swept
+
+
+def disk_refusal(error: OSError) -> RefusalError:
+    """Return what a peer is told of a disk's error: that there is no room, or that it failed."""
+    words = f"The disk refuses: {os.strerror(error.errno or 0)}."
+    return OutOfResourcesError(words) if error.errno in _NO_ROOM else ProcessingFailureError(words)
+
+
+_NO_ROOM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)

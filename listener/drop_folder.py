@@ -19,7 +19,12 @@ from typing import BinaryIO
 from sqlalchemy.exc import SQLAlchemyError
 
 from listener.command import Command
-from listener.errors import ListenerError, OutOfResourcesError, UnusableReportError
+from listener.errors import (
+    ListenerError,
+    OutOfResourcesError,
+    ProcessingFailureError,
+    UnusableReportError,
+)
 from listener.file_meta import read_file_meta
 from listener.hl7 import messages_in
 from listener.report_audit import ReportAudit
@@ -146,7 +151,7 @@ class DropFolder:
             _move(path, self._folder / FAILED, reason)
         except _Changed:
             return False
-        except (OSError, SQLAlchemyError, OutOfResourcesError) as error:
+        except (OSError, SQLAlchemyError, OutOfResourcesError, ProcessingFailureError) as error:
             words = error if isinstance(error, ListenerError) else type(error).__name__
             _log.error("a file in the drop folder waits: %s", words)
             return False
@@ -160,7 +165,7 @@ class DropFolder:
                 raise _Changed
             try:
                 return self._taken(path, stream, state.size)
-            except OutOfResourcesError:
+            except (OutOfResourcesError, ProcessingFailureError):  # the file is not at fault
                 raise
             except ListenerError as error:
                 return str(error)

@@ -11,11 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from listener.audit import Audit
 from listener.commitment_audit import CommitmentAudit, peer_of
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError, LeaseLostError, ListenerError
 from listener.exchange import report
 from listener.job import EVENT_REPORT, Job, JobState
 from listener.ledger import Ledger
-from listener.settings import DestinationSettings
 
 __all__ = ["EventReports"]
 

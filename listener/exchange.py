@@ -26,6 +26,7 @@ from listener.commitment import (
     encode_verdict,
     read_verdict,
 )
+from listener.destination_settings import DestinationSettings
 from listener.elements import IMPLICIT_LITTLE
 from listener.errors import (
     DeliveryError,
@@ -36,7 +37,6 @@ from listener.errors import (
     ResourceLimitationError,
 )
 from listener.sender import associate, close, next_message, paused, release
-from listener.settings import DestinationSettings
 
 __all__ = ["ask", "is_taken", "report"]
 

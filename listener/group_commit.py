@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
 
+from listener.errors import LedgerError
+
 __all__ = ["GroupCommit"]
 
 _Result = TypeVar("_Result")
@@ -20,7 +22,8 @@ class GroupCommit:
     A commit waits for the disk, whatever it holds, and SQLite has one at a time: while one group
     is being made durable the next one gathers. No step returns before its group is durable. Where a
     step fails, nothing of its group is done, and every step is done again by itself, so that only
-    the one that fails raises.
+    the one that fails raises. Where the thread that does a group's steps is ended itself, the
+    others raise a `LedgerError`: whether theirs were done is not known.
 
     Parameters
     ----------
@@ -41,15 +44,25 @@ class GroupCommit:
             self._waiting.append(mine)
         with self._leading:
             if not mine.is_done:
-                with self._gathering:
-                    group, self._waiting = self._waiting, []
-                self._lead(group)
+                self._lead()
         if mine.error is not None:
             raise mine.error
         result: _Result = mine.result
         return result
 
-    def _lead(self, group: list[_Step]) -> None:
+    def _lead(self) -> None:
+        """Do what has gathered, and leave nobody's step without an end."""
+        group: list[_Step] = []
+        try:
+            with self._gathering:
+                group, self._waiting = self._waiting, []
+            self._do(group)
+        finally:
+            for one in group:
+                if not one.is_done:
+                    one.end(None, LedgerError(_LEFT))
+
+    def _do(self, group: list[_Step]) -> None:
         if len(group) > 1:
             try:
                 with self._writing() as connection:
@@ -68,6 +81,9 @@ class GroupCommit:
                 one.end(None, error)
             else:
                 one.end(result)
+
+
+_LEFT = "The thread that wrote for several has ended before it could tell whether it is done."
 
 
 class _Step:

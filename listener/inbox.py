@@ -15,18 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from listener.disk import shelved, sweep, sync_folder
-from listener.errors import (
-    ListenerError,
-    OutOfResourcesError,
-    ProcessingFailureError,
-    RefusalError,
-)
+from listener.disk import disk_refusal, shelved, sweep, sync_folder
+from listener.errors import ListenerError, OutOfResourcesError, RefusalError
 from listener.file_digest import FileDigest
 from listener.instance import data_set_digest
 from listener.settings import ListenerSettings
 
-__all__ = ["Inbox", "Spool", "disk_refusal"]
+__all__ = ["Inbox", "Spool"]
 
 _WATCH_EVERY = 64 * 1024 * 1024  # bytes between two looks at the free space
 _WRITTEN_BACK = 1024 * 1024  # bytes after which the disk is set to work, and a digest beside
@@ -321,17 +316,6 @@ class Inbox:
         return sweep(
             self._incoming.glob("*.part" if process_id is None else f"{process_id}-*.part")
         )
-
-
-def disk_refusal(error: OSError) -> RefusalError:
-    """Return what a peer is told of a disk's error: that there is no room, or that it failed."""
-    words = f"The disk refuses: {os.strerror(error.errno or 0)}."
-    return OutOfResourcesError(words) if error.errno in _NO_ROOM else ProcessingFailureError(words)
-
-
-_NO_ROOM = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-)
 
 
 def _write_all(fd: int, data: bytes | memoryview) -> None:

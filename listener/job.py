@@ -14,7 +14,7 @@ from sqlalchemy.engine import Row
 __all__ = ["COMMIT", "EVENT_REPORT", "INDEX", "Job", "JobState", "NewJob", "canonical"]
 
 INDEX = "index"
-"""The kind of job that `Ledger.mark_indexed` settles; it takes no argument."""
+"""The kind of job that `Indices.mark_indexed` settles; it takes no argument."""
 
 COMMIT = "commit"
 """The kind of job that sees to it that a destination commits to what it got; no argument."""

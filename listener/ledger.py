@@ -16,16 +16,17 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
-from listener import completion, coverage, linkage, milestone, receipt, retention, schema, study
+from listener import completion, linkage, milestone, receipt, retention, schema, study
 from listener.clock_watch import ClockWatch
+from listener.coverage import Indices
 from listener.database import Database, repeated, utc_now
 from listener.errors import LedgerError, LedgerUnavailableError
 from listener.instance import Instance
-from listener.job import INDEX, Job, JobState, NewJob
+from listener.job import Job, JobState, NewJob
 from listener.job_queue import JobQueue
-from listener.linkage import LinkState, NewReport, ReportRow
-from listener.milestone import Milestone, Placement
+from listener.milestone import Milestone
 from listener.receipt import InstanceRow, InstanceState, Origin, Outcome, Recorded
+from listener.recorded_report import RecordedReports
 from listener.settings import TitleSettings
 from listener.study import StudyRow
 from listener.transaction import Transactions
@@ -114,6 +115,10 @@ class Ledger:
         # whoever closes arrivals and whoever leases jobs each sees to its own waits
         self._arrivals_watch = ClockWatch(now, steady)
         self._leases_watch = ClockWatch(now, steady)
+        self.reports = RecordedReports(self._database, self._queue)
+        """Reports by other roads than DICOM."""
+        self.indices = Indices(self._database, self._queue)
+        """Which index serves, and what each holds."""
         self.transactions = Transactions(self._database, self._queue)
         """Storage commitment: what peers have asked of us, and we of destinations."""
 
@@ -295,139 +300,6 @@ class Ledger:
         with self._database.reading() as connection:
             return study.of(connection, study_uid)
 
-    @repeated
-    def mark_indexed(
-        self,
-        study_uid: str,
-        generation: int,
-        index: str | None = None,
-        placements: Collection[Placement] = (),
-    ) -> None:
-        """Note that the study is indexed as it stood at ``generation``, and what it got there.
-
-        Where another index than ``index`` serves by now, the study is indexed anew, for that one.
-        """
-        with self._database.writing() as connection:
-            if index is not None:
-                milestone.note_placements(
-                    connection, index, placements, self._database.now(connection)
-                )
-            if index is None or coverage.serving(connection, hold=True) in (None, index):
-                study.mark_indexed(connection, study_uid, generation)
-                return
-            coverage.note(connection, index, study_uid, generation)
-            self._queue.enqueue(connection, NewJob(INDEX, study_uid))
-
-    @repeated
-    def note_placements(self, index: str, placements: Collection[Placement]) -> None:
-        """Note what instances are to an index, whether or not their whole study is in it."""
-        with self._database.writing() as connection:
-            milestone.note_placements(connection, index, placements, self._database.now(connection))
-
-    # -- reports by other roads than DICOM ------------------------------------------------
-
-    @repeated
-    def record_reports(self, reports: Sequence[NewReport]) -> list[LinkState]:
-        """Record the reports of one message, link those whose study is there, and re-open it.
-
-        Returns
-        -------
-        list
-            How each report stands; empty where the message was known.
-        """
-        with self._database.writing() as connection:
-            return linkage.record(connection, self._queue, reports, self._database.now(connection))
-
-    @repeated
-    def link_reports(self) -> int:
-        """Try once more for every report that waits for its study; return how many were linked."""
-        with self._database.reading() as connection:
-            if not linkage.is_any_to_link(connection):
-                return 0
-        with self._database.writing() as connection:
-            return linkage.link_waiting(connection, self._queue, self._database.now(connection))
-
-    def reports(
-        self, states: Collection[LinkState] = tuple(LinkState), limit: int = 100
-    ) -> tuple[ReportRow, ...]:
-        """List reports, the latest first."""
-        with self._database.reading() as connection:
-            return linkage.latest(connection, states, limit)
-
-    def reports_of(self, study_uid: str) -> tuple[ReportRow, ...]:
-        """Return the reports that count of those linked to a study; see `linkage.current`."""
-        with self._database.reading() as connection:
-            return linkage.current(linkage.of_study(connection, study_uid))
-
-    def report_counts(self) -> dict[LinkState, int]:
-        """Return how many reports there are in each state."""
-        with self._database.reading() as connection:
-            return linkage.counts(connection)
-
-    def report_files(self) -> dict[Path, LinkState]:
-        """Return every message file that the ledger knows (for reconciliation)."""
-        with self._database.reading() as connection:
-            return linkage.files(connection)
-
-    @repeated
-    def move_report_file(self, old: Path, new: Path) -> None:
-        """Note where a message's file lies now; reports that were lost with it wait again."""
-        with self._database.writing() as connection:
-            linkage.move_file(connection, old, new)
-
-    @repeated
-    def mark_report_lost(self, path: Path) -> None:
-        """Note that a message's file is gone; the studies that it was read with are read anew."""
-        with self._database.writing() as connection:
-            linkage.mark_lost(connection, self._queue, path, self._database.now(connection))
-
-    # -- indices --------------------------------------------------------------------------
-
-    def serving_index(self) -> str | None:
-        """Return the name of the index that serves, or None before the first."""
-        with self._database.reading() as connection:
-            return coverage.serving(connection)
-
-    @repeated
-    def serve_index(self, index: str) -> int:
-        """Make an index the one that serves; return how many studies it has yet to take in.
-
-        What it lacks, of what the index before it held, is enqueued for indexing. What that one
-        holds is remembered, so that it can serve again.
-        """
-        with self._database.writing() as connection:
-            return coverage.serve(connection, self._queue, index, self._database.now(connection))
-
-    def lacking(self, index: str) -> list[tuple[str, int]]:
-        """Return the studies, with their generation, that an index lacks and could take in now."""
-        with self._database.reading() as connection:
-            return coverage.lacking(connection, index)
-
-    def out_of_reach(self, index: str) -> int:
-        """Count the studies that an index lacks for good: no file of them is kept."""
-        with self._database.reading() as connection:
-            return coverage.out_of_reach(connection, index)
-
-    @repeated
-    def forget_coverage(self, index: str) -> None:
-        """Forget what an index held, for one that turned out to be empty."""
-        with self._database.writing() as connection:
-            coverage.forget(connection, index)
-            milestone.forget_placements(connection, index)
-
-    @repeated
-    def note_covered(
-        self,
-        index: str,
-        study_uid: str,
-        generation: int,
-        placements: Collection[Placement] = (),
-    ) -> None:
-        """Note that an index which does not serve yet holds a study, and what it got there."""
-        with self._database.writing() as connection:
-            coverage.note(connection, index, study_uid, generation)
-            milestone.note_placements(connection, index, placements, self._database.now(connection))
-
     # -- files ----------------------------------------------------------------------------
 
     def files(self) -> dict[Path, InstanceState]:
@@ -445,15 +317,6 @@ class Ledger:
         """Note that a received file lies somewhere else now."""
         with self._database.writing() as connection:
             receipt.move_file(connection, old, new)
-
-    @repeated
-    def reopen_studies(self) -> int:
-        """Have every study that is kept indexed anew, for an index that lost them; how many."""
-        with self._database.writing() as connection:
-            lost = study.indexed(among=receipt.kept_studies())
-            count = self._queue.enqueue_each(connection, INDEX, lost)
-            study.reopen(connection, among=receipt.kept_studies())
-        return count
 
     @repeated
     def mark_lost(self, path: Path) -> None:

@@ -6,11 +6,9 @@ never by the accession number alone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,27 +19,24 @@ from listener.instance import Instance, same_issued, same_patient
 from listener.job import INDEX, NewJob
 from listener.job_queue import JobQueue
 from listener.named_lock import hold_names
-from listener.report import ReportStatus
 from listener.tables import ACCESSION, ARRIVAL, REPORT, STUDY
 
 __all__ = [
+    "NOT_COME",
     "LinkState",
-    "NewReport",
-    "ReportRow",
-    "counts",
-    "current",
-    "files",
+    "hold_named",
     "hold_study",
     "is_any_to_link",
-    "latest",
+    "link",
+    "link_each",
     "link_waiting",
-    "mark_lost",
-    "move_file",
     "note_accession",
-    "of_study",
-    "record",
+    "reopen",
     "study_came",
 ]
+
+NOT_COME = "its study has not come"
+"""Why most reports wait."""
 
 
 class LinkState(StrEnum):
@@ -57,100 +52,6 @@ class LinkState(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True)
-class NewReport:
-    """A report to be recorded, with keyed hashes of whatever identifies somebody.
-
-    Parameters
-    ----------
-    message_key, position
-        The message or file that it came in, and which of its reports it is.
-    path
-        Where the message lies.
-    study_uid
-        The study that it names, or None.
-    patient_keys, accession_keys
-        As `listener.instance.issued_keys`; None where it names none.
-    order_key
-        The same for every version of one report.
-    """
-
-    message_key: str
-    position: int
-    path: Path
-    status: ReportStatus
-    addendum: bool
-    at: datetime | None
-    study_uid: str | None
-    patient_keys: tuple[str, str] | None
-    accession_keys: tuple[str, str] | None
-    order_key: str
-
-
-@dataclass(frozen=True)
-class ReportRow:
-    """One recorded report; ``study_uid`` is the study it is linked to, else the one it names."""
-
-    id: int
-    message_key: str
-    position: int
-    path: Path
-    state: LinkState
-    reason: str | None
-    status: ReportStatus
-    addendum: bool
-    at: datetime | None
-    received_at: datetime
-    study_uid: str | None
-    order_key: str
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> ReportRow:
-        """Return the report that a row of the table holds."""
-        return cls(
-            id=row.id,
-            message_key=row.message_key,
-            position=row.position,
-            path=Path(row.path),
-            state=LinkState(row.state),
-            reason=row.reason,
-            status=ReportStatus(row.status),
-            addendum=row.addendum,
-            at=row.at,
-            received_at=row.received_at,
-            study_uid=row.study_uid or row.named_study_uid,
-            order_key=row.order_key,
-        )
-
-
-def record(
-    connection: Connection, queue: JobQueue, reports: Sequence[NewReport], now: datetime
-) -> list[LinkState]:
-    """Record the reports of one message and link what can be; return how each stands.
-
-    A message that is known already is nothing new: the list is empty. One whose file was lost is
-    used again.
-    """
-    hold_names(
-        connection, (n for one in reports for n in _names(one.study_uid, one.accession_keys))
-    )
-    same = REPORT.c.message_key == reports[0].message_key
-    known = connection.execute(sa.select(REPORT.c.path, REPORT.c.state).where(same)).first()
-    if known is not None:
-        if known.state == LinkState.LOST:
-            move_file(connection, Path(known.path), reports[0].path)
-            _link_and_reopen(connection, queue, same, now)
-        return []
-    inserted = [_insert(connection, report, now) for report in reports]
-    states = []
-    for number in inserted:
-        state, study_uid = _link(connection, _row(connection, number))
-        states.append(state)
-        if study_uid is not None:
-            _reopen(connection, queue, study_uid, now)
-    return states
-
-
 def hold_study(connection: Connection, instance: Instance) -> None:
     """Have whoever records a report of an instance's study wait until the transaction ends.
 
@@ -158,6 +59,19 @@ def hold_study(connection: Connection, instance: Instance) -> None:
     before anything is recorded; `study_came` looks.
     """
     hold_names(connection, _names(instance.study_uid, instance.accession_keys))
+
+
+def hold_named(
+    connection: Connection, named: Iterable[tuple[str | None, tuple[str, str] | None]]
+) -> None:
+    """Have whoever records an instance of the studies that reports name wait likewise.
+
+    Parameters
+    ----------
+    named
+        Study Instance UID and accession number's keys that each report names, or None.
+    """
+    hold_names(connection, (name for one in named for name in _names(*one)))
 
 
 def study_came(connection: Connection, instance: Instance) -> None:
@@ -188,7 +102,35 @@ def link_waiting(connection: Connection, queue: JobQueue, now: datetime) -> int:
     for row in connection.execute(waiting).all():
         names += _names(row.named_study_uid, (row.accession_key, row.accession_number_key))
     hold_names(connection, names)
-    return _link_and_reopen(connection, queue, _has_come(), now)
+    return link_each(connection, queue, _has_come(), now)
+
+
+def link(connection: Connection, queue: JobQueue, number: int, now: datetime) -> LinkState:
+    """Link a report that was just recorded, where its study is there; return how it stands."""
+    row = connection.execute(sa.select(REPORT).where(REPORT.c.id == number)).one()
+    state, study_uid = _link(connection, row)
+    if study_uid is not None:
+        reopen(connection, queue, study_uid, now)
+    return state
+
+
+def link_each(
+    connection: Connection, queue: JobQueue, which: sa.ColumnElement[bool], now: datetime
+) -> int:
+    """Link the waiting reports among these that can be, and have their studies read anew."""
+    rows = connection.execute(_waiting(which)).all()
+    linked = [study_uid for row in rows if (study_uid := _link(connection, row)[1]) is not None]
+    for study_uid in linked:
+        reopen(connection, queue, study_uid, now)
+    return len(linked)
+
+
+def reopen(connection: Connection, queue: JobQueue, study_uid: str, now: datetime) -> None:
+    """Begin a study's next generation and have it indexed, at once where it is complete."""
+    study.begin_generation(connection, study_uid, now)
+    arriving = sa.select(ARRIVAL.c.study_uid).where(ARRIVAL.c.study_uid == study_uid)
+    if connection.execute(arriving.limit(1)).first() is None:
+        queue.enqueue(connection, NewJob(INDEX, study_uid))
 
 
 def note_accession(connection: Connection, instance: Instance) -> None:
@@ -205,82 +147,6 @@ def note_accession(connection: Connection, instance: Instance) -> None:
         )
 
 
-def of_study(connection: Connection, study_uid: str) -> tuple[ReportRow, ...]:
-    """Return the reports that are linked to a study, in the order in which they came."""
-    query = sa.select(REPORT).where(
-        REPORT.c.study_uid == study_uid, REPORT.c.state == LinkState.LINKED
-    )
-    return tuple(ReportRow.of(row) for row in connection.execute(query.order_by(REPORT.c.id)))
-
-
-def current(reports: Iterable[ReportRow]) -> tuple[ReportRow, ...]:
-    """Return the reports of one study that count: of each order the version in force, and addenda.
-
-    Final and corrected reports replace what was written before them, a preliminary one only other
-    preliminary ones; a withdrawal takes back everything before it. Of two with the same time the
-    one that came later is the later. Where nothing of an order is left, its withdrawal stands.
-    """
-    orders: dict[str, list[ReportRow]] = {}
-    for report in sorted(reports, key=lambda r: (r.at or r.received_at, r.id)):
-        before = orders.setdefault(report.order_key, [])
-        before[:] = [one for one in before if not _replaces(report, one)]
-        before.append(report)
-    return tuple(
-        report
-        for versions in orders.values()
-        for report in versions
-        if not _is_outranked(report, versions)
-    )
-
-
-def latest(
-    connection: Connection, states: Collection[LinkState], limit: int
-) -> tuple[ReportRow, ...]:
-    """Return the reports in these states that came last, the latest first."""
-    query = sa.select(REPORT).where(REPORT.c.state.in_(list(states)))
-    rows = connection.execute(query.order_by(REPORT.c.id.desc()).limit(limit))
-    return tuple(ReportRow.of(row) for row in rows)
-
-
-def counts(connection: Connection) -> dict[LinkState, int]:
-    """Return how many reports there are in each state."""
-    query = sa.select(REPORT.c.state, sa.func.count()).group_by(REPORT.c.state)
-    return {LinkState(state): number for state, number in connection.execute(query)}
-
-
-def files(connection: Connection) -> dict[Path, LinkState]:
-    """Return every message file that a report stands in, with the state of one of its reports."""
-    query = sa.select(REPORT.c.path, REPORT.c.state)
-    return {Path(path): LinkState(state) for path, state in connection.execute(query)}
-
-
-def move_file(connection: Connection, old: Path, new: Path) -> None:
-    """Note where a message's file lies now; reports that were lost with it wait again."""
-    here = REPORT.c.path == str(old)
-    connection.execute(
-        sa.update(REPORT)
-        .where(here, REPORT.c.state == LinkState.LOST)
-        .values(state=LinkState.WAITING, reason=_NOT_COME)
-    )
-    connection.execute(sa.update(REPORT).where(here).values(path=str(new)))
-
-
-def mark_lost(connection: Connection, queue: JobQueue, path: Path, now: datetime) -> None:
-    """Note that a message's file is gone; the studies that it was read with are read anew."""
-    here = REPORT.c.path == str(path)
-    linked = connection.execute(
-        sa.select(REPORT.c.study_uid).where(here, REPORT.c.state == LinkState.LINKED)
-    ).all()
-    connection.execute(
-        sa.update(REPORT)
-        .where(here)
-        .values(state=LinkState.LOST, reason="its file is missing from the reports' folder")
-    )
-    for row in linked:
-        _reopen(connection, queue, row.study_uid, now)
-
-
-_NOT_COME = "its study has not come"
 _SEVERAL = "several studies bear its accession number: have the sender name one by its UID"
 _ANOTHER = "the study that it names is another patient's: look into RIS and PACS"
 _NAMES_NONE = "it names neither a study, nor an accession number with a patient"
@@ -297,73 +163,6 @@ def _names(
 def _has_come() -> sa.ColumnElement[bool]:
     named = REPORT.c.named_study_uid.in_(sa.select(STUDY.c.study_uid))
     return named | REPORT.c.accession_number_key.in_(sa.select(ACCESSION.c.accession_number_key))
-
-
-def _replaces(report: ReportRow, before: ReportRow) -> bool:
-    if report.status is ReportStatus.WITHDRAWN:
-        return True
-    if report.addendum != before.addendum:
-        return False
-    if report.status is ReportStatus.PRELIMINARY:
-        return before.status is ReportStatus.PRELIMINARY
-    # addenda stand side by side; a corrected one stands for those before it
-    return not report.addendum or report.status is ReportStatus.CORRECTED
-
-
-def _is_outranked(report: ReportRow, versions: Sequence[ReportRow]) -> bool:
-    """Tell whether a report counts no more beside what else is left of its order."""
-    others = [one for one in versions if one is not report]
-    if report.status is ReportStatus.WITHDRAWN:
-        return bool(others)
-    told = (ReportStatus.FINAL, ReportStatus.CORRECTED)
-    return report.status is ReportStatus.PRELIMINARY and any(
-        one.status in told and one.addendum == report.addendum for one in others
-    )
-
-
-def _insert(connection: Connection, report: NewReport, now: datetime) -> int:
-    patient, accession = report.patient_keys, report.accession_keys
-    inserted = connection.execute(
-        sa.insert(REPORT).values(
-            message_key=report.message_key,
-            position=report.position,
-            path=str(report.path),
-            state=LinkState.WAITING,
-            reason=_NOT_COME,
-            status=report.status,
-            addendum=report.addendum,
-            at=report.at,
-            received_at=now,
-            named_study_uid=report.study_uid,
-            patient_key=patient and patient[0],
-            patient_id_key=patient and patient[1],
-            accession_key=accession and accession[0],
-            accession_number_key=accession and accession[1],
-            order_key=report.order_key,
-        )
-    )
-    return int(inserted.inserted_primary_key[0])  # type: ignore[index]  # one row, one key
-
-
-def _row(connection: Connection, number: int) -> Row[Any]:
-    return connection.execute(sa.select(REPORT).where(REPORT.c.id == number)).one()
-
-
-def _link_and_reopen(
-    connection: Connection, queue: JobQueue, which: sa.ColumnElement[bool], now: datetime
-) -> int:
-    """Link the waiting reports among these that can be, and have their studies read anew."""
-    linked = _link_each(connection, which)
-    for study_uid in linked:
-        _reopen(connection, queue, study_uid, now)
-    return len(linked)
-
-
-def _link_each(connection: Connection, which: sa.ColumnElement[bool]) -> list[str]:
-    """Link the waiting reports among these that can be; return the studies, one a report."""
-    rows = connection.execute(_waiting(which)).all()
-    linked = [_link(connection, row)[1] for row in rows]
-    return [study_uid for study_uid in linked if study_uid is not None]
 
 
 def _waiting(which: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -396,7 +195,7 @@ def _judged(connection: Connection, row: Row[Any]) -> tuple[LinkState, str | Non
     if row.named_study_uid is not None:
         known = study.find(connection, row.named_study_uid)
         if known is None or known.patient_key is None:  # only asked for, not received
-            return LinkState.WAITING, _NOT_COME, None
+            return LinkState.WAITING, NOT_COME, None
         if patient is not None and not same_patient(_patient(known), patient):
             return LinkState.QUARANTINED, _ANOTHER, None
         return LinkState.LINKED, None, row.named_study_uid
@@ -405,7 +204,7 @@ def _judged(connection: Connection, row: Row[Any]) -> tuple[LinkState, str | Non
     found = _by_accession(connection, (row.accession_key, row.accession_number_key), patient)
     if len(found) == 1:
         return LinkState.LINKED, None, found.pop()
-    return LinkState.WAITING, _SEVERAL if found else _NOT_COME, None
+    return LinkState.WAITING, _SEVERAL if found else NOT_COME, None
 
 
 def _by_accession(
@@ -427,11 +226,3 @@ def _by_accession(
 
 def _patient(row: Row[Any]) -> tuple[str, str]:
     return row.patient_key, row.patient_id_key
-
-
-def _reopen(connection: Connection, queue: JobQueue, study_uid: str, now: datetime) -> None:
-    """Begin a study's next generation and have it indexed, at once where it is complete."""
-    study.begin_generation(connection, study_uid, now)
-    arriving = sa.select(ARRIVAL.c.study_uid).where(ARRIVAL.c.study_uid == study_uid)
-    if connection.execute(arriving.limit(1)).first() is None:
-        queue.enqueue(connection, NewJob(INDEX, study_uid))

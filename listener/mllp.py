@@ -23,8 +23,8 @@ from listener.acknowledgement import acknowledgement
 from listener.errors import (
     AddressError,
     ListenerError,
-    OutOfResourcesError,
     PeerConnectionError,
+    RefusalError,
     UnusableReportError,
 )
 from listener.hl7 import MessageHeader, read_message_header
@@ -266,7 +266,7 @@ class _Handler(socketserver.BaseRequestHandler):
             with self.server.reading:
                 taken = self.server.desk.take(message, Form.HL7)
             self.server.told.came(header, str(self.client_address[0]), taken)
-        except (UnusableReportError, OutOfResourcesError) as error:
+        except (UnusableReportError, RefusalError) as error:
             return header, error
         except (OSError, SQLAlchemyError) as error:
             return header, ListenerError(f"{type(error).__name__}; send it again.")

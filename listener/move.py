@@ -12,10 +12,10 @@ from pynetdicom.dimse_primitives import C_MOVE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove
 
 from listener.audit import Audit
+from listener.destination_settings import DestinationSettings
 from listener.errors import MoveError, QueryError
 from listener.query_audit import QueryAudit
 from listener.requester import Patience, Requester, Response, identifier
-from listener.settings import DestinationSettings
 
 __all__ = ["ArchiveMove"]
 

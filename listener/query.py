@@ -17,11 +17,11 @@ from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
 from listener.audit import Audit
+from listener.destination_settings import DestinationSettings
 from listener.elements import is_uid, read_values, uid_value
 from listener.errors import CannotUnderstandError, QueryError
 from listener.query_audit import QueryAudit
 from listener.requester import IMPLICIT, PENDING, Patience, Requester, identifier
-from listener.settings import DestinationSettings
 
 __all__ = [
     "KEYS",

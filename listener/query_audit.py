@@ -11,8 +11,8 @@ from listener.audit import Audit
 from listener.audit_event import UNKNOWN, End, Peer, StudyPart
 from listener.audit_message import Action, Indicator
 from listener.audit_query import Person, dicom_query, retrieval
+from listener.destination_settings import DestinationSettings
 from listener.errors import ListenerError
-from listener.settings import DestinationSettings
 
 __all__ = ["QueryAudit"]
 

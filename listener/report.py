@@ -21,6 +21,11 @@ class ReportStatus(StrEnum):
     CORRECTED = "corrected"
     WITHDRAWN = "withdrawn"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether it is said for good: final, or corrected."""
+        return self in (ReportStatus.FINAL, ReportStatus.CORRECTED)
+
 
 @dataclass(frozen=True, repr=False)
 class Report:

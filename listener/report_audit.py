@@ -13,8 +13,9 @@ from listener.audit_event import UNKNOWN, End, Peer, Reporter, StudyPart
 from listener.audit_message import Action, AuditMessage, Indicator
 from listener.audit_record import data_import, patient_record
 from listener.hl7 import MessageHeader
-from listener.linkage import LinkState, NewReport
+from listener.linkage import LinkState
 from listener.reception import Reception, Receptions
+from listener.recorded_report import NewReport
 from listener.refusals import Refusal
 from listener.report import ReportStatus
 

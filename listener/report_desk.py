@@ -11,7 +11,8 @@ from listener.errors import ListenerError, UnusableReportError
 from listener.hl7 import read_message_header
 from listener.instance import issued_keys, keyed_hash
 from listener.ledger import Ledger
-from listener.linkage import LinkState, NewReport
+from listener.linkage import LinkState
+from listener.recorded_report import NewReport
 from listener.report import Report
 from listener.report_audit import TakenReport
 from listener.report_settings import Hl7Settings
@@ -52,8 +53,8 @@ class ReportDesk:
         ------
         UnusableReportError
             If there is nothing in it that can be used.
-        OutOfResourcesError
-            If there is no room to keep it.
+        RefusalError
+            If there is no room to keep it, or the disk fails.
         sqlalchemy.exc.SQLAlchemyError
             If the ledger cannot be written.
         """
@@ -63,7 +64,7 @@ class ReportDesk:
         message_key = keyed_hash(self._site_key, b"message", form, data)
         path = self._shelf.place(message_key, form, data)
         new = [self._new(*one, message_key, path) for one in enumerate(reports)]
-        states = self._ledger.record_reports(new)
+        states = self._ledger.reports.record(new)
         _log.log(
             logging.WARNING if LinkState.QUARANTINED in states else logging.INFO,
             "report message %s: %s, %d bytes",
@@ -81,7 +82,7 @@ class ReportDesk:
         A report whose file is gone is marked, one whose file lies elsewhere now is found by name.
         """
         self._shelf.sweep()
-        known = self._ledger.report_files()
+        known = self._ledger.reports.files()
         recorded_at = {path.name: path for path in known}
         for path in list(self._shelf.files()):
             recorded = recorded_at.get(path.name)
@@ -89,17 +90,17 @@ class ReportDesk:
                 self._adopt(path)
                 continue
             if recorded != path or known[recorded] is LinkState.LOST:
-                self._ledger.move_report_file(recorded, path)
+                self._ledger.reports.move_file(recorded, path)
             del known[recorded]
         for path, state in known.items():
             if state is not LinkState.LOST:
-                self._ledger.mark_report_lost(path)
+                self._ledger.reports.mark_lost(path)
                 _log.error("a report's file is missing from its folder: %s", path.name[:12])
         self.link_waiting()
 
     def link_waiting(self) -> None:
         """Try once more for every report that waits for its study."""
-        linked = self._ledger.link_reports()
+        linked = self._ledger.reports.link_waiting()
         if linked:
             _log.info("reports that found their studies: %d", linked)
 

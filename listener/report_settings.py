@@ -6,16 +6,14 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from listener.frozen_settings import FrozenSettings
 
 __all__ = ["DropFolderSettings", "Hl7Settings"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Hl7Settings(_Frozen):
+class Hl7Settings(FrozenSettings):
     """HL7 v2 messages: how they are read, and the MLLP server that takes them."""
 
     enabled: bool = Field(default=False, description="Whether reports are taken over MLLP at all.")
@@ -70,7 +68,7 @@ class Hl7Settings(_Frozen):
     )
 
 
-class DropFolderSettings(_Frozen):
+class DropFolderSettings(FrozenSettings):
     """A folder whose files are taken in."""
 
     path: Path | None = Field(

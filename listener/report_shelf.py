@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-from listener.disk import shelved, sweep, sync_folder
+from listener.disk import disk_refusal, shelved, sweep, sync_folder
 from listener.errors import ListenerError, OutOfResourcesError
 from listener.headed_text import read_headed_text
 from listener.hl7 import read_oru
@@ -87,7 +87,9 @@ class ReportShelf:
         Raises
         ------
         OutOfResourcesError
-            If space is short, or the disk refuses.
+            If space is short.
+        ProcessingFailureError
+            If the disk fails.
         """
         target = self._folder / key[:2] / f"{key}.{form}"
         part = self._folder / f"{secrets.token_hex(16)}.part"
@@ -102,8 +104,7 @@ class ReportShelf:
         except OSError as error:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
-            msg = f"The disk refuses: {os.strerror(error.errno or 0)}."
-            raise OutOfResourcesError(msg) from None
+            raise disk_refusal(error) from None
         return target
 
     def files(self) -> Iterator[Path]:

@@ -20,9 +20,9 @@ from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dimse_primitives import C_FIND, C_MOVE
 from pynetdicom.transport import AssociationSocket
 
+from listener.destination_settings import DestinationSettings
 from listener.errors import ListenerError, PeerConnectionError, QueryError
 from listener.sender import associated
-from listener.settings import DestinationSettings
 
 __all__ = ["IMPLICIT", "PENDING", "Patience", "Requester", "Response", "identifier"]
 

@@ -20,6 +20,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
 from listener.commitment import Reference
+from listener.destination_settings import DestinationSettings
 from listener.errors import (
     CannotUnderstandError,
     DeliveryError,
@@ -33,7 +34,6 @@ from listener.file_meta import (
     FileMeta,
     read_file_meta,
 )
-from listener.settings import DestinationSettings
 from listener.tls import SecureSocket, client_context
 
 __all__ = [

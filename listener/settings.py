@@ -5,39 +5,21 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from listener.ae_title import AETitle
 from listener.audit_settings import AuditSettings
 from listener.database import ledger_target
+from listener.destination_settings import DestinationSettings
 from listener.errors import LedgerError
+from listener.frozen_settings import FrozenSettings
+from listener.reconciliation_settings import ReconciliationSettings
 from listener.report_settings import DropFolderSettings, Hl7Settings
+from listener.tls_settings import TlsSettings
 
-__all__ = [
-    "DestinationSettings",
-    "ListenerSettings",
-    "PeerSettings",
-    "ReconciliationSettings",
-    "TitleSettings",
-    "TlsSettings",
-]
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _ae_title(value: str) -> str:
-    """Check an AE title: DICOM PS3.5 section 6.2, VR AE."""
-    title = value.strip(" ")
-    if not 1 <= len(title) <= 16:
-        msg = "an AE title has 1 to 16 characters besides leading and trailing spaces"
-        raise ValueError(msg)
-    if any(not 0x20 <= ord(c) < 0x7F or c == "\\" for c in title):
-        msg = "an AE title holds printable ASCII without a backslash"
-        raise ValueError(msg)
-    return title
+__all__ = ["ListenerSettings", "PeerSettings", "TitleSettings"]
 
 
 def _fingerprint(value: str) -> str:
@@ -57,14 +39,12 @@ def _ledger(value: SecretStr) -> SecretStr:
     return value
 
 
-AETitle = Annotated[str, AfterValidator(_ae_title)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
-TlsVersion = Literal["1.2", "1.3"]
 LedgerUrl = Annotated[SecretStr, AfterValidator(_ledger)]
 Network = IPv4Network | IPv6Network
 
 
-class TitleSettings(_Frozen):
+class TitleSettings(FrozenSettings):
     """One called AE title, and what a study sent to it sets in motion."""
 
     ae_title: AETitle = Field(description="The called AE title.")
@@ -94,7 +74,7 @@ class TitleSettings(_Frozen):
     )
 
 
-class PeerSettings(_Frozen):
+class PeerSettings(FrozenSettings):
     """One system that may associate; whoever is not listed is rejected."""
 
     ae_title: AETitle = Field(description="The calling AE title.")
@@ -137,161 +117,6 @@ class PeerSettings(_Frozen):
         return bool(self.certificates or self.certificate_names)
 
 
-class DestinationSettings(_Frozen):
-    """One system that results are sent to, or that is told what became of its requests."""
-
-    name: str = Field(min_length=1, description="How other settings refer to this destination.")
-    ae_title: AETitle = Field(description="Its AE title.")
-    host: str = Field(min_length=1, description="Its host name or address.")
-    port: int = Field(ge=1, le=65535, description="Its port.")
-    timeout_seconds: float = Field(
-        default=30.0, gt=0, description="How long to wait for its connection and each answer."
-    )
-    commitment: Literal["ask", "require", "never"] = Field(
-        default="ask",
-        description="Storage commitment: `ask` counts results as delivered when it has committed "
-        "to them, or has stored them where it offers no commitment; `require` waits for an offer; "
-        "`never` counts what it has stored.",
-    )
-    commitment_seconds: float = Field(
-        default=300.0,
-        gt=0,
-        description="It is asked again when its word has not come for so long; the wait doubles.",
-    )
-    tls: bool = Field(default=False, description="Whether it is spoken to over TLS.")
-    authorities: Path | None = Field(
-        default=None,
-        description="PEM file of the authorities that may vouch for it; needed for TLS.",
-    )
-    certificate: Path | None = Field(
-        default=None,
-        description="PEM file of the client certificate that is shown to it, with intermediates.",
-    )
-    private_key: Path | None = Field(
-        default=None, description="PEM file of that certificate's key, without a password."
-    )
-    minimum_version: TlsVersion = Field(default="1.2", description="Oldest TLS version: 1.2, 1.3.")
-    check_host_name: bool = Field(
-        default=True,
-        description="Whether its certificate must bear the name or address in `host`.",
-    )
-
-    @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
-        given = (self.authorities, self.certificate, self.private_key)
-        if self.tls and self.authorities is None:
-            msg = "a destination with `tls` needs `authorities`"
-            raise ValueError(msg)
-        if not self.tls and any(given):
-            msg = "a destination with certificates needs `tls = true`"
-            raise ValueError(msg)
-        if (self.certificate is None) is not (self.private_key is None):
-            msg = "`certificate` and `private_key` go together"
-            raise ValueError(msg)
-        return self
-
-
-class TlsSettings(_Frozen):
-    """How the receiver speaks TLS (DICOM PS3.15 annex B.12); it does where it has a certificate."""
-
-    port: int = Field(
-        default=2762,
-        ge=0,
-        le=65535,
-        description="Port of its own for TLS; 0 takes a free one. Peers move to it one by one.",
-    )
-    only: bool = Field(
-        default=False,
-        description="Whether `listener.port` stays shut, once every peer speaks TLS.",
-    )
-    certificate: Path | None = Field(
-        default=None,
-        description="PEM file of the receiver's certificate, with intermediates; unset for no TLS. "
-        "These files are read anew when they change, for new connections.",
-    )
-    private_key: Path | None = Field(
-        default=None, description="PEM file of its key, without a password."
-    )
-    authorities: Path | None = Field(
-        default=None,
-        description="PEM file of the authorities that may vouch for peers' certificates.",
-    )
-    minimum_version: TlsVersion = Field(default="1.2", description="Oldest TLS version: 1.2, 1.3.")
-    require_client_certificate: bool = Field(
-        default=True,
-        description="Whether every peer has to show a certificate of those authorities; if not, "
-        "only those that are bound to one.",
-    )
-
-    @property
-    def is_on(self) -> bool:
-        """Whether TLS is spoken at all."""
-        return self.certificate is not None
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        if self.is_on and self.private_key is None:
-            msg = "`certificate` needs its `private_key`"
-            raise ValueError(msg)
-        if self.is_on and self.require_client_certificate and self.authorities is None:
-            msg = "client certificates need `authorities` that vouch for them"
-            raise ValueError(msg)
-        if not self.is_on and (self.only or self.private_key or self.authorities):
-            msg = "TLS needs a `certificate`"
-            raise ValueError(msg)
-        return self
-
-
-class ReconciliationSettings(_Frozen):
-    """What `wristmir reconcile` compares, and within which bounds it asks the PACS."""
-
-    destination: str | None = Field(
-        default=None,
-        description="Name of the destination that is asked what it holds (C-FIND) and to send what "
-        "is missing (C-MOVE); unset for `pipeline.destination`.",
-    )
-    days: int = Field(
-        default=3,
-        ge=1,
-        le=3660,
-        description="How many days back studies are compared, by the date of the study.",
-    )
-    image_modalities: tuple[str, ...] = Field(
-        default=("CR", "DX"), min_length=1, description="Modalities of series that are compared."
-    )
-    report_modalities: tuple[str, ...] = Field(
-        default=("SR",), description="Modalities of reports that are compared in their studies."
-    )
-    body_parts: tuple[str, ...] = Field(
-        default=("WRIST", "FOREARM", "HAND", "RADIUS", "ULNA", "RADIUSULNA", "EXTREMITY"),
-        description="Series that the PACS lists with another Body Part Examined are left out; "
-        "empty compares all.",
-    )
-    words: tuple[str, ...] = Field(
-        default=(),
-        description="Series are left out where the PACS gives a description of them or their study "
-        "and none of these words stands in it; empty compares all.",
-    )
-    max_responses: int = Field(
-        default=10000, ge=1, description="Answers taken to one question; beyond it counts as cut."
-    )
-    question_seconds: float = Field(
-        default=120.0, gt=0, description="How long one question may take."
-    )
-    run_seconds: float = Field(
-        default=14400.0, gt=0, description="How long one reconciliation may take."
-    )
-    max_moves: int = Field(
-        default=1000, ge=1, description="Series asked for by one `wristmir reconcile --fetch`."
-    )
-    moves_per_minute: float = Field(
-        default=20.0, gt=0, description="Series asked for in a minute at the most."
-    )
-    move_seconds: float = Field(
-        default=600.0, gt=0, description="How long the PACS may take to send one series."
-    )
-
-
 def _request_title(ae_title: str, *regions: str) -> TitleSettings:
     return TitleSettings(
         ae_title=ae_title,
@@ -312,7 +137,7 @@ _TITLES = (
 )
 
 
-class ListenerSettings(_Frozen):
+class ListenerSettings(FrozenSettings):
     """The receiver: where it listens, to whom, within which bounds."""
 
     state_dir: Path = Field(

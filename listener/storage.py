@@ -15,6 +15,7 @@ from listener.arrivals import Arrivals
 from listener.audit import Audit
 from listener.command import Command, Reply
 from listener.correspondence import Correspondence
+from listener.disk import disk_refusal
 from listener.elements import is_uid
 from listener.errors import (
     CannotUnderstandError,
@@ -26,7 +27,7 @@ from listener.errors import (
 )
 from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.header import Header, read_header
-from listener.inbox import Inbox, Spool, disk_refusal
+from listener.inbox import Inbox, Spool
 from listener.instance import (
     Instance,
     accession_keys,

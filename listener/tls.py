@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from listener.audit_settings import AuditDestinationSettings
+from listener.destination_settings import DestinationSettings
 from listener.errors import CredentialsError
 from listener.probe import ProbeIdentity
-from listener.settings import DestinationSettings, TlsSettings, TlsVersion
+from listener.tls_settings import TlsSettings, TlsVersion
 
 __all__ = [
     "Credentials",

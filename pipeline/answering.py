@@ -19,13 +19,13 @@ from pipeline.errors import DecodeError, PictureWithheldError, RequestError
 from pipeline.exam import Exam
 from pipeline.examination import Examiner
 from pipeline.index import ExamIndex
-from pipeline.indexing import StoredImage
 from pipeline.outbox import Outbox
 from pipeline.radiograph import radiograph
 from pipeline.reference import PriorReference
 from pipeline.request import Answer, Request
 from pipeline.result_set import assert_sendable, build, referenced_instances
 from pipeline.retrieval import Retriever
+from pipeline.stored_study import StoredImage
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 

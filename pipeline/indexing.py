@@ -22,6 +22,7 @@ from pipeline.mining import Miner, RulesMiner
 from pipeline.record import Records
 from pipeline.region import Laterality, Region, View
 from pipeline.report import ReportText
+from pipeline.stored_study import StoredImage
 from pipeline.study import Study, read_study
 from pipeline.uid import KeyedUids
 
@@ -31,24 +32,10 @@ __all__ = [
     "JoinedFindings",
     "MinedStudy",
     "PlacedFile",
-    "StoredImage",
     "joined_findings",
 ]
 
 _FLAGS_OF_FINDINGS = {"cast_or_splint": "cast", "hardware": "hardware"}
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """A received file, as the ledger knows it.
-
-    ``version`` counts the contents that came under its SOP Instance UID.
-    """
-
-    path: Path
-    sop_instance_uid: str
-    version: int
-    received_at: datetime
 
 
 @dataclass(frozen=True)

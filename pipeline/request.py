@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from pipeline.errors import RequestError
 from pipeline.exam import Exam
 from pipeline.region import Region
 
@@ -49,6 +50,23 @@ class Request:
     candidates: int = 100
     same_side: bool = True
     age_band_years: float | None = None
+
+    def asked(self, argument: Mapping[str, Any]) -> Request:
+        """Return this request with what an argument (of a job) says otherwise.
+
+        Raises
+        ------
+        RequestError
+            If it names a region, mode or number that does not exist.
+        """
+        try:
+            regions = tuple(Region(name) for name in argument.get("regions", ()))
+            mode = Mode(argument.get("mode", self.mode.value))
+            k = int(argument.get("k", self.k))
+        except (ValueError, TypeError):
+            message = "Its argument names a region, mode or number that does not exist."
+            raise RequestError(message) from None
+        return replace(self, regions=regions or self.regions, mode=mode, k=k)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,14 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from listener.audit import Audit
 from listener.committing import Committer, Parcel, Standing
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError, LeaseLostError, ListenerError, NotCommittedError
 from listener.job import COMMIT, INDEX, Job, JobState, NewJob
 from listener.ledger import Ledger, utc_now
-from listener.linkage import ReportRow
 from listener.milestone import Placement
 from listener.receipt import InstanceRow, InstanceState
-from listener.report import ReportStatus
-from listener.report_shelf import form_of, report_at
+from listener.report_shelf import report_at
 from listener.sender import reference, send
-from listener.settings import DestinationSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
     PASSING,
@@ -40,12 +37,13 @@ from pipeline.errors import (
     ResultError,
     UnreadError,
 )
-from pipeline.indexing import IndexedStudy, Indexer, StoredImage
+from pipeline.heartbeat import Heartbeat
+from pipeline.indexing import IndexedStudy, Indexer
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
-from pipeline.region import Region
-from pipeline.report import ReportText, told_report
-from pipeline.request import Mode, Request
+from pipeline.report import ReportText
+from pipeline.request import Request
+from pipeline.stored_study import StoredImage, stored_images, told_reports
 
 __all__ = [
     "ANSWER",
@@ -57,8 +55,6 @@ __all__ = [
     "Delivery",
     "Worker",
     "placements",
-    "stored_images",
-    "told_reports",
     "uploads_dir",
 ]
 
@@ -214,7 +210,7 @@ class Worker:
     def _do(self, job: Job) -> None:
         """Do a job and record how it ended."""
         try:
-            with _renewed(self.ledger, job, self.lease_seconds):
+            with self._heartbeat(job).beating(f"lease-{job.id}"):
                 done = self._steps[job.kind](job)
             self.ledger.finish(job, done.outcome, done.then)
             if done.spent is not None:
@@ -271,33 +267,35 @@ class Worker:
         earlier = Counter(row.reason or "" for row in self.ledger.instances(study_uid, _FILTERED))
         indexed = self.indexer.index(
             study_uid,
-            stored_images(self.ledger, study_uid),
+            self._files(study_uid),
             file_gone=frozenset(row.sop_instance_uid for row in gone),
-            told=told_reports(self.ledger, study_uid),
+            told=self._told(study_uid),
         )
         if indexed.to_mine:
             self.ledger.enqueue(MINE, study_uid)
         for sop_instance_uid, reason in indexed.unused:
             self.ledger.filter_instance(sop_instance_uid, reason)
         if indexed.unread:
-            self.ledger.note_placements(self.indexer.bundle_id, placements(indexed, gone))
+            self.ledger.indices.note_placements(self.indexer.bundle_id, placements(indexed, gone))
             message = f"{indexed.unread} of the study's files; the others are indexed."
             raise UnreadError(message)
         placed = placements(indexed, gone)
-        self.ledger.mark_indexed(study_uid, study.generation, self.indexer.bundle_id, placed)
+        self.ledger.indices.mark_indexed(
+            study_uid, study.generation, self.indexer.bundle_id, placed
+        )
         return replace(indexed, left_out=dict(earlier + Counter(indexed.left_out)))
 
     def _mine(self, job: Job) -> _Done:
         mined = self.indexer.mine(
             job.subject,
-            stored_images(self.ledger, job.subject),
-            told_reports(self.ledger, job.subject),
+            self._files(job.subject),
+            self._told(job.subject),
             by_rules=_is_unanswered(job),
         )
         return _Done(mined.as_json())
 
     def _answer(self, job: Job) -> _Done:
-        request = self._request(job)
+        request = self.defaults.asked(job.argument)
         if self.ledger.instances(job.subject, (InstanceState.QUARANTINED,)):
             return _Done({"answered": 0, "reason": _IDENTITY_CHANGED})
         study = self.ledger.study(job.subject)
@@ -328,14 +326,14 @@ class Worker:
         return self.answerer.answer(
             f"answer-{job.id}",
             job.subject,
-            stored_images(self.ledger, job.subject),
+            self._files(job.subject),
             self._originals,
             request,
             job.created_at,
         )
 
     def _query(self, job: Job) -> _Done:
-        request = self._request(job)
+        request = self.defaults.asked(job.argument)
         upload = job.argument.get("upload")
         path = None
         if upload is None:
@@ -418,24 +416,31 @@ class Worker:
             raise DeliveryError(message)
         return results, library
 
-    def _request(self, job: Job) -> Request:
-        """Return the request a job makes: the defaults, and what its argument says otherwise."""
-        asked = job.argument
-        try:
-            regions = tuple(Region(name) for name in asked.get("regions", ()))
-            mode = Mode(asked.get("mode", self.defaults.mode.value))
-            k = int(asked.get("k", self.defaults.k))
-        except (ValueError, TypeError):
-            message = "Its argument names a region, mode or number that does not exist."
-            raise RequestError(message) from None
-        return replace(self.defaults, regions=regions or self.defaults.regions, mode=mode, k=k)
-
     def _originals(self, sop_instance_uid: str) -> StoredImage | None:
         """Find the received file of a prior, where retention has left it."""
-        for row in reversed(self.ledger.receipt(sop_instance_uid)):
-            if row.state is InstanceState.STORED and row.path is not None:
-                return _image(row)
-        return None
+        rows = self.ledger.receipt(sop_instance_uid)
+        kept = stored_images(row for row in rows if row.state is InstanceState.STORED)
+        return kept[-1] if kept else None
+
+    def _files(self, study_uid: str) -> tuple[StoredImage, ...]:
+        return stored_images(self.ledger.instances(study_uid))
+
+    def _told(self, study_uid: str) -> tuple[ReportText, ...]:
+        return told_reports(self.ledger.reports.of_study(study_uid), report_at)
+
+    def _heartbeat(self, job: Job) -> Heartbeat:
+        """Return what keeps a job's lease alive; a step that hangs is left to another worker."""
+
+        def renew() -> bool:
+            try:
+                self.ledger.renew(job, self.lease_seconds)
+            except LeaseLostError:
+                return False
+            except SQLAlchemyError as error:  # the next beat may still come in time
+                _LOG.error("a lease was not renewed: %s", type(error).__name__)
+            return True
+
+        return Heartbeat(renew, self.lease_seconds / 3, 3 * _MOST_LEASES)
 
 
 FILE_GONE = (InstanceState.EXPIRED, InstanceState.LOST)
@@ -446,37 +451,6 @@ _IDENTITY_CHANGED = (
     "apart: see `wristmir doctor`"
 )
 _NOT_KEPT = "the study's images are no longer kept: send them again"
-
-
-def stored_images(ledger: Ledger, study_uid: str) -> tuple[StoredImage, ...]:
-    """Return the files of a study that are kept, as the indexer takes them."""
-    rows = ledger.instances(study_uid)
-    return tuple(_image(row) for row in rows if row.path is not None)
-
-
-def told_reports(ledger: Ledger, study_uid: str) -> tuple[ReportText, ...]:
-    """Return the reports of a study that came by other roads than DICOM, as the indexer takes them.
-
-    Of each order the version in force; one that was withdrawn has no text.
-    """
-    return tuple(_told(row) for row in ledger.reports_of(study_uid))
-
-
-def _told(row: ReportRow) -> ReportText:
-    report = None
-    if row.status is not ReportStatus.WITHDRAWN:
-        try:
-            report = report_at(row.path, row.position)
-        except FileNotFoundError:  # the receiver's next start marks it
-            _LOG.error("a report's file is missing from its folder: %s", row.path.name[:12])
-    return told_report(
-        report.text if report else "",
-        form_of(row.path).value,
-        final=row.status in (ReportStatus.FINAL, ReportStatus.CORRECTED),
-        addendum=row.addendum,
-        at=row.at or row.received_at,
-        order=report.order if report else "",
-    )
 
 
 def placements(indexed: IndexedStudy, gone: Sequence[InstanceRow]) -> tuple[Placement, ...]:
@@ -496,13 +470,6 @@ def placements(indexed: IndexedStudy, gone: Sequence[InstanceRow]) -> tuple[Plac
     return tuple(placed)
 
 
-def _image(row: InstanceRow) -> StoredImage:
-    if row.path is None:
-        message = "The file of an instance is not kept."
-        raise RequestError(message)
-    return StoredImage(row.path, row.sop_instance_uid, row.version, row.received_at)
-
-
 def _is_unanswered(job: Job) -> bool:
     """Whether a language model was tried often enough, and at last gave an answer of no use.
 
@@ -519,31 +486,6 @@ def _is_final(error: Exception) -> bool:
 
 def _is_outage(error: Exception) -> bool:
     return isinstance(error, _OUTAGES)
-
-
-@contextmanager
-def _renewed(ledger: Ledger, job: Job, seconds: float) -> Iterator[None]:
-    """Keep a job's lease alive while its step runs."""
-    ended = threading.Event()
-
-    def renew() -> None:
-        for _ in range(3 * _MOST_LEASES):  # a step that hangs is given up, and to another worker
-            if ended.wait(seconds / 3):
-                return
-            try:
-                ledger.renew(job, seconds)
-            except LeaseLostError:
-                return
-            except SQLAlchemyError as error:  # the next beat may still come in time
-                _LOG.error("a lease was not renewed: %s", type(error).__name__)
-
-    heart = threading.Thread(target=renew, name=f"lease-{job.id}", daemon=True)
-    heart.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        heart.join()
 
 
 def _place(error: BaseException) -> str:

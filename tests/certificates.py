@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from listener.settings import TlsSettings
+from listener.tls_settings import TlsSettings
 
 _PEM = serialization.Encoding.PEM
 

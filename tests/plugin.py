@@ -17,10 +17,10 @@ from deploy.assembly import open_worker
 from deploy.service import receiver
 from deploy.settings import Settings, parse, site_key
 from deploy.small_pacs import SmallPacs
+from listener.destination_settings import DestinationSettings
 from listener.job import Job, JobState
 from listener.ledger import Ledger
 from listener.sender import send
-from listener.settings import DestinationSettings
 from pipeline.index import ExamIndex
 from pipeline.worker import Worker
 

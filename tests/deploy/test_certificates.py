@@ -10,7 +10,8 @@ from certificates import Authority, Identity
 
 from deploy.certificates import look_at_certificates
 from deploy.doctor import examine
-from listener.settings import DestinationSettings, ListenerSettings
+from listener.destination_settings import DestinationSettings
+from listener.settings import ListenerSettings
 
 
 @pytest.fixture

@@ -70,8 +70,8 @@ def idle(settings: Settings, indexed: int) -> None:
 def serves(settings: Settings, bundle: str) -> None:
     """Wait until the worker works with a bundle."""
     with Ledger(settings.ledger_url) as ledger:
-        eventually(lambda: ledger.serving_index() == bundle, 60)
-        assert ledger.serving_index() == bundle
+        eventually(lambda: ledger.indices.serving() == bundle, 60)
+        assert ledger.indices.serving() == bundle
 
 
 def is_free(settings: Settings, bundle: Path) -> bool:
@@ -126,11 +126,11 @@ def test_a_change_that_was_killed_goes_on_where_it_stopped(serving: Settings, co
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        while len(ledger.lacking(NEW)) == len(PRIORS) and killed.poll() is None:
+        while len(ledger.indices.lacking(NEW)) == len(PRIORS) and killed.poll() is None:
             time.sleep(0.005)
         killed.kill()
         killed.wait()
-        left = len(ledger.lacking(NEW))
+        left = len(ledger.indices.lacking(NEW))
         assert 0 < left < len(PRIORS), "it was done before it could be killed"
     assert serving.bundle.name == SHIPPED_BUNDLE.name
     before = matches(serving)
@@ -189,7 +189,7 @@ def test_studies_whose_files_are_gone_are_counted_and_unreadable_ones_are_left_t
     serving: Settings,
 ) -> None:
     with Ledger(serving.ledger_url) as ledger:
-        first, second, _ = (study for study, _ in ledger.lacking(NEW))
+        first, second, _ = (study for study, _ in ledger.indices.lacking(NEW))
         for row in ledger.instances(first):
             ledger.mark_lost(row.path)
         for row in ledger.instances(second):

@@ -59,12 +59,12 @@ class Life:
     def indexed(self, index: str = INDEX, **detail: str) -> None:
         """Index the study a minute later."""
         self.clock.move(60)
-        if self.ledger.serving_index() is None:
-            self.ledger.serve_index(index)
+        if self.ledger.indices.serving() is None:
+            self.ledger.indices.serve(index)
         (version, *_) = [row.version for row in self.ledger.instances(STUDY)]
         told = detail or {"used_as": "exam", "view": "pa", "side": "left"}
         generation = self.ledger.study(STUDY).generation
-        self.ledger.mark_indexed(STUDY, generation, index, [Placement(UID, version, told)])
+        self.ledger.indices.mark_indexed(STUDY, generation, index, [Placement(UID, version, told)])
 
     def works(self, kind: str, outcome: dict[str, Any], subject: str = STUDY) -> int:
         """Let a job of this kind be done a minute after it was asked for."""
@@ -472,18 +472,18 @@ def test_every_version_has_a_line_and_the_earlier_one_is_superseded(life: Life) 
 
 def test_another_index_that_serves_by_now_is_the_one_that_counts(life: Life) -> None:
     _indexed(life)
-    life.ledger.serve_index("bundle-2")
+    life.ledger.indices.serve("bundle-2")
     assert life.told()["indexed"]["state"] == "waiting"
     life.indexed("bundle-2", reason="the image looks lateral")
     assert life.told()["indexed"]["bundle"] == "bundle-2"
-    life.ledger.serve_index(INDEX)
+    life.ledger.indices.serve(INDEX)
     assert life.told()["indexed"]["bundle"] == INDEX
 
 
 def test_a_lost_index_takes_the_places_in_it_along(life: Life) -> None:
     _indexed(life)
-    life.ledger.forget_coverage(INDEX)
-    life.ledger.reopen_studies()
+    life.ledger.indices.forget(INDEX)
+    life.ledger.indices.reopen_studies()
     assert life.told()["indexed"]["state"] == "waiting"
 
 

@@ -32,12 +32,13 @@ from deploy.reconcile import last_reconciliation, reconcile
 from deploy.reconciliation import Gap, Reconciliation, Standing
 from deploy.service import receiver
 from deploy.settings import Settings, parse, site_key
+from listener.destination_settings import DestinationSettings
 from listener.errors import MoveError
 from listener.ledger import Ledger
 from listener.milestone import Placement
 from listener.receipt import InstanceState
+from listener.reconciliation_settings import ReconciliationSettings
 from listener.sender import send
-from listener.settings import DestinationSettings, ReconciliationSettings
 from pipeline.uid import KeyedUids
 
 SENTINELS = ("Geheim^Gustav", "PID-4711", "ACC-0815", "Sturz vom Pferd")
@@ -74,7 +75,7 @@ class Site:
         """Note that an instance was indexed with its study, or why it is of no use."""
         study = self.ledger.study(one.StudyInstanceUID)
         placed = Placement(one.SOPInstanceUID, 1, detail or {"used_as": "exam", "view": "pa"})
-        self.ledger.mark_indexed(one.StudyInstanceUID, study.generation, INDEX, [placed])
+        self.ledger.indices.mark_indexed(one.StudyInstanceUID, study.generation, INDEX, [placed])
         self.ledger.end_work(one.StudyInstanceUID)
 
     def compare(self, *, fetching: bool = False) -> Reconciliation:
@@ -120,7 +121,7 @@ def at(folder: Path, pacs: Archive, **reconciliation: Any) -> Iterator[Site]:
     with ExitStack() as stack:
         ledger = stack.enter_context(_Ledger(settings.ledger_url))
         listener = stack.enter_context(receiver(settings, ledger, key))
-        ledger.serve_index(INDEX)
+        ledger.indices.serve(INDEX)
         pacs.moves_to = {"WRISTMIR": listener.address[1]}
         yield Site(settings, ledger, pacs, folder, listener.address[1])
 

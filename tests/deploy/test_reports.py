@@ -100,7 +100,7 @@ def test_a_late_report_gives_its_exam_findings(wrist: Wrist) -> None:
 @slow
 def test_a_report_before_its_study_waits_and_is_read_with_it(running: Plugin, wrist: Wrist) -> None:
     wrist.told(BROKEN)
-    assert [row.state for row in running.ledger.reports(limit=1)] == [LinkState.WAITING]
+    assert [row.state for row in running.ledger.reports.latest(limit=1)] == [LinkState.WAITING]
     wrist.arrives()
     assert wrist.radius == "present"
 
@@ -121,7 +121,7 @@ def test_a_report_of_another_patient_is_not_merged(running: Plugin, wrist: Wrist
     wrist.arrives()
     wrist.told(BROKEN, patient="SOMEBODY-ELSE")
     assert wrist.radius is None
-    (row, *_) = running.ledger.reports([LinkState.QUARANTINED])
+    (row, *_) = running.ledger.reports.latest([LinkState.QUARANTINED])
     assert row.study_uid == wrist.study
 
 

@@ -170,7 +170,7 @@ def test_a_question_asked_again_after_the_clock_was_put_back_is_answered_again(
     record(ledger)
     clock.move(31)
     ledger.close_due_arrivals()
-    ledger.mark_indexed(STUDY, 1)
+    ledger.indices.mark_indexed(STUDY, 1)
     ledger.finish(leased(ledger))
     for jump in (0, -HOUR):
         clock.jump(jump)

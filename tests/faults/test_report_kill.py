@@ -34,7 +34,7 @@ with station(Path(sys.argv[1]), hl7=hl7) as link:
     threading.Event().wait()
 """
 _BEFORE_THE_ANSWER = "listener.mllp.acknowledgement = die"
-_BEFORE_THE_LEDGER = "listener.ledger.Ledger.record_reports = die"
+_BEFORE_THE_LEDGER = "listener.recorded_report.RecordedReports.record = die"
 _BEFORE_THE_RENAME = "Path.rename = die"
 _HELPERS = Path(__file__).parents[1] / "listener"
 
@@ -66,14 +66,14 @@ def test_what_is_sent_again_after_a_kill_is_there_once(tmp_path: Path, where: st
     hl7 = Hl7Settings(enabled=True, port=0, addresses=("127.0.0.1/32",))
     with station(tmp_path, hl7=hl7) as link:
         # what was durable is there already
-        assert len(link.ledger.reports()) == int(where != _BEFORE_THE_RENAME)
+        assert len(link.ledger.reports.latest()) == int(where != _BEFORE_THE_RENAME)
         address = link.listener.hl7_address
         assert address is not None
         with Sender(address[1]) as sender:
             assert code(sender.send(message)) == "AA"
-        (row,) = link.ledger.reports()
+        (row,) = link.ledger.reports.latest()
         left = [path.name for path in (tmp_path / "reports").iterdir()]
         assert left == [row.path.parent.name]  # no half-written file
         assert row.path.read_bytes() == message
         link.send(radiograph(study="1.2.3"))
-        assert [r.state for r in link.ledger.reports()] == [LinkState.LINKED]
+        assert [r.state for r in link.ledger.reports.latest()] == [LinkState.LINKED]

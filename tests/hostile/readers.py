@@ -32,12 +32,11 @@ from pynetdicom.pdu import (
 from station import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Station, encoded, station
 from wire import CR, VERIFICATION, Wire, command
 
-from listener.command import encode_reply, read_command
+from listener.command import Reply, encode_reply, read_command
 from listener.elements import is_uid
 from listener.errors import CannotUnderstandError, PeerConnectionError
 from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.header import read_header
-from listener.storage import Reply as _Reply
 from pipeline.dicom_file import FileLimits
 from pipeline.dicom_file import read_header as read_header_of_file
 from pipeline.errors import DecodeError, DecodeReason
@@ -69,7 +68,7 @@ class Reader:
 def reads_command(data: bytes) -> None:
     read = read_command(data)
     assert 0 <= read.message_id < 65536
-    again = read_command(encode_reply(read, _Reply(0xC000, "x" * 99)) + _NO_MESSAGE_ID)
+    again = read_command(encode_reply(read, Reply(0xC000, "x" * 99)) + _NO_MESSAGE_ID)
     assert again.field == read.field | 0x8000
     if is_uid(read.sop_instance_uid):
         assert again.sop_instance_uid == read.sop_instance_uid

@@ -15,8 +15,9 @@ from dcmtk import call
 from peers import peer
 from station import LOOPBACK, Station, eventually, radiograph, station
 
+from listener.destination_settings import DestinationSettings
 from listener.sender import echo, send
-from listener.settings import DestinationSettings, PeerSettings
+from listener.settings import PeerSettings
 from listener.tls import client_context
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]

@@ -17,9 +17,10 @@ from station import LOOPBACK, Station, radiograph
 
 from listener.commitment import Reference
 from listener.committing import Committer, Parcel, Standing
+from listener.destination_settings import DestinationSettings
 from listener.job import COMMIT, EVENT_REPORT, JobState
 from listener.sender import reference, send
-from listener.settings import DestinationSettings, PeerSettings
+from listener.settings import PeerSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 

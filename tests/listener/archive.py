@@ -16,7 +16,7 @@ from pynetdicom.sop_class import (
 )
 from station import LOOPBACK
 
-from listener.settings import DestinationSettings
+from listener.destination_settings import DestinationSettings
 
 __all__ = ["Archive", "archive"]
 

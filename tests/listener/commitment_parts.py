@@ -24,7 +24,7 @@ from pynetdicom.sop_class import (
 from station import LOOPBACK, Station, eventually, station
 
 from listener.commitment import Reference
-from listener.settings import DestinationSettings
+from listener.destination_settings import DestinationSettings
 
 CR = str(ComputedRadiographyImageStorage)
 DX = "1.2.840.10008.5.1.4.1.1.1.1"

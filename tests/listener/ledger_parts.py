@@ -1,7 +1,8 @@
-"""A clock that stands, invented instances and titles for tests of the ledger."""
+"""A clock that stands, invented instances, reports and titles for tests of the ledger."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from listener.instance import Instance
 from listener.job import Job, JobState
 from listener.ledger import Ledger
 from listener.receipt import Outcome
+from listener.recorded_report import NewReport
+from listener.report import ReportStatus
 from listener.settings import TitleSettings
 
 INDEX_TITLE = TitleSettings(ae_title="WRISTMIR", quiet_seconds=30, cap_seconds=600)
@@ -20,6 +23,8 @@ REQUEST_TITLE = TitleSettings(
     is_request=True,
 )
 STUDY = "1.2.3"
+HERE = ("p", "p")
+ACCESSION = ("a", "a")
 
 
 class Clock:
@@ -56,6 +61,26 @@ def instance(
         patient_key=patient + issuer,
         patient_id_key=patient,
     )
+
+
+def report(number: int = 1, **changes: object) -> NewReport:
+    new = NewReport(
+        message_key=f"message {number}",
+        position=0,
+        path=Path(f"/nowhere/{number}.hl7"),
+        status=ReportStatus.FINAL,
+        addendum=False,
+        at=datetime(2024, 1, 1, 12, number, tzinfo=UTC),
+        study_uid=None,
+        patient_keys=HERE,
+        accession_keys=None,
+        order_key="order",
+    )
+    return replace(new, **changes)  # type: ignore[arg-type]
+
+
+def arrived(uid: str = "1.2.3.4", accession: tuple[str, str] | None = None, **who: str) -> Instance:
+    return replace(instance(uid, **who), accession_keys=accession)
 
 
 def record(

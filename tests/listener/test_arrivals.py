@@ -70,7 +70,7 @@ def test_a_request_for_an_indexed_study_is_enqueued_at_once(
         tmp_path, ledger=ledger_url, titles=(TitleSettings(ae_title="WRISTMIR"), slow)
     ) as link:
         link.send(ds)
-        link.ledger.mark_indexed(ds.StudyInstanceUID, 1)
+        link.ledger.indices.mark_indexed(ds.StudyInstanceUID, 1)
         link.send(ds, called="WRISTMIR_Q_DR")
         assert eventually(lambda: ready(link) == ["answer"], 3)
 
@@ -193,7 +193,7 @@ def test_what_was_acknowledged_before_an_association_was_cut_stays_and_the_rest_
         for kind in ("index", "answer"):
             job = link.ledger.lease([kind], 60)
             assert job is not None
-            link.ledger.mark_indexed(first.StudyInstanceUID, 2)
+            link.ledger.indices.mark_indexed(first.StudyInstanceUID, 2)
             link.ledger.finish(job)
         assert link.send(*study, called="WRISTMIR_Q_DR") == [0x0000] * 3
         assert link.ledger.study(first.StudyInstanceUID).generation == 3

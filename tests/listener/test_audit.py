@@ -53,10 +53,10 @@ from station import (
 from listener.audit import Audit
 from listener.audit_settings import AuditDestinationSettings, AuditSettings
 from listener.audit_spool import AuditSpool
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError
 from listener.instance import keyed_hash
 from listener.sender import send
-from listener.settings import DestinationSettings
 
 PLANTED = ("Invented", "Ines", "PLANTED-ID-4711", "PLANTED-ISSUER", "PLANTED-ACC", "20240101")
 THERE = DestinationSettings(name="pacs", ae_title="ARCHIVE", host="192.0.2.7", port=104)

@@ -28,11 +28,11 @@ from station import LOOPBACK, SITE_KEY, Station, radiograph, settings
 from listener.audit import Audit
 from listener.commitment import Reference
 from listener.committing import Committer, Parcel, Standing
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError
 from listener.instance import keyed_hash
 from listener.job import EVENT_REPORT, JobState
 from listener.ledger import Ledger
-from listener.settings import DestinationSettings
 
 NOBODY_HAS = Reference(CR, "1.2.9.9")
 ONE, OTHER = Reference(CR, "1.2.1"), Reference(CR, "1.2.2")

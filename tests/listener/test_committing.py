@@ -15,10 +15,10 @@ from station import Station
 
 from listener.commitment import Reference, Verdict
 from listener.committing import Committer, Parcel, Standing, Step
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError, NotCommittedError
 from listener.job import COMMIT
 from listener.ledger import Ledger
-from listener.settings import DestinationSettings
 
 ONE, OTHER = Reference(CR, "1.2.3.4"), Reference(CR, "1.2.3.5")
 SET = "answer-1-1"

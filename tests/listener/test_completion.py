@@ -76,7 +76,7 @@ def test_a_request_for_a_known_and_indexed_study_is_due_at_once(
     record(ledger)
     clock.move(31)
     ledger.close_due_arrivals()
-    ledger.mark_indexed(STUDY, ledger.study(STUDY).generation)
+    ledger.indices.mark_indexed(STUDY, ledger.study(STUDY).generation)
     ledger.finish(leased(ledger))
     assert record(ledger, title=REQUEST_TITLE) is Outcome.KNOWN
     ledger.end_association([STUDY], REQUEST_TITLE)
@@ -175,7 +175,7 @@ def indexed(ledger: Ledger, clock: Clock) -> None:
     record(ledger)
     clock.move(31)
     ledger.close_due_arrivals()
-    ledger.mark_indexed(STUDY, ledger.study(STUDY).generation)
+    ledger.indices.mark_indexed(STUDY, ledger.study(STUDY).generation)
     ledger.finish(leased(ledger))
 
 

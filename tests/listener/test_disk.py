@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import re
 from pathlib import Path
 
 import pytest
 
-from listener.disk import shelved, sweep, sync_folder
+from listener.disk import disk_refusal, shelved, sweep, sync_folder
+from listener.errors import OutOfResourcesError, ProcessingFailureError, RefusalError
 
 
 def test_lists_the_files_of_its_kind_on_shelves_of_two_characters(tmp_path: Path) -> None:
@@ -43,6 +45,24 @@ def test_a_sweep_passes_over_a_file_that_another_sweep_took(tmp_path: Path) -> N
 def test_a_folder_that_is_not_there_cannot_be_made_durable(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sync_folder(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.ENOSPC, OutOfResourcesError),
+        (errno.EDQUOT, OutOfResourcesError),
+        (errno.EMFILE, OutOfResourcesError),
+        (errno.EIO, ProcessingFailureError),
+        (errno.EROFS, ProcessingFailureError),
+    ],
+)
+def test_a_disk_without_room_is_told_apart_from_one_that_fails(
+    number: int, told: type[RefusalError]
+) -> None:
+    refusal = disk_refusal(OSError(number, "words with a path in them"))
+    assert type(refusal) is told
+    assert "path" not in str(refusal)
 
 
 _DICOM = re.compile(r"\d+\.dcm")

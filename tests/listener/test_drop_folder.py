@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,6 @@ from sqlalchemy.exc import OperationalError
 from station import Station, eventually, radiograph, station
 
 from listener.drop_folder import DONE, FAILED, REASON, DropFolder
-from listener.ledger import Ledger
 from listener.linkage import LinkState
 from listener.report_settings import DropFolderSettings
 
@@ -75,7 +74,7 @@ def test_an_hl7_file_a_text_and_a_radiograph_are_taken_in_and_moved(dropped: Dro
     assert dropped.settle() == 4
     assert dropped.names(DONE) == ["four", "one.hl7", "three", "two.txt"]
     assert dropped.names(FAILED) == []
-    assert len(dropped.ledger.reports()) == 3
+    assert len(dropped.ledger.reports.latest()) == 3
     assert len(dropped.ledger.receipt(ds.SOPInstanceUID)) == 1
     assert dropped.settle() == 0
 
@@ -90,7 +89,7 @@ def test_a_file_that_is_still_written_is_left_alone(dropped: Dropped) -> None:
         path.write_bytes(message[:size])
     path.write_bytes(message)
     assert dropped.settle() == 1
-    assert dropped.ledger.reports()[0].path.read_bytes() == message.strip()
+    assert dropped.ledger.reports.latest()[0].path.read_bytes() == message.strip()
 
 
 def test_a_file_that_grows_between_look_and_taking_is_left_alone(
@@ -111,7 +110,7 @@ def test_a_file_that_grows_between_look_and_taking_is_left_alone(
         patched.setattr("os.open", late)
         assert dropped.watch.look() == 0
     assert dropped.settle() == 1
-    assert len(dropped.ledger.reports()) == 1
+    assert len(dropped.ledger.reports.latest()) == 1
 
 
 def test_unfinished_hidden_and_special_files_are_none(dropped: Dropped, tmp_path: Path) -> None:
@@ -149,14 +148,14 @@ def test_what_cannot_be_used_is_moved_with_its_reason_beside_it(
     beside = dropped.folder / FAILED / (name + REASON)
     assert reason in beside.read_text()
     assert beside.stat().st_mode & 0o777 == 0o600
-    assert dropped.ledger.reports() == ()
+    assert dropped.ledger.reports.latest() == ()
     assert dropped.settle() == 0
 
 
 def test_the_good_messages_of_a_file_are_taken_and_the_bad_one_is_named(dropped: Dropped) -> None:
     dropped.put("a.hl7", oru(TEXT) + oru(control_id="2") + oru(TEXT, control_id="3"))
     dropped.settle()
-    assert len(dropped.ledger.reports()) == 2
+    assert len(dropped.ledger.reports.latest()) == 2
     (said,) = [p for p in (dropped.folder / FAILED).iterdir() if p.name.endswith(REASON)]
     assert said.read_text().startswith("message 2 of 3: ")
 
@@ -166,7 +165,7 @@ def test_files_of_one_name_stand_beside_each_other(dropped: Dropped) -> None:
         dropped.put("a.hl7", oru(TEXT, control_id=str(number)))
         dropped.settle()
     assert dropped.names(DONE) == ["a-1.hl7", "a-2.hl7", "a.hl7"]
-    assert len(dropped.ledger.reports()) == 3
+    assert len(dropped.ledger.reports.latest()) == 3
 
 
 def test_a_crash_before_the_move_doubles_nothing(
@@ -183,25 +182,34 @@ def test_a_crash_before_the_move_doubles_nothing(
         patched.setattr("listener.drop_folder._move", crash)
         with pytest.raises(Crash):
             dropped.settle()
-    assert len(dropped.ledger.reports()) == 1
+    assert len(dropped.ledger.reports.latest()) == 1
     assert dropped.settle() == 1
-    assert len(dropped.ledger.reports()) == 1
+    assert len(dropped.ledger.reports.latest()) == 1
 
 
-def test_what_has_no_room_waits_where_it_lies(
-    dropped: Dropped, monkeypatch: pytest.MonkeyPatch
+def locked(*_: object) -> None:
+    statement = "secret"
+    raise OperationalError(statement, None, Exception(statement))
+
+
+def broken(*_: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("place", "fails"),
+    [("listener.recorded_report.RecordedReports.record", locked), ("os.fsync", broken)],
+)
+def test_what_cannot_be_kept_now_waits_where_it_lies(
+    dropped: Dropped, monkeypatch: pytest.MonkeyPatch, place: str, fails: Callable[..., None]
 ) -> None:
-    def locked(*_: object) -> None:
-        statement = "secret"
-        raise OperationalError(statement, None, Exception(statement))
-
     dropped.put("a.hl7", oru(TEXT))
     with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "record_reports", locked)
+        patched.setattr(place, fails)
         assert dropped.settle() == 0
     assert dropped.settle() == 0  # it is left alone for twice as long now
     assert dropped.settle() == 1
-    assert len(dropped.ledger.reports()) == 1
+    assert len(dropped.ledger.reports.latest()) == 1
 
 
 def test_no_file_is_begun_once_the_service_stops(dropped: Dropped) -> None:
@@ -229,7 +237,7 @@ def test_the_service_watches_the_folder(tmp_path: Path) -> None:
         (tmp_path / "drop" / "a.txt").write_bytes(HEAD + b"Normal.")
         ds = radiograph(study="1.2.3")
         ds.save_as(tmp_path / "drop" / "b.dcm", enforce_file_format=True)
-        assert eventually(lambda: link.ledger.reports([LinkState.LINKED]))
+        assert eventually(lambda: link.ledger.reports.latest([LinkState.LINKED]))
         assert eventually(lambda: link.ledger.jobs(kind="index", subject="1.2.3"))
         assert eventually((tmp_path / "drop" / DONE / "b.dcm").exists)
     assert (tmp_path / "drop" / DONE).stat().st_mode & 0o777 == 0o700

@@ -17,10 +17,10 @@ from station import LOOPBACK, radiograph
 
 from deploy.small_pacs import SmallPacs
 from listener.commitment import Reference, new_request
+from listener.destination_settings import DestinationSettings
 from listener.event_reports import EventReports
 from listener.job import EVENT_REPORT, Job, JobState
 from listener.ledger import Ledger
-from listener.settings import DestinationSettings
 
 ONE = Reference(CR, "1.2.3.4")
 

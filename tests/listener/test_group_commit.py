@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -12,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from listener.database import Database
+from listener.errors import LedgerError
 from listener.group_commit import GroupCommit
 
 TABLE = sa.Table("noted", sa.MetaData(), sa.Column("number", sa.Integer, primary_key=True))
@@ -118,3 +121,48 @@ def test_a_commit_that_fails_is_told_to_every_step_that_it_was_for(disk: Disk) -
     for thread in threads:
         thread.join(timeout=20)
     assert told == ["the disk is full"] * 5
+
+
+class Crash(BaseException):
+    """The thread that does the steps of a group ends here."""
+
+
+def test_a_thread_that_ends_while_it_does_the_steps_of_others_leaves_none_without_a_word(
+    disk: Disk,
+) -> None:
+    begun, crashes = threading.Event(), [False, True, False]
+
+    @contextmanager
+    def writing() -> Iterator[Connection]:
+        with disk.writing() as connection:
+            yield connection
+            if crashes.pop(0):
+                raise Crash
+
+    group = GroupCommit(writing)
+    came_to: dict[int, object] = {}
+
+    def slow(connection: Connection) -> int:
+        begun.set()
+        time.sleep(0.3)  # the others gather meanwhile
+        return note(connection, 1)
+
+    def run(number: int, step: Callable[[Connection], int]) -> None:
+        try:
+            came_to[number] = group.run(step)
+        except (Crash, LedgerError) as error:
+            came_to[number] = type(error)
+
+    threads = [threading.Thread(target=run, args=(1, slow))]
+    threads[0].start()
+    assert begun.wait(20)
+    for number in range(2, 6):
+        step = functools.partial(note, number=number)
+        threads.append(threading.Thread(target=run, args=(number, step)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert came_to.pop(1) == 10
+    assert Counter(came_to.values()) == {Crash: 1, LedgerError: 3}
+    assert disk.numbers() == [1]
+    assert group.run(lambda connection: note(connection, 6)) == 60

@@ -211,18 +211,18 @@ def test_a_dead_job_that_two_retry_is_retried_once(ledgers: list[Ledger]) -> Non
 
 def test_indices_change_once_while_workers_go_on(ledgers: list[Ledger], clock: Clock) -> None:
     studies = [f"1.3.{n}" for n in range(6)]
-    ledgers[0].serve_index("old")
+    ledgers[0].indices.serve("old")
     for study in studies:
         record(ledgers[0], instance(f"{study}.1", study=study))
-        ledgers[0].mark_indexed(study, 1, "old")
+        ledgers[0].indices.mark_indexed(study, 1, "old")
 
     def note(ledger: Ledger) -> int:
         for study in studies:
-            ledger.mark_indexed(study, 1, "old")
+            ledger.indices.mark_indexed(study, 1, "old")
         return 0
 
-    at_once(ledgers, lambda ledger: ledger.serve_index("new"), note)
-    assert ledgers[0].serving_index() == "new"
+    at_once(ledgers, lambda ledger: ledger.indices.serve("new"), note)
+    assert ledgers[0].indices.serving() == "new"
     waiting = {job.subject for job in ledgers[0].jobs(JobState.READY, kind="index")}
     assert waiting == set(studies)
     assert all(ledgers[0].study(study).indexed_generation == 0 for study in studies)

@@ -63,7 +63,7 @@ def test_two_that_do_not_see_each_other_are_linked_all_the_same(
 ) -> None:
     """One of them has looked for the other and not committed yet when the other comes."""
     has_looked, may_commit = threading.Event(), threading.Event()
-    name = "study_came" if study_is_first else "record"
+    name = "study_came" if study_is_first else "link"
     look = getattr(linkage, name)
 
     def slow(*given: object) -> object:
@@ -87,10 +87,10 @@ def test_two_that_do_not_see_each_other_are_linked_all_the_same(
         may_commit.set()
         first.join(20)
         second.join(20)
-        (row,) = here.reports()
+        (row,) = here.reports.latest()
         assert row.state is LinkState.LINKED
         assert here.study("1.2.1").generation in (1, 2)
-        assert here.link_reports() == 0
+        assert here.reports.link_waiting() == 0
 
 
 def _thread(act: Callable[[], None]) -> threading.Thread:
@@ -117,13 +117,13 @@ def test_reports_and_studies_that_come_at_once_to_four_processes_end_linked_once
         for process in processes:
             process.join(240)
         assert [process.exitcode for process in processes] == [0] * 4
-        rows = ledger.reports(limit=10 * STUDIES)
+        rows = ledger.reports.latest(limit=10 * STUDIES)
         assert Counter(row.state for row in rows) == {LinkState.LINKED: STUDIES}
         assert len({row.study_uid for row in rows}) == STUDIES
         for number in range(STUDIES):
             # one for the image, and one for the report where that came behind it
             assert ledger.study(f"1.2.{number}").generation in (1, 2)
-        assert ledger.link_reports() == 0
+        assert ledger.reports.link_waiting() == 0
 
 
 def _send_images(url: str, folder: Path, together: Barrier) -> None:

@@ -20,26 +20,26 @@ def test_a_place_in_an_index_is_dated_and_a_later_one_takes_its_place(
     ledger: Ledger, clock: Clock
 ) -> None:
     record(ledger)
-    ledger.mark_indexed(STUDY, 1, "one", [Placement(UID, 1, {"used_as": "exam"})])
+    ledger.indices.mark_indexed(STUDY, 1, "one", [Placement(UID, 1, {"used_as": "exam"})])
     clock.move(60)
-    ledger.mark_indexed(STUDY, 1, "one", [Placement(UID, 1, {"reason": "a later look"})])
+    ledger.indices.mark_indexed(STUDY, 1, "one", [Placement(UID, 1, {"reason": "a later look"})])
     (step,) = ledger.milestones(STUDY)
     assert step == Milestone(UID, 1, PLACED, "one", clock.now, {"reason": "a later look"})
 
 
 def test_every_index_has_places_of_its_own(ledger: Ledger) -> None:
     record(ledger)
-    ledger.mark_indexed(STUDY, 1, "one", [Placement(UID, 1)])
-    ledger.note_covered("two", STUDY, 1, [Placement(UID, 1)])
+    ledger.indices.mark_indexed(STUDY, 1, "one", [Placement(UID, 1)])
+    ledger.indices.mark_covered("two", STUDY, 1, [Placement(UID, 1)])
     assert told(ledger) == [(1, PLACED, "one"), (1, PLACED, "two")]
-    ledger.forget_coverage("one")
+    ledger.indices.forget("one")
     assert told(ledger) == [(1, PLACED, "two")]
 
 
 def test_where_another_index_serves_by_now_the_place_is_noted_for_its_own(ledger: Ledger) -> None:
     record(ledger)
-    ledger.serve_index("two")
-    ledger.mark_indexed(STUDY, 1, "one", [Placement(UID, 1)])
+    ledger.indices.serve("two")
+    ledger.indices.mark_indexed(STUDY, 1, "one", [Placement(UID, 1)])
     assert told(ledger) == [(1, PLACED, "one")]
 
 
@@ -78,7 +78,7 @@ def test_it_is_dated_when_retention_deletes_a_file(ledger: Ledger, clock: Clock)
 def test_other_studies_have_milestones_of_their_own(ledger: Ledger) -> None:
     record(ledger)
     record(ledger, instance("1.2.9.1", study="1.2.9"))
-    ledger.note_placements("one", [Placement("1.2.9.1", 1)])
+    ledger.indices.note_placements("one", [Placement("1.2.9.1", 1)])
     assert ledger.milestones(STUDY) == ()
     assert len(ledger.milestones("1.2.9")) == 1
 

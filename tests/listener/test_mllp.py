@@ -12,9 +12,9 @@ from oru import CR, FS, TEXT, VT, Sender, code, deliver, oru
 from sqlalchemy.exc import OperationalError
 from station import Station, eventually, listener_threads, radiograph, station
 
-from listener.errors import AddressError, OutOfResourcesError
-from listener.ledger import Ledger
+from listener.errors import AddressError, OutOfResourcesError, ProcessingFailureError
 from listener.linkage import LinkState
+from listener.recorded_report import RecordedReports
 from listener.report_settings import Hl7Settings
 from listener.report_shelf import ReportShelf
 
@@ -38,7 +38,7 @@ def test_a_report_is_on_disk_and_in_the_ledger_when_it_is_acknowledged(tmp_path:
     with station(tmp_path, hl7=hl7()) as link, Sender(port(link)) as sender:
         answer = sender.send(oru(TEXT, control_id="77", study="1.2.3"))
         assert answer[1] == ["MSA", "AA", "77"]
-        (row,) = link.ledger.reports()
+        (row,) = link.ledger.reports.latest()
         assert row.path.read_bytes() == oru(TEXT, control_id="77", study="1.2.3")
         assert row.path.stat().st_mode & 0o777 == 0o600
         assert row.path.parent.stat().st_mode & 0o777 == 0o700
@@ -66,10 +66,10 @@ def test_the_same_message_again_is_acknowledged_and_nothing_new(tmp_path: Path) 
     with station(tmp_path, hl7=hl7()) as link:
         assert deliver(port(link), oru(TEXT), oru(TEXT)) == ["AA", "AA"]
         assert deliver(port(link), oru(TEXT)) == ["AA"]
-        assert len(link.ledger.reports()) == len(files(tmp_path)) == 1
+        assert len(link.ledger.reports.latest()) == len(files(tmp_path)) == 1
         # another number is another message
         assert deliver(port(link), oru(TEXT, control_id="2")) == ["AA"]
-        assert len(link.ledger.reports()) == 2
+        assert len(link.ledger.reports.latest()) == 2
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,11 @@ def test_what_cannot_be_used_is_answered_and_not_kept(
         assert code(answer) == expected
         assert any(segment[0] == "ERR" for segment in answer) is (expected != "CA")
         assert code(sender.send(oru(TEXT))) == "AA"  # the connection goes on
-        assert len(files(tmp_path)) == len(link.ledger.reports()) == (2 if expected == "CA" else 1)
+        assert (
+            len(files(tmp_path))
+            == len(link.ledger.reports.latest())
+            == (2 if expected == "CA" else 1)
+        )
 
 
 def test_messages_in_one_packet_are_answered_in_their_order(tmp_path: Path) -> None:
@@ -102,7 +106,7 @@ def test_messages_in_one_packet_are_answered_in_their_order(tmp_path: Path) -> N
         many = [oru(TEXT, control_id=str(n)) for n in range(20)]
         sender.socket.sendall(b"".join(VT + message + FS + CR for message in many))
         assert [sender.answer()[1][2] for _ in many] == [str(n) for n in range(20)]
-        assert len(link.ledger.reports()) == 20
+        assert len(link.ledger.reports.latest()) == 20
 
 
 def test_a_message_that_comes_byte_by_byte_is_taken(tmp_path: Path) -> None:
@@ -191,7 +195,7 @@ def test_many_senders_at_once_are_all_served(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert codes == ["AA"] * 30
-        assert len(link.ledger.reports()) == 30
+        assert len(link.ledger.reports.latest()) == 30
 
 
 def test_a_full_disk_or_a_lost_ledger_is_told_and_over_when_it_is_over(
@@ -200,24 +204,29 @@ def test_a_full_disk_or_a_lost_ledger_is_told_and_over_when_it_is_over(
     def full(*_: object) -> None:
         raise OutOfResourcesError("The disk refuses.")  # noqa: EM101 - as the shelf says it
 
+    def broken(*_: object) -> None:
+        raise ProcessingFailureError("The disk refuses.")  # noqa: EM101 - as the shelf says it
+
     def locked(*_: object) -> None:
         statement = "secret words"
         raise OperationalError(statement, None, Exception(statement))
 
     with station(tmp_path, hl7=hl7()) as link:
-        for owner, name, fails in (
-            (ReportShelf, "place", full),
-            (Ledger, "record_reports", locked),
-            (ReportShelf, "place", lambda *_: 1 / 0),
+        for owner, name, fails, said in (
+            (ReportShelf, "place", full, "There is no room to keep the object."),
+            (ReportShelf, "place", broken, "The object could not be kept."),
+            (RecordedReports, "record", locked, "send it again"),
+            (ReportShelf, "place", lambda *_: 1 / 0, "Unexpected ZeroDivisionError"),
         ):
             with monkeypatch.context() as patched, Sender(port(link)) as sender:
                 patched.setattr(owner, name, fails)
                 answer = sender.send(oru(TEXT))
                 assert code(answer) == "AE"
                 assert answer[2][3].startswith("207^")
+                assert said in answer[2][8]
                 assert "secret" not in str(answer)
             assert deliver(port(link), oru(TEXT)) == ["AA"]
-        assert len(link.ledger.reports()) == 1
+        assert len(link.ledger.reports.latest()) == 1
 
 
 def test_little_space_refuses_reports(tmp_path: Path) -> None:
@@ -296,7 +305,7 @@ def test_no_log_line_and_no_ledger_row_names_anybody(
         with Sender(port(link)) as sender:
             sender.socket.sendall(b"SECRET-47 Secretname secretwords")
             assert sender.is_cut()
-        assert len(link.ledger.reports([LinkState.QUARANTINED])) == 2
+        assert len(link.ledger.reports.latest([LinkState.QUARANTINED])) == 2
     assert "report message" in caplog.text
     database = b"".join(f.read_bytes() for f in tmp_path.glob("ledger.sqlite3*"))
     assert SECRET_STUDY.encode() in database  # UIDs stand there, as for instances

@@ -15,9 +15,9 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 from station import LOOPBACK, eventually, radiograph
 
+from listener.destination_settings import DestinationSettings
 from listener.errors import QueryError
 from listener.query import ArchiveQuery, QueryLimits, StudyEntry
-from listener.settings import DestinationSettings
 
 DAY = date(2024, 1, 1)
 NAME = "Geheim^Gustav"

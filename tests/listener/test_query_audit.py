@@ -29,11 +29,11 @@ from station import LOOPBACK, SITE_KEY, radiograph, settings, station
 
 from listener.audit import Audit
 from listener.audit_query import Person
+from listener.destination_settings import DestinationSettings
 from listener.errors import MoveError, QueryError
 from listener.move import ArchiveMove
 from listener.query import ArchiveQuery
 from listener.query_audit import QueryAudit
-from listener.settings import DestinationSettings
 
 DAY = date(2024, 1, 1)
 INES = Person("wristmir", "ines")

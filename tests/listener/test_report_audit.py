@@ -66,7 +66,7 @@ def key(patient: str) -> str:
 def test_a_report_is_told_with_its_sender_study_and_patient(tmp_path: Path) -> None:
     with audited(tmp_path) as link:
         assert deliver(port(link), oru(TEXT, study=STUDY, patient="A")) == ["AA"]
-        (row,) = link.ledger.reports()
+        (row,) = link.ledger.reports.latest()
     (message,) = told(tmp_path, REPORTED)
     assert participants(message)["110153"] == ("HOSPITAL|RIS", LOOPBACK, True)
     assert (objects(message, "110180"), objects(message, "2")) == ([STUDY], [key("A")])

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 from oru import TEXT, oru
 
-from listener.errors import ListenerError, OutOfResourcesError, UnusableReportError
+from listener.errors import (
+    ListenerError,
+    OutOfResourcesError,
+    ProcessingFailureError,
+    UnusableReportError,
+)
 from listener.report_shelf import Form, ReportShelf, form_of, report_at
 
 KEY = "a" * 64
@@ -92,3 +97,14 @@ def test_a_disk_that_refuses_leaves_nothing_behind(
     assert list(shelf.files()) == list((tmp_path / "reports").glob("*.part")) == []
     shelf.place(KEY, Form.HL7, oru(TEXT))
     assert len(list(shelf.files())) == 1
+
+
+def test_a_disk_that_fails_is_not_told_as_one_without_room(
+    shelf: ReportShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(ProcessingFailureError, match="Input/output error"):
+        shelf.place(KEY, Form.HL7, oru(TEXT))

@@ -26,7 +26,7 @@ def test_a_folder_that_fails_is_said_once_and_hl7_goes_on(
         assert deliver(address[1], oru(TEXT)) == ["AA"]
         (tmp_path / "drop" / DONE).mkdir(parents=True)
         (tmp_path / "drop" / "a.hl7").write_bytes(oru(TEXT, control_id="2"))
-        assert eventually(lambda: len(link.ledger.reports()) == 2)
+        assert eventually(lambda: len(link.ledger.reports.latest()) == 2)
     assert caplog.text.count("cannot be used") == 1
 
 
@@ -42,7 +42,7 @@ def test_reports_that_missed_their_studies_are_linked_now_and_then(
             assert address is not None
             deliver(address[1], oru(TEXT, study="1.2.3"))
             link.send(radiograph(study="1.2.3"))
-        assert eventually(lambda: link.ledger.reports([LinkState.LINKED]))
+        assert eventually(lambda: link.ledger.reports.latest([LinkState.LINKED]))
         assert eventually(lambda: link.ledger.jobs(kind="index", subject="1.2.3"))
 
 

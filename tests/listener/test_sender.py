@@ -17,10 +17,10 @@ from pynetdicom.sop_class import ComputedRadiographyImageStorage, Verification
 from station import LOOPBACK, radiograph, station
 
 from listener import sender
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError, EchoError
 from listener.file_meta import FileMeta, write_file_meta
 from listener.sender import echo, send
-from listener.settings import DestinationSettings
 
 
 class Archive:

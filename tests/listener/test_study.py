@@ -14,8 +14,8 @@ def test_a_study_that_never_came_is_said_to_be_missing(ledger: Ledger) -> None:
 
 def test_studies_are_indexed_anew_for_an_index_that_lost_them(ledger: Ledger) -> None:
     record(ledger)
-    ledger.mark_indexed(STUDY, 1)
-    assert ledger.reopen_studies() == 1
+    ledger.indices.mark_indexed(STUDY, 1)
+    assert ledger.indices.reopen_studies() == 1
     assert kinds(ledger) == ["index"]
     assert ledger.study(STUDY).indexed_generation == 0
-    assert ledger.reopen_studies() == 0
+    assert ledger.indices.reopen_studies() == 0

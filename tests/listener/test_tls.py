@@ -29,9 +29,10 @@ from station import (
 )
 from wire import CR, EXPLICIT, VERIFICATION, association_request, command
 
+from listener.destination_settings import DestinationSettings
 from listener.errors import CredentialsError, DeliveryError, EchoError
 from listener.sender import echo, send
-from listener.settings import DestinationSettings, PeerSettings
+from listener.settings import PeerSettings
 from listener.tls import Credentials, client_context
 
 

@@ -21,11 +21,12 @@ from pipeline.decoder import Decoder
 from pipeline.edge_index import EdgeIndex
 from pipeline.exam import Exam
 from pipeline.examination import Examiner
-from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
+from pipeline.indexing import IndexedStudy, Indexer, MinedStudy
 from pipeline.mining import RulesMiner
 from pipeline.record import Records
 from pipeline.region import GLOBAL, Laterality, Region
 from pipeline.report import ReportText, told_report
+from pipeline.stored_study import StoredImage
 from pipeline.uid import KeyedUids
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"

@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from deploy.small_pacs import SmallPacs
 from listener.audit import Audit
+from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError
 from listener.instance import Instance
 from listener.job import COMMIT, INDEX, Job, JobState
@@ -27,7 +28,7 @@ from listener.milestone import PLACED
 from listener.report_desk import ReportDesk
 from listener.report_settings import Hl7Settings
 from listener.report_shelf import Form, ReportShelf
-from listener.settings import DestinationSettings, ListenerSettings, TitleSettings
+from listener.settings import ListenerSettings, TitleSettings
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
     AnswerError,
@@ -42,13 +43,14 @@ from pipeline.errors import (
     RequestError,
     ResultError,
 )
-from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, PlacedFile, StoredImage
+from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, PlacedFile
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.region import Region
 from pipeline.report import ReportText
 from pipeline.request import Mode, Request
-from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker, told_reports
+from pipeline.stored_study import StoredImage
+from pipeline.worker import ANSWER, DELIVER, MINE, QUERY, Delivery, Worker
 
 PLANTED = "Secret^Name"
 GOOD, POISONED = "1.2.3.100", "1.2.3.666"
@@ -251,15 +253,16 @@ def test_reports_from_other_roads_are_handed_over_with_their_words(
     head = f"StudyInstanceUID: {GOOD}\nAccessionNumber: "
     desk.take(f"{head}1\nStatus: preliminary\n\nNormal.".encode(), Form.TEXT)
     desk.take(f"{head}2\nStatus: withdrawn\n\n".encode(), Form.TEXT)
-    first, second = told_reports(rig.ledger, GOOD)
-    assert (first.text, first.kind, first.final) == ("Normal.", "txt", False)
-    assert second.text == ""
     rig.ledger.enqueue(INDEX, GOOD)
     rig.work()
-    assert [told.text for told in rig.steps.told] == ["Normal.", ""]
+    first, second = rig.steps.told
+    assert (first.text, first.kind, first.final) == ("Normal.", "txt", False)
+    assert second.text == ""
     for file in shelf.files():
         file.unlink()
-    assert [told.text for told in told_reports(rig.ledger, GOOD)] == ["", ""]
+    rig.ledger.enqueue(INDEX, GOOD)
+    rig.work()
+    assert [told.text for told in rig.steps.told] == ["", ""]
     assert "missing" in caplog.text
 
 
