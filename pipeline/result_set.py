@@ -12,7 +12,8 @@ from pydicom import Dataset
 from pipeline.errors import ResultError
 from pipeline.identity import assert_identity
 from pipeline.match_board import match_board
-from pipeline.match_report import assert_evidence, match_report
+from pipeline.evidence import assert_evidence
+from pipeline.match_report import match_report
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer

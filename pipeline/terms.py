@@ -12,10 +12,8 @@ from pipeline.region import Region
 __all__ = [
     "ALGORITHM_NAME",
     "ALGORITHM_VERSION",
-    "ANOTHER_PATIENT",
     "ANSWERED_AT",
     "AP_VIEW",
-    "ENGLISH",
     "FALLBACK",
     "INTENDED_USE",
     "LIBRARY",
@@ -72,15 +70,17 @@ PROVENANCE: Final = _own("WM040", "How this was made")
 SCORE_MEANING: Final = _own("WM041", "Meaning of the similarity index")
 LIBRARY: Final = _own("WM042", "Library searched")
 ANSWERED_AT: Final = _own("WM043", "Answered at")
+LOCATED_BONE: Final = _own("WM050", "Located bone")
+RANK: Final = _own("WM051", "Rank")
+REGION_INDEX: Final = _own("WM052", "Similarity index of the bone")
+GLOBAL_INDEX: Final = _own("WM053", "Similarity index of the whole wrist")
 
 # PS3.16: TID 1006 and 1007 (subject context), TID 1204 (language), TID 4019 (algorithm)
 SUBJECT_CLASS: Final = Code("121024", "DCM", "Subject Class")
 PATIENT: Final = Code("121025", "DCM", "Patient")
 SUBJECT_ID: Final = Code("121030", "DCM", "Subject ID")
-ANOTHER_PATIENT: Final = "another patient, not the patient of this report"
 ALGORITHM_NAME: Final = Code("111001", "DCM", "Algorithm Name")
 ALGORITHM_VERSION: Final = Code("111003", "DCM", "Algorithm Version")
-ENGLISH: Final = Code("en", "RFC5646", "English")
 
 # SNOMED CT, as DICOM may use it (PS3.16 section 8.1.1); views from CID 4010
 WRIST: Final = Code("74670003", "SCT", "Wrist joint")

@@ -23,7 +23,8 @@ from result_parts import (
 
 from pipeline.errors import ResultError
 from pipeline.exam import RegionFindings
-from pipeline.match_report import assert_evidence, match_report, readable
+from pipeline.evidence import assert_evidence
+from pipeline.match_report import match_report, readable
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Region
