@@ -26,6 +26,7 @@ from pipeline.reference import PriorReference
 from pipeline.request import Answer, Request
 from pipeline.result_set import assert_sendable, build, referenced_instances
 from pipeline.retrieval import Retriever
+from pipeline.settings import ResultSettings
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 
@@ -75,6 +76,8 @@ class Answerer:
         ``library``: copies; ``original``: the priors themselves.
     library
         Name of the destination of the copies: what is there already is not sent again.
+    settings
+        Which objects answer a request, and in which language.
     """
 
     index: ExamIndex
@@ -87,6 +90,7 @@ class Answerer:
     words: BundleWords
     references: Literal["library", "original"]
     library: str
+    settings: ResultSettings = field(default_factory=ResultSettings)
 
     def answer(
         self,
@@ -223,6 +227,7 @@ class Answerer:
             result_id=name,
             created_at=asked_at,
             predecessor=self.outbox.predecessor(query_uid, name, regions),
+            settings=self.settings,
         )
         self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
 

@@ -33,10 +33,10 @@ def plain(words: str) -> str:
 def fit_character_set(result: Dataset, words: Dictionary) -> None:
     """Choose the character set of a result that has its query's identity already.
 
-    English is written in ASCII. For other languages it is the query's own (PS3.3 C.12.1.1.2) where it has every letter: then the identity is the query's
-    byte for byte. Else UTF-8, the identity written anew with the same characters. Where these
-    cannot be told for sure, since the query's text is not of the set that it names, the words lose
-    their accents instead.
+    English is written in ASCII. For other languages it is the query's own set (PS3.3 C.12.1.1.2)
+    where that has every letter: then the identity is the query's byte for byte. Else it is UTF-8,
+    the identity written anew with the same characters. Where these cannot be told for sure, since
+    the query's text is not of the set that it names, the words lose their accents instead.
 
     Parameters
     ----------

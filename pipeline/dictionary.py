@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 from pydicom.sr.coding import Code
@@ -106,7 +106,7 @@ class Dictionary:
 @cache
 def dictionary(language: Language) -> Dictionary:
     """Return the words of a language."""
-    file = files("pipeline").joinpath("languages", f"{language.value}.toml")
+    file = Path(__file__).parent / "languages" / f"{language.value}.toml"
     return Dictionary(language, dict(_flat(tomllib.loads(file.read_text(encoding="utf-8")))))
 
 
