@@ -117,6 +117,9 @@ def _finish(document: Dataset, query_header: Dataset, created_at: datetime) -> N
     for moment in ("Content", "InstanceCreation"):
         setattr(document, f"{moment}Date", f"{local:%Y%m%d}")
         setattr(document, f"{moment}Time", f"{local:%H%M%S}")
+    for item in document.ContentSequence:
+        if item.ValueType == "IMAGE":  # TID 2010 gives an image no name; highdicom does
+            del item.ConceptNameCodeSequence
     # highdicom notes itself there with the present time: a second run would differ
     document.pop("ContributingEquipmentSequence", None)
     adopt_identity(document, query_header)

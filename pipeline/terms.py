@@ -90,7 +90,7 @@ SUBJECT_ID: Final = Code("121030", "DCM", "Subject ID")
 ALGORITHM_NAME: Final = Code("111001", "DCM", "Algorithm Name")
 ALGORITHM_VERSION: Final = Code("111003", "DCM", "Algorithm Version")
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
-PROCEDURE: Final = codes.cid100.XRUnspecifiedBodyRegion
+PROCEDURE: Final = codes.cid100.ImagingProcedure
 PERCENT: Final = Code("%", "UCUM", "Percent")
 RANKS: Final = Code("{rank}", "UCUM", "rank")
 
