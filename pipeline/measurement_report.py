@@ -182,7 +182,6 @@ class _Groups:
                     source_image=SourceImageForRegion(query.sop_class_uid, query.sop_instance_uid),
                 ),
                 finding_type=terms.BONES[region],
-                finding_category=codes.SCT.AnatomicalStructure,
                 finding_sites=[_site(region, query)],
                 algorithm_id=AlgorithmIdentification(**self._algorithm),
             )
