@@ -21,12 +21,19 @@ from pipeline.findings import Displacement, FractureType, Healing, WristReport
 from pipeline.match_report import readable
 from pipeline.mining import RulesMiner
 from pipeline.own_words import without_own_words
-from pipeline.region import Region
+from pipeline.region import Laterality, Region
 from pipeline.remark import Remark
 from pipeline.report import is_document, is_report, report_text
 from pipeline.request import Answer, RegionAnswer
 from pipeline.result_set import build
 from pipeline.settings import ResultSettings
+
+SCARCE = (
+    Remark("fallback.bone_missing_in_matches", lacking=1, matches=9, bone=Region.DISTAL_ULNA),
+    Remark("fallback.any_side", side=Laterality.LEFT),
+    Remark("fallback.any_age", count=3.0),
+    Remark("fallback.scarce", count=2),
+)
 
 
 def told_everything() -> Answer:
@@ -53,7 +60,9 @@ def told_everything() -> Answer:
         match(rank, prior, reasons=(Remark("reason.same_side"),))
         for rank, prior in enumerate(priors, 1)
     )
-    return answer(tuple(RegionAnswer(bone, matches) for bone in Region))
+    fallbacks = (Remark("fallback.bone_missing", bone=Region.ULNAR_STYLOID), *SCARCE)
+    parts = [RegionAnswer(bone, matches, fallbacks) for bone in (*Region, None)]
+    return answer(tuple(parts), warnings=(Remark("warning.adult"),))
 
 
 @cache
