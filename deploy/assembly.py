@@ -85,6 +85,7 @@ def open_worker(
             words=BundleWords(bundle.id, bundle.manifest.intended_use, bundle.demonstration),
             references=pipeline.references,
             library=delivery.library.name if delivery.library else "",
+            board_width=pipeline.board_width,
             settings=pipeline.results,
         )
         retrieval = pipeline.retrieval

@@ -21,11 +21,11 @@ from pynetdicom.sop_class import (
 
 from deploy.specimen import Specimen, specimen
 from listener import commitment, errors, peers, query, sender
-from listener.acceptor import supported_contexts
 from listener.errors import RefusalError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.instance import unused_reason
 from listener.peers import Rejection
+from listener.presentation_contexts import supported_contexts
 from listener.settings import ListenerSettings
 from pipeline import terms
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +20,12 @@ from deploy.errors import ServiceUnavailableError
 from deploy.settings import Settings
 from deploy.state import key_of_site
 from listener.audit import Audit
-from listener.errors import LedgerUnavailableError
+from listener.errors import AddressError, LedgerUnavailableError
 from listener.ledger import Ledger
+from listener.listening_socket import take_over
 from listener.service import Listener, notify
 from listener.service import serve as serve_listener
+from listener.settings import ListenerSettings
 from pipeline.errors import PipelineError
 from pipeline.uid import KeyedUids
 
@@ -57,7 +61,10 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     _on_hangup(lambda: None)  # a worker reads its destinations' files for every delivery
+    handed_over = take_over() if receive else {}
     with ExitStack() as stack:
+        for one in handed_over.values():
+            stack.enter_context(one)
         opened = _opened(settings, stop)
         if opened is None:
             return
@@ -73,7 +80,7 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
             stack.callback(thread.ended)
             thread.start()
         if receive:
-            listener = receiver(settings, ledger, key, audit)
+            listener = receiver(settings, ledger, key, audit, handed_over)
             _on_hangup(listener.reload)
             serve_listener(listener, stop)
         else:
@@ -103,11 +110,47 @@ def _opened(settings: Settings, stop: threading.Event) -> tuple[bytes, Ledger] |
 
 
 def receiver(
-    settings: Settings, ledger: Ledger, key: bytes, audit: Audit | None = None
+    settings: Settings,
+    ledger: Ledger,
+    key: bytes,
+    audit: Audit | None = None,
+    handed_over: Mapping[int, socket.socket] | None = None,
 ) -> Listener:
-    """Build a receiver that recognises what the plugin itself has made; it is not started yet."""
-    is_own = KeyedUids(key).is_own
-    return Listener(settings.listener, ledger, site_key=key, is_own=is_own, audit=audit)
+    """Build a receiver that recognises what the plugin itself has made; it is not started yet.
+
+    Parameters
+    ----------
+    handed_over
+        Listening sockets by their ports, to be used in place of own ones.
+
+    Raises
+    ------
+    AddressError
+        If one is at a port that no setting names.
+    """
+    unnamed = set(handed_over or {}) - _ports(settings.listener)
+    if unnamed:
+        ports = ", ".join(map(str, sorted(unnamed)))
+        message = f"systemd has handed over port {ports}; [listener] names another one."
+        raise AddressError(message)
+    return Listener(
+        settings.listener,
+        ledger,
+        site_key=key,
+        is_own=KeyedUids(key).is_own,
+        audit=audit,
+        handed_over=handed_over,
+        prepare=partial(_log_to_stderr, settings.log_level),
+    )
+
+
+def _ports(settings: ListenerSettings) -> set[int]:
+    ports = set() if settings.tls.is_on and settings.tls.only else {settings.port}
+    if settings.tls.is_on:
+        ports.add(settings.tls.port)
+    if settings.hl7.enabled:
+        ports.add(settings.hl7.port)
+    return ports
 
 
 def _on_hangup(reload: Callable[[], None]) -> None:

@@ -44,8 +44,7 @@ class Arrivals:
 
     def start(self) -> None:
         """Take up the associations that a crash ended, then watch."""
-        for title in self._titles:
-            self._ledger.end_association(None, title)
+        self.take_up()
         self._stopping.clear()
         self._thread = threading.Thread(target=self._watch, name="arrivals", daemon=True)
         self._thread.start()
@@ -74,10 +73,35 @@ class Arrivals:
             self._untold.append((frozenset(study_uids), title))
             raise
 
+    def tell_again(self) -> None:
+        """Tell the ledger of associations that ended while it could not be told.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            If it cannot be told now.
+        """
+        while self._untold:
+            self._ledger.end_association(*self._untold[0])
+            self._untold.popleft()
+
+    def take_up(self) -> None:
+        """Let the requests of every association become due, after a crash has ended some.
+
+        Who goes on sending puts them off again.
+
+        Raises
+        ------
+        sqlalchemy.exc.SQLAlchemyError
+            If the ledger cannot be told.
+        """
+        for title in self._titles:
+            self._ledger.end_association(None, title)
+
     def _watch(self) -> None:
         while not self._stopping.wait(self._period_seconds):
             try:
-                self._tell()
+                self.tell_again()
                 closed = self._ledger.close_due_arrivals()
             except SQLAlchemyError as error:
                 _log.error("the ledger cannot be read: %s", type(error).__name__)
@@ -85,9 +109,3 @@ class Arrivals:
                 continue
             if closed:
                 _log.info("arrivals closed: %d", closed)
-
-    def _tell(self) -> None:
-        """Tell the ledger of associations that ended while it could not be told."""
-        while self._untold:
-            self._ledger.end_association(*self._untold[0])
-            self._untold.popleft()

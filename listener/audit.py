@@ -61,6 +61,9 @@ class Audit:
         Names the destinations and the AE titles.
     site_key
         Key of the hashes that stand for patients.
+    tells_of_life
+        Whether the start and the stop of this process are told; a service of several processes
+        starts once.
 
     Raises
     ------
@@ -68,7 +71,10 @@ class Audit:
         If what waits cannot be kept.
     """
 
-    def __init__(self, settings: ListenerSettings, *, site_key: bytes) -> None:
+    def __init__(
+        self, settings: ListenerSettings, *, site_key: bytes, tells_of_life: bool = True
+    ) -> None:
+        self._tells_of_life = tells_of_life
         chosen = settings.audit
         titles = dict.fromkeys([*(t.ae_title for t in settings.titles), settings.calling_ae_title])
         source = AuditSource(chosen.source_id, chosen.site_id)
@@ -108,7 +114,8 @@ class Audit:
                 delivery.start()
             self._keeper = threading.Thread(target=self._keep, name="audit", daemon=True)
             self._keeper.start()
-            self._put(application_activity(self._own, _now(), started=True))
+            if self._tells_of_life:
+                self._put(application_activity(self._own, _now(), started=True))
         return self
 
     def __exit__(
@@ -121,7 +128,8 @@ class Audit:
         if self._spool is None or self._keeper is None:
             return
         self._tell_refusals(at_once=True)
-        self._put(application_activity(self._own, _now(), started=False))
+        if self._tells_of_life:
+            self._put(application_activity(self._own, _now(), started=False))
         self._stopping.set()
         self._keeper.join()
         for delivery in self._deliveries:

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,7 +66,8 @@ class Database:
         self.is_postgresql = target.get_backend_name() == "postgresql"
         self._clock = clock
         self._engine = _postgresql(target) if self.is_postgresql else _sqlite(target)
-        self._group = GroupCommit(self.writing)
+        self._group = GroupCommit(self._leading)
+        self._leader: Connection | None = None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -97,6 +99,23 @@ class Database:
         with self.writing() as connection:
             return step(connection)
 
+    @contextmanager
+    def _leading(self) -> Iterator[Connection]:
+        """Open a transaction as `writing` does, for the group alone: one at a time.
+
+        It keeps its connection, and so SQLite's pages in memory, from one to the next.
+        """
+        if self._leader is None:
+            self._leader = self._engine.connect().execution_options(**{_WRITES: True})
+        leader = self._leader
+        try:
+            with leader.begin():
+                yield leader
+        except BaseException:
+            self._leader = None
+            leader.close()
+            raise
+
     def now(self, connection: Connection) -> datetime:
         """Return the time that counts, aware, in UTC: it runs on within a transaction."""
         if self._clock is not None:
@@ -125,6 +144,9 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        if self._leader is not None:
+            self._leader.close()
+            self._leader = None
         self._engine.dispose()
 
 
@@ -197,6 +219,9 @@ def repeated(transaction: Callable[_Given, _Result]) -> Callable[_Given, _Result
 
 _WRITES = "ledger_writes"
 _MOST_TRIES = 20
+_BUSY_SECONDS = 30
+_FIRST_PAUSE_SECONDS = 0.0003
+_LONGEST_PAUSE_SECONDS = 0.004
 _random = random.SystemRandom()
 
 # PostgreSQL appendix A: serialization_failure, deadlock_detected, unique_violation
@@ -230,7 +255,7 @@ def _sqlite(target: sa.URL) -> Engine:
     path.chmod(0o600)
     # an error must not print the values of its statement
     engine = sa.create_engine(
-        target, max_overflow=-1, connect_args={"timeout": 30}, hide_parameters=True
+        target, max_overflow=-1, connect_args={"timeout": _BUSY_SECONDS}, hide_parameters=True
     )
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
@@ -244,9 +269,37 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
+    if not connection.get_execution_options().get(_WRITES, False):
+        connection.exec_driver_sql("BEGIN")
+        return
     # a read lock that grows into a write lock would fail at once when another process writes
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not _is_begun(connection.connection.driver_connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _is_begun(driver: Any) -> bool:
+    """Begin to write as soon as nobody else does; False where somebody does all the time.
+
+    SQLite's own waiting sleeps up to 100 ms at a time, where a transaction takes one: several
+    processes that receive would mostly sleep, and now and then one of them for very long.
+    """
+    until = time.monotonic() + _BUSY_SECONDS
+    pause = _FIRST_PAUSE_SECONDS
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while time.monotonic() < until:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    return False
+            else:
+                return True
+            time.sleep(_random.uniform(pause / 2, pause))
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        return False
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
 
 
 def _postgresql(target: sa.URL) -> Engine:

@@ -28,6 +28,7 @@ __all__ = [
     "PeerConnectionError",
     "ProcessingFailureError",
     "QueryError",
+    "ReceiverProcessError",
     "RefusalError",
     "ResourceLimitationError",
     "SopClassNotSupportedError",
@@ -127,6 +128,10 @@ class ResourceLimitationError(RefusalError):
 
 class PeerConnectionError(ListenerError, OSError):
     """The connection is ended because the peer broke a limit."""
+
+
+class ReceiverProcessError(ListenerError):
+    """A receiver process does not run."""
 
 
 class AddressError(ListenerError):

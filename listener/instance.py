@@ -7,6 +7,7 @@ import hmac
 import secrets
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from listener.header import Header
@@ -98,6 +99,7 @@ def accession_keys(key: bytes, header: Header) -> tuple[str, str] | None:
     return issued_keys(key, b"accession", header.accession, header.accession_issuer)
 
 
+@lru_cache(maxsize=1024)  # an association brings the same few patients again and again
 def issued_keys(
     key: bytes, kind: bytes, identifier: bytes | str, issuer: bytes | str
 ) -> tuple[str, str]:

@@ -152,10 +152,10 @@ def study_came(connection: Connection, instance: Instance) -> None:
     The instance itself has its study indexed, once that is complete.
     """
     note_accession(connection, instance)
-    waits_for = REPORT.c.named_study_uid == instance.study_uid
-    if instance.accession_keys is not None:
-        waits_for |= REPORT.c.accession_number_key == instance.accession_keys[1]
-    _link_each(connection, waits_for)
+    _, number_key = instance.accession_keys or (None, None)
+    named = {"uid": instance.study_uid, "number": number_key}
+    for row in connection.execute(_WAITING_FOR, named).all():
+        _link(connection, row)
 
 
 def is_any_to_link(connection: Connection) -> bool:
@@ -334,10 +334,23 @@ def _link_and_reopen(
 
 def _link_each(connection: Connection, which: sa.ColumnElement[bool]) -> list[str]:
     """Link the waiting reports among these that can be; return the studies, one a report."""
-    waiting = sa.select(REPORT).where(REPORT.c.state == LinkState.WAITING, which)
-    rows = connection.execute(waiting.order_by(REPORT.c.id).with_for_update()).all()
+    rows = connection.execute(_waiting(which)).all()
     linked = [_link(connection, row)[1] for row in rows]
     return [study_uid for study_uid in linked if study_uid is not None]
+
+
+def _waiting(which: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    waiting = sa.select(REPORT).where(REPORT.c.state == LinkState.WAITING, which)
+    return waiting.order_by(REPORT.c.id).with_for_update()
+
+
+# every reception runs it: it is made once
+_WAITING_FOR = _waiting(
+    sa.or_(
+        REPORT.c.named_study_uid == sa.bindparam("uid"),
+        REPORT.c.accession_number_key == sa.bindparam("number"),
+    )
+)
 
 
 def _link(connection: Connection, row: Row[Any]) -> tuple[LinkState, str | None]:

@@ -11,6 +11,7 @@ import socket
 import socketserver
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
@@ -27,6 +28,7 @@ from listener.errors import (
     UnusableReportError,
 )
 from listener.hl7 import MessageHeader, read_message_header
+from listener.listening_socket import listening
 from listener.mllp_block import BlockReader, framed
 from listener.report_desk import ReportDesk
 from listener.report_settings import Hl7Settings
@@ -71,20 +73,21 @@ class MllpServer:
         host, port = self._server.server_address[:2]
         return str(host), int(port)
 
-    def start(self) -> None:
+    def start(self, handed_over: Mapping[int, socket.socket] | None = None) -> None:
         """Bind and begin to accept.
+
+        Parameters
+        ----------
+        handed_over
+            Listening sockets by their ports, to be used in place of an own one.
 
         Raises
         ------
         AddressError
             If the address cannot be bound.
         """
-        host, port = self._settings.host, self._settings.port
-        try:
-            self._server = _Server(self._settings, self._desk)
-        except OSError as error:
-            msg = f"{host} port {port}: {error.strerror or type(error).__name__}."
-            raise AddressError(msg) from None
+        own = listening(self._settings.host, self._settings.port, handed_over)
+        self._server = _Server(own, self._settings, self._desk)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="mllp", daemon=True
         )
@@ -110,19 +113,17 @@ class _Server(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
     block_on_close = False
-    allow_reuse_address = True
-    request_queue_size = 64
 
-    def __init__(self, settings: Hl7Settings, desk: ReportDesk) -> None:
+    def __init__(self, own: socket.socket, settings: Hl7Settings, desk: ReportDesk) -> None:
         self.settings = settings
         self.desk = desk
         self.stopping = False
         self.reading = threading.Lock()  # what a message costs in memory is spent once
         self._lock = threading.Lock()
         self._open: dict[Any, _Connection] = {}
-        is_v6 = isinstance(_literal(settings.host), IPv6Address)
-        self.address_family = socket.AF_INET6 if is_v6 else socket.AF_INET
-        super().__init__((settings.host, settings.port), _Handler)
+        super().__init__(own.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = own
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Close at once what is not on the list, or one too many."""

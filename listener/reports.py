@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
+from collections.abc import Mapping
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -63,8 +65,13 @@ class Reports:
         """The MLLP server, where the settings enable it."""
         return self._server
 
-    def start(self) -> None:
+    def start(self, handed_over: Mapping[int, socket.socket] | None = None) -> None:
         """Clear up after the last run, then take what comes.
+
+        Parameters
+        ----------
+        handed_over
+            Listening sockets by their ports, to be used in place of an own one.
 
         Raises
         ------
@@ -73,7 +80,7 @@ class Reports:
         """
         self._desk.reconcile()
         if self._server is not None:
-            self._server.start()
+            self._server.start(handed_over)
         self._stopping.clear()
         if self._server is not None or self._folder is not None:
             self._thread = threading.Thread(target=self._watch, name="reports", daemon=True)

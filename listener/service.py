@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from listener.acceptor import Acceptor
 from listener.arrivals import Arrivals
 from listener.audit import Audit
-from listener.errors import EchoError
+from listener.errors import AddressError, EchoError
 from listener.event_reports import EventReports
 from listener.inbox import Inbox
 from listener.ledger import Ledger
-from listener.peers import Peers
+from listener.listening_socket import ListeningSockets
+from listener.places import Places
+from listener.probe import Probe
+from listener.receiver import Receiver
+from listener.receiver_process import Share
+from listener.receiver_processes import ReceiverProcesses
 from listener.reports import Reports
 from listener.sender import echo
 from listener.settings import ListenerSettings
@@ -37,8 +39,16 @@ _LONGEST_PROBE_SECONDS = 10.0
 _LOOK_UP_SECONDS = 1.0
 
 
+def _is_never(_sop_instance_uid: str) -> bool:
+    return False
+
+
+def _is_ready() -> None:
+    """Prepare nothing."""
+
+
 class Listener:
-    """Receives into the inbox and the ledger, in threads of the calling process.
+    """Receives into the inbox and the ledger, in threads of the calling process or in others.
 
     Parameters
     ----------
@@ -53,6 +63,10 @@ class Listener:
         them back, they are neither kept nor taken for a request.
     audit
         Is told of associations; stays the caller's to start and stop. None for no audit trail.
+    handed_over
+        Listening sockets by their ports, to be used in place of own ones; they stay the caller's.
+    prepare
+        Called first in each process that is started; `is_own` and this can then be pickled.
 
     Raises
     ------
@@ -66,26 +80,29 @@ class Listener:
         ledger: Ledger,
         *,
         site_key: bytes,
-        is_own: Callable[[str], bool] = lambda _: False,
+        is_own: Callable[[str], bool] = _is_never,
         audit: Audit | None = None,
+        handed_over: Mapping[int, socket.socket] | None = None,
+        prepare: Callable[[], object] = _is_ready,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._probe_title = "P" + secrets.token_hex(7).upper()
-        self._inbox = Inbox(
-            settings.inbox_dir,
-            watermark_bytes=settings.watermark_bytes,
-            most_bytes=settings.max_object_bytes,
-        )
+        self._handed_over = handed_over or {}
         self._arrivals = Arrivals(ledger, settings.titles)
         self._event_reports = EventReports(ledger, settings.destinations)
+        self._inbox = Inbox.of(settings)
         self._storage = Storage(
             ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own, audit=audit
         )
         self._reports = Reports(settings, ledger, self._storage, site_key=site_key)
-        peers = Peers(settings, self._probe_title)
-        self._credentials = Credentials(settings.tls) if settings.tls.is_on else None
-        self._acceptor = Acceptor(settings, peers, self._storage, self._credentials)
+        probe = Probe.of(settings)
+        self._share = Share(settings, site_key, is_own, probe, prepare)
+        tls = settings.tls
+        self._credentials = Credentials(tls, probe.identity) if tls.is_on else None
+        self._places: Places | None = None
+        self._receiver: Receiver | ReceiverProcesses | None = None
+        self._address: tuple[str, int] | None = None
+        self._tls_address: tuple[str, int] | None = None
         self._stopping = threading.Event()
         self._housekeeper: threading.Thread | None = None
 
@@ -105,7 +122,10 @@ class Listener:
         AddressError
             If the listener was not started.
         """
-        return self._acceptor.address
+        if self._address is None:
+            msg = "It is not listening."
+            raise AddressError(msg)
+        return self._address
 
     @property
     def hl7_address(self) -> tuple[str, int] | None:
@@ -121,7 +141,7 @@ class Listener:
     @property
     def tls_address(self) -> tuple[str, int] | None:
         """Host and port where TLS is spoken; None where it is not."""
-        return self._acceptor.tls_address
+        return self._tls_address
 
     def start(self) -> None:
         """Clear up after the last run, then accept.
@@ -131,16 +151,20 @@ class Listener:
         AddressError
             If the address cannot be bound.
         """
-        self._acceptor.start()
+        sockets = ListeningSockets.open(self._settings, self._handed_over)
+        self._address, self._tls_address = sockets.address, sockets.tls_address
         try:
+            # who connects meanwhile waits; what came in between would look like a leftover
             swept = self._inbox.sweep()
             self._storage.reconcile(self._settings.titles)
-            self._reports.start()
+            self._receive(sockets)
+            self._reports.start(self._handed_over)
             self._arrivals.start()
             self._event_reports.start()
         except BaseException:
             self._reports.stop()
-            self._acceptor.stop()
+            self._stop_receiving()
+            sockets.close()
             raise
         self._stopping.clear()
         self._housekeeper = threading.Thread(
@@ -154,9 +178,12 @@ class Listener:
             _log.warning("anybody may associate: listener.admit_anyone is set")
 
     def stop(self) -> None:
-        """Stop within three seconds; what was acknowledged is on disk, the rest is sent again."""
+        """Stop within three seconds; what was acknowledged is on disk, the rest is sent again.
+
+        Other processes that receive are given five seconds more.
+        """
         self._reports.stop()
-        self._acceptor.stop()
+        self._stop_receiving()
         self._arrivals.stop()
         self._event_reports.stop()
         self._stopping.set()
@@ -165,25 +192,50 @@ class Listener:
             self._housekeeper = None
 
     def probe(self, timeout_seconds: float = 5.0) -> None:
-        """Ask itself, over the network, whether it lives.
+        """Ask itself, over the network, whether it lives: every process that receives.
 
         Raises
         ------
         EchoError
             If it does not answer in time.
         """
-        title = self._settings.titles[0].ae_title
-        doors: dict[tuple[str, int], ssl.SSLContext | None] = {self.address: None}
-        if self._credentials is not None and self.tls_address is not None:
-            doors[self.tls_address] = self._credentials.probe_context()
-        for (host, port), tls in doors.items():
-            here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - a comparison
-            echo(here, port, self._probe_title, title, timeout_seconds, tls)
+        if self._receiver is None:
+            msg = "It is not listening."
+            raise EchoError(msg)
+        self._receiver.probe(timeout_seconds)
 
     def reload(self) -> None:
         """Read the files for TLS anew; open associations go on with the old ones."""
-        if self._credentials is not None:
-            self._credentials.reload()
+        if self._receiver is not None:
+            self._receiver.reload()
+
+    def _receive(self, sockets: ListeningSockets) -> None:
+        settings, share = self._settings, self._share
+        self._places = Places(settings.max_associations)
+        if settings.processes == 1:
+            self._receiver = Receiver(
+                settings, self._storage, self._places, share.probe, self._credentials
+            )
+        else:
+            self._receiver = ReceiverProcesses(
+                share, self._places, self._credentials, self._take_up
+            )
+        self._receiver.start(sockets)
+
+    def _stop_receiving(self) -> None:
+        if self._receiver is not None:
+            self._receiver.stop()
+        if self._places is not None:
+            self._places.close()
+        self._receiver = self._places = self._address = self._tls_address = None
+
+    def _take_up(self, process_id: int) -> None:
+        """See to what a receiver process has left behind."""
+        try:
+            self._inbox.sweep(process_id)
+            self._arrivals.take_up()
+        except (OSError, SQLAlchemyError) as error:  # the arrivals' caps, or the next start
+            _log.error("what it left cannot be seen to: %s", type(error).__name__)
 
     def _keep_house(self) -> None:
         age = timedelta(days=self._settings.retention_days)

@@ -351,6 +351,14 @@ class ListenerSettings(_Frozen):
     calling_ae_title: AETitle = Field(
         default="WRISTMIR", description="The AE title under which results are sent."
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        description="Processes that receive at the same ports, each with some 100 MB of memory. "
+        "Several are faster where several peers send at once; more than the machine has cores are "
+        "of no use. Limits hold for all of them together.",
+    )
     max_associations: int = Field(
         default=40, ge=1, le=1000, description="Associations served at once, all peers together."
     )

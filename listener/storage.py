@@ -274,6 +274,7 @@ class Visit:
             header = read_header(stream, spool.transfer_syntax)
         header.agrees_with(command.sop_class_uid, command.sop_instance_uid)
         self._reception.begins(header)
+        spool.sync()  # while its digest is completed
         name = file_name(header.sop_instance_uid, spool.digest)
         path = self._storage.inbox.place(spool, name)
         try:

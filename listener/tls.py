@@ -5,20 +5,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
-import os
-import secrets
 import socket
 import ssl
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from listener.audit_settings import AuditDestinationSettings
 from listener.errors import CredentialsError
+from listener.probe import ProbeIdentity
 from listener.settings import DestinationSettings, TlsSettings, TlsVersion
 
 __all__ = [
@@ -74,6 +72,8 @@ class Credentials:
     ----------
     settings
         Names the files; TLS has to be on.
+    identity
+        What the service's own C-ECHO shows; made here where none is given.
 
     Raises
     ------
@@ -81,10 +81,10 @@ class Credentials:
         If they cannot be used.
     """
 
-    def __init__(self, settings: TlsSettings) -> None:
+    def __init__(self, settings: TlsSettings, identity: ProbeIdentity | None = None) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._identity = _ProbeIdentity()
+        self._identity = identity or ProbeIdentity()
         self._seen = self._signature()
         self._context = self._load()
 
@@ -111,7 +111,7 @@ class Credentials:
     def probe_context(self) -> ssl.SSLContext:
         """Return what the service's own C-ECHO speaks TLS with.
 
-        Its certificate was made for this process, whose memory alone holds the key. It asks
+        Its certificate was made for this service, whose memory alone holds the key. It asks
         whether the service lives, not whether the receiver's certificate is a good one: systemd
         must not restart a service over a date.
         """
@@ -291,43 +291,6 @@ _REASONS = {
     "UNSUPPORTED_PROTOCOL": "its version of TLS is too old",
     "WRONG_VERSION_NUMBER": "it does not speak TLS",
 }
-
-
-class _ProbeIdentity:
-    """A certificate and key that exist in this process's memory and nowhere else."""
-
-    def __init__(self) -> None:
-        # 20 MB that a receiver without TLS need not spend
-        from cryptography import x509  # noqa: PLC0415
-        from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        common = x509.NameAttribute(x509.NameOID.COMMON_NAME, f"probe {secrets.token_hex(8)}")
-        name = x509.Name([common])
-        certificate = (
-            x509.CertificateBuilder(name, name, key.public_key())
-            .serial_number(x509.random_serial_number())
-            # a clock that jumps must not end it (RFC 5280 section 4.1.2.5)
-            .not_valid_before(datetime(2000, 1, 1, tzinfo=UTC))
-            .not_valid_after(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        self.certificate = certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
-        self._key = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-
-    def show(self, context: ssl.SSLContext) -> None:
-        """Have a client show this certificate; the library takes files only, so one in memory."""
-        descriptor = os.memfd_create("probe", os.MFD_CLOEXEC)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(self.certificate.encode("ascii") + self._key)
-            stream.flush()
-            context.load_cert_chain(f"/proc/self/fd/{descriptor}")
 
 
 def _context(protocol: int, oldest: TlsVersion) -> ssl.SSLContext:

@@ -76,6 +76,8 @@ class Answerer:
         ``library``: copies; ``original``: the priors themselves.
     library
         Name of the destination of the copies: what is there already is not sent again.
+    board_width
+        Of the picture board, in pixels.
     settings
         Which objects answer a request, and in which language.
     """
@@ -90,6 +92,7 @@ class Answerer:
     words: BundleWords
     references: Literal["library", "original"]
     library: str
+    board_width: int = 2048
     settings: ResultSettings = field(default_factory=ResultSettings)
 
     def answer(
@@ -227,6 +230,7 @@ class Answerer:
             result_id=name,
             created_at=asked_at,
             predecessor=self.outbox.predecessor(query_uid, name, regions),
+            board_width=self.board_width,
             settings=self.settings,
         )
         self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)

@@ -7,6 +7,7 @@ from datetime import UTC
 from functools import cache
 from importlib.metadata import version
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
@@ -46,6 +47,7 @@ _HEAD: Final = 80 * mm
 
 _FONT: Final = "WristMIR"
 _BOLD: Final = "WristMIR-Bold"
+_FILES: Final = {_FONT: "NotoSans-Regular.ttf", _BOLD: "NotoSans-Bold.ttf"}
 
 
 def board_document(
@@ -195,9 +197,9 @@ def _named(words: Dictionary, code: str, sentence: str) -> Paragraph:
 
 @cache
 def _register_fonts() -> None:
-    """Register fonts that come with reportlab and have the letters of every language here."""
-    registerFont(TTFont(_FONT, "Vera.ttf"))
-    registerFont(TTFont(_BOLD, "VeraBd.ttf"))
+    """Register the fonts that come with the package: they have the letters of every language."""
+    for name, file in _FILES.items():
+        registerFont(TTFont(name, str(Path(__file__).parent / "fonts" / file)))
 
 
 _BODY: Final = ParagraphStyle("body", fontName=_FONT, fontSize=8.5, leading=11.5, spaceAfter=4)

@@ -3,62 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.board_row import BoardCase, BoardRow, board_rows
-from pipeline.canvas import UNITS, Canvas, Colour, Place
-from pipeline.exam import RegionFindings
-from pipeline.region import Laterality, Region
+from pipeline.board_layout import MARGIN, WIDTH, BoardLayout, most_shown
+from pipeline.board_panel import draw_match, draw_query
+from pipeline.board_row import BoardRow, board_rows
+from pipeline.board_sheet import MIRROR, SMALL, TEXT, BoardSheet
+from pipeline.board_words import BOARD_WORDS, BoardWords
+from pipeline.canvas import UNITS, Canvas, Ruler
+from pipeline.palette import BRIGHT, CAUTION, DIM, GROUND, LINE, PLAIN, bone_colour
 from pipeline.request import Answer
-from pipeline.wording import (
-    DEMONSTRATION,
-    BundleWords,
-    finding_words,
-    findings_words,
-    other_words,
-    side_words,
-    wanted_words,
-)
+from pipeline.typeface import measured
+from pipeline.wording import DEMONSTRATION, BundleWords, side_words, wanted_words
 
 __all__ = ["match_board"]
 
-_BLACK: Final[Colour] = (0, 0, 0)
-_BRIGHT: Final[Colour] = (224, 224, 224)
-_PLAIN: Final[Colour] = (176, 176, 176)
-_DIM: Final[Colour] = (134, 134, 134)
-_LINE: Final[Colour] = (52, 52, 52)
-_CAUTION: Final[Colour] = (240, 228, 66)
-# Okabe and Ito: told apart with every kind of colour vision
-_COLOURS: Final[Mapping[Region, Colour]] = MappingProxyType(
-    {
-        Region.DISTAL_RADIUS: (86, 180, 233),
-        Region.DISTAL_ULNA: (230, 159, 0),
-        Region.ULNAR_STYLOID: (204, 121, 167),
-    }
-)
-_WRIST_COLOUR: Final[Colour] = (150, 150, 150)
-_SIDES: Final[Mapping[Laterality, str]] = MappingProxyType(
-    {Laterality.LEFT: "L", Laterality.RIGHT: "R", Laterality.UNKNOWN: "L/R ?"}
-)
-
-# the layout, in units of which 1024 make the width
-_MARGIN: Final = 20.0
-_WIDTH: Final = UNITS - 2 * _MARGIN
-_COLUMNS: Final = 5
-_CELL: Final = 150.0
-_GAP: Final = 13.0
-_QUERY_GAP: Final = 32.0
-_TITLE: Final = 20.0
-_PICTURE: Final = 146.0
-_BETWEEN: Final = 4.0
-_SCORE: Final = 20.0
-_LEADING: Final = 15.0
-_SMALL: Final = 11.5
-_TEXT: Final = 12.0
+_RIGHT: Final = UNITS - MARGIN
 
 
 def match_board(
@@ -68,14 +31,16 @@ def match_board(
     *,
     bundle: BundleWords,
     width: int = 2048,
+    words: BoardWords = BOARD_WORDS,
 ) -> NDArray[np.uint8]:
     """Draw the board: a row per asked bone, the query on the left, its matches by rank.
 
-    Each case shows its wrist with the bones' boxes, beneath it the asked bone's crop (one scale in
-    a row: millimetres where every spacing is known, else the wrist's width), the similarity
-    indices as bars, and in words what the prior's report says of the bone and, fainter, what else
-    it describes. A prior of the other side is shown mirrored, and marked so. Nothing of any patient
-    is written but the side, and of priors the age band.
+    Each case shows its wrist with the bone's box, beneath it (beside it, where several bones were
+    asked about) the bone's crop, all crops of a row at one scale: in millimetres where spacing is
+    known; the similarity indices as bars; in words what the prior's report says of the bone and,
+    fainter, what else it describes. A prior of the other side is shown mirrored, and marked so.
+    The sheet is landscape. Nothing of any patient is written but the side, and of priors the age
+    band.
 
     Parameters
     ----------
@@ -89,6 +54,8 @@ def match_board(
         The models behind the answer.
     width
         In pixels; legible from 1024.
+    words
+        What is written, in one language.
 
     Returns
     -------
@@ -96,251 +63,128 @@ def match_board(
         uint8, shape (rows, width, 3), RGB.
     """
     pictures = {**prior_pictures, answer.query.sop_instance_uid: query_picture}
-    most = 2 * _COLUMNS if len(answer.regions) == 1 else _COLUMNS
-    rows = board_rows(answer, pictures, most)
-    canvas = Canvas(width)
-    y = _draw_head(canvas, answer, bundle)
-    for number, row in enumerate(rows):
-        y = _draw_row(canvas, y, row, with_legend=number == 0)
-    return canvas.pixels(_draw_foot(canvas, y, rows))
+    rows = board_rows(answer, pictures, most_shown(len(answer.regions)))
+    flat = BoardLayout.of(rows)
+    # the words have what they need, the pictures the rest
+    needed = _draw(BoardSheet(Ruler(), flat, words), answer, bundle, rows)
+    sheet = BoardSheet(Canvas(width, GROUND), flat.filled(rows, needed), words)
+    return sheet.canvas.pixels(_draw(sheet, answer, bundle, rows))
 
 
-def _draw_head(canvas: Canvas, answer: Answer, bundle: BundleWords) -> float:
-    """Say what the board is; like every drawing here, return where the next may begin."""
-    canvas.text((_MARGIN, 34), "Similar prior wrists", 21, _BRIGHT)
-    asked = f"Query: {side_words(answer.query)}, {answer.query.view.value.upper()} view"
-    priors = f"{answer.pool_size} prior{'' if answer.pool_size == 1 else 's'} compared"
-    wanted = wanted_words(answer.request)
-    about = [asked, priors, *([f"wanted: {wanted}"] if wanted else []), bundle.id]
-    canvas.text((_MARGIN, 53), "  ·  ".join(about), _SMALL, _DIM)
+def _draw(
+    sheet: BoardSheet, answer: Answer, bundle: BundleWords, rows: Sequence[BoardRow]
+) -> float:
+    """Draw all; like every drawing here, return where the next may begin."""
+    y = _draw_head(sheet, answer, bundle)
+    for row in rows:
+        y = _draw_row(sheet, y, row)
+    return _draw_foot(sheet, y, rows)
+
+
+def _draw_head(sheet: BoardSheet, answer: Answer, bundle: BundleWords) -> float:
+    """Say what the board is."""
+    canvas = sheet.canvas
+    canvas.text((MARGIN, 36), sheet.words.title, 21, BRIGHT, bold=True)
     if bundle.demonstration:
-        words = DEMONSTRATION.upper()
-        right, length = UNITS - _MARGIN, canvas.length(words, 12)
-        canvas.box((right - length - 20, 17, right, 41), _CAUTION)
-        canvas.text((right - 10, 33.5), words, 12, _CAUTION, "rs")
-    y = 56.0
+        left = _RIGHT - measured(DEMONSTRATION, 12.5, bold=True) - 20
+        canvas.box((left, 18, _RIGHT, 42), CAUTION, 1.2)
+        canvas.text((_RIGHT - 10, 34.5), DEMONSTRATION, 12.5, CAUTION, "rs", bold=True)
+    y = sheet.paragraph((MARGIN, 43), _about(sheet.words, answer, bundle), WIDTH, PLAIN)
     for warning in answer.warnings:
-        y = _draw_lines(canvas, (_MARGIN, y), canvas.wrapped(warning, _WIDTH, _TEXT, 2), _CAUTION)
-    return y + 10
+        sign = [(MARGIN, y + 13), (MARGIN + 6, y + 3), (MARGIN + 12, y + 13)]
+        canvas.shape(sign, CAUTION)
+        y = sheet.paragraph((MARGIN + 19, y), warning, WIDTH - 19, CAUTION)
+    return y + 8
 
 
-def _draw_foot(canvas: Canvas, y: float, rows: Sequence[BoardRow]) -> float:
-    cropped = [row for row in rows if row.matches and row.cropped]
-    scale = " The crops of a row are drawn to one scale." if cropped else ""
-    if not all(row.in_mm for row in cropped):
-        scale = f"{scale[:-1]}, by the width of the wrist: some pixel spacings are not known."
-    canvas.bar((_MARGIN, y + 3, UNITS - _MARGIN, y + 3), _LINE)
-    first = (
-        "Matches are other patients; the findings beneath them are theirs, not this patient's. "
-        "No diagnosis."
-    )
-    second = f"The similarity index (0-100) ranks likeness; it is no probability.{scale}"
-    canvas.text((_MARGIN, y + 19), first, _TEXT, _PLAIN)
-    canvas.text((_MARGIN, y + 35), second, _SMALL, _DIM)
-    return y + 46
+def _about(words: BoardWords, answer: Answer, bundle: BundleWords) -> str:
+    """Return what was asked, of how many, with which models."""
+    query, pool = answer.query, answer.pool_size
+    about = [words.asked.format(wrist=side_words(query), view=query.view.value.upper())]
+    about.append(words.compared_one if pool == 1 else words.compared.format(number=pool))
+    if wanted := wanted_words(answer.request):
+        about.append(words.wanted.format(wanted=wanted))
+    return " · ".join([*about, bundle.id])
 
 
-def _draw_row(canvas: Canvas, y: float, row: BoardRow, *, with_legend: bool) -> float:
-    top = _draw_row_title(canvas, y, row)
+def _draw_row(sheet: BoardSheet, y: float, row: BoardRow) -> float:
+    """Draw the query and, line by line, its matches."""
+    top = _draw_title(sheet, y, row)
+    bottom = draw_query(sheet, (MARGIN, top), row)
     if not row.matches:
-        return top + 8
-    _draw_case(canvas, (_MARGIN, top), row, row.query)
-    below = top + _pictures_height(row)
-    if with_legend:
-        below = _draw_legend(canvas, below, row.query)
-    if row.cropped and row.in_mm:
-        below = _draw_centimetre(canvas, below, row)
-    bottom = top
-    for first in range(0, len(row.matches), _COLUMNS):
-        bottom = _draw_matches(canvas, bottom, row, row.matches[first : first + _COLUMNS])
-    bottom = max(bottom, below + 8)
-    middle = _MARGIN + _CELL + _QUERY_GAP / 2
-    canvas.bar((middle, top, middle, bottom - 8), _LINE)
-    return bottom + 4
-
-
-def _draw_row_title(canvas: Canvas, y: float, row: BoardRow) -> float:
-    """Write the bone's name, whether anything is similar, and what was relaxed on the way."""
-    region, shown, found = row.part.region, len(row.matches), len(row.part.matches)
-    title = region.words.capitalize() if region else "Wrist as a whole"
-    canvas.bar((_MARGIN, y + 3, UNITS - _MARGIN, y + 3), _LINE)
-    canvas.bar((_MARGIN, y + 12, _MARGIN + 4, y + 26), _colour(region))
-    canvas.text((_MARGIN + 12, y + 24), title, 16, _BRIGHT)
-    if row.part.nothing_similar or not found:
-        words = "No sufficiently similar case"
-        words += ": the nearest are shown all the same." if found else "."
-        canvas.text((_MARGIN + 26 + canvas.length(title, 16), y + 24), words, 13, _CAUTION)
-    if shown < found:
-        words = f"the first {shown} of {found}; the others stand in the report"
-        canvas.text((UNITS - _MARGIN, y + 24), words, _SMALL, _DIM, "rs")
-    y += 29
-    for words in row.part.fallbacks:
-        lines = canvas.wrapped(words, _WIDTH - 12, _TEXT, 2)
-        y = _draw_lines(canvas, (_MARGIN + 12, y), lines, _PLAIN)
-    return y + (9 if row.part.fallbacks else 5)
-
-
-def _draw_matches(canvas: Canvas, y: float, row: BoardRow, matches: Sequence[BoardCase]) -> float:
-    """Draw one line of matches, as high as the longest of their findings wants it."""
-    bottoms = []
-    for column, case in enumerate(matches):
-        x = _MARGIN + _CELL + _QUERY_GAP + column * (_CELL + _GAP)
-        _draw_case(canvas, (x, y), row, case)
-        bottoms.append(_draw_words(canvas, (x, y + _pictures_height(row)), row, case))
-    return max(bottoms) + 12
-
-
-def _pictures_height(row: BoardRow) -> float:
-    return _TITLE + _PICTURE + (_BETWEEN + _PICTURE if row.part.region else 0.0)
-
-
-def _draw_case(canvas: Canvas, place: Place, row: BoardRow, case: BoardCase) -> None:
-    """Draw a title, the wrist with its boxes and, beneath, the asked bone."""
-    x, y = place
-    _draw_case_title(canvas, (x, y + 12), case)
-    _draw_wrist(canvas, (x, y + _TITLE), row.part.region, case)
-    if row.part.region:
-        _draw_bone(canvas, (x, y + _TITLE + _PICTURE + _BETWEEN), row, row.part.region, case)
-
-
-def _draw_case_title(canvas: Canvas, place: Place, case: BoardCase) -> None:
-    (x, y), right = place, place[0] + _CELL
-    side = _SIDES[case.exam.laterality]
-    canvas.text((right, y), side, 12.5, _BRIGHT, "rs")
-    if case.match is None:
-        canvas.text((x, y), case.label, 13.5, _BRIGHT)
-        return
-    rank = f"#{case.match.rank}"
-    canvas.text((x, y), rank, 13.5, _BRIGHT)
-    canvas.text((x + 6 + canvas.length(rank, 13.5), y), case.label, _TEXT, _PLAIN)
-    age = "age ?" if case.exam.age_years is None else case.exam.age_band.replace(" years", " y")
-    canvas.text((right - 7 - canvas.length(side, 12.5), y), age, _SMALL, _DIM, "rs")
-
-
-def _draw_wrist(canvas: Canvas, place: Place, asked: Region | None, case: BoardCase) -> None:
-    x, y = place
-    size = canvas.size_in_pixels(_CELL, _PICTURE)
-    view = case.wrist(size)
-    if view is None:
-        _draw_empty(canvas, place, "picture not shared")
-        return
-    canvas.picture(place, view.pixels())
-    unit = _CELL / size[0]
-    for region in sorted(Region, key=lambda one: one is asked):
-        box = case.box(region.value)
-        if box is not None:
-            x0, y0, x1, y1 = (value * unit for value in view.shown(box))
-            strong = asked is None or region is asked
-            colour = _colour(region) if strong else _faded(_colour(region))
-            canvas.box((x + x0, y + y0, x + x1, y + y1), colour, 1.4 if strong else 0.7)
-    _draw_frame(canvas, place, case, _LINE)
-    if case.mirrored:
-        canvas.bar((x, y, x + _CELL, y + 15), _BLACK)
-        words = f"{case.exam.laterality.value} wrist, shown mirrored"
-        canvas.text((x + _CELL / 2, y + 11), words, _SMALL, _CAUTION, "ms")
-
-
-def _draw_bone(
-    canvas: Canvas, place: Place, row: BoardRow, region: Region, case: BoardCase
-) -> None:
-    size = canvas.size_in_pixels(_CELL, _PICTURE)
-    view = case.bone(region.value, size, row.scale(size), row.in_mm)
-    if view is None:
-        _draw_empty(canvas, place, "" if case.picture is None else "bone not located")
-        return
-    canvas.picture(place, view.pixels())
-    _draw_frame(canvas, place, case, _faded(_colour(region)))
-
-
-def _draw_frame(canvas: Canvas, place: Place, case: BoardCase, colour: Colour) -> None:
-    """Frame a picture; the query's frame stands out."""
-    x, y = place
-    colour = _PLAIN if case.match is None else colour
-    canvas.box((x, y, x + _CELL, y + _PICTURE), colour, 0.7)
-
-
-def _draw_empty(canvas: Canvas, place: Place, words: str) -> None:
-    x, y = place
-    canvas.box((x, y, x + _CELL, y + _PICTURE), _LINE, 0.7)
-    canvas.text((x + _CELL / 2, y + _PICTURE / 2 + 4), words, _TEXT, _DIM, "ms")
-
-
-def _draw_words(canvas: Canvas, place: Place, row: BoardRow, case: BoardCase) -> float:
-    x, y = place
-    region, match = row.part.region, case.match
-    if match is None:
-        return y
-    if region is not None:
-        _draw_score(canvas, (x, y), region, match.region_index)
-        y += _SCORE
-    _draw_score(canvas, (x, y), None, match.global_index)
-    return _draw_findings(canvas, (x, y + _SCORE + 4), case, region)
-
-
-def _draw_score(canvas: Canvas, place: Place, region: Region | None, index: float | None) -> None:
-    x, y = place[0], place[1] + 14
-    canvas.text((x, y), region.words if region else "whole wrist", _SMALL, _PLAIN)
-    if index is None:
-        canvas.text((x + _CELL, y), "not compared", _SMALL, _DIM, "rs")
-    else:
-        canvas.text((x + _CELL, y), f"{index:.0f}", 12.5, _BRIGHT, "rs")
-    canvas.bar((x, y + 3.5, x + _CELL, y + 5), _LINE)
-    if index:
-        canvas.bar((x, y + 3.5, x + _CELL * min(index, 100.0) / 100, y + 5), _colour(region))
-
-
-def _draw_findings(canvas: Canvas, place: Place, case: BoardCase, region: Region | None) -> float:
-    """Write what the prior's report says, marked by a full, half or open disc."""
-    (x, y), exam = place, case.exam
-    if not exam.findings_known:
-        return _draw_lines(canvas, place, ["no report yet"], _DIM)
-    if region is None:
-        return _draw_lines(
-            canvas, place, canvas.wrapped(findings_words(exam, None), _CELL, _TEXT, 6), _BRIGHT
+        _draw_nothing(sheet, top, row)
+    below = top
+    for line in sheet.layout.lines(row):
+        below = 12 + max(
+            draw_match(sheet, (sheet.layout.column(number), below), row, case)
+            for number, case in enumerate(line)
         )
-    findings = exam.findings.get(region, RegionFindings())
-    fill = {"present": 1.0, "possible": 0.5, "absent": 0.0}.get(findings.fracture)
-    colour, indent = _DIM, 0.0
-    if fill is not None:
-        canvas.disc((x + 4.5, y + _LEADING - 6), 3.5, _BRIGHT, fill)
-        colour, indent = _BRIGHT, 13.0
-    lines = canvas.wrapped(finding_words(findings), _CELL - indent, _TEXT, 4)
-    y = _draw_lines(canvas, (x + indent, y), lines, colour)
-    if beside := ", ".join(other_words(exam)):
-        y = _draw_lines(canvas, (x, y), canvas.wrapped(beside, _CELL, _TEXT, 3), _DIM)
-    return y
+    bottom = max(bottom + 6, below)
+    divider = sheet.layout.divider
+    sheet.canvas.bar((divider, top, divider + 1, bottom - 8), LINE)
+    return bottom
 
 
-def _draw_lines(canvas: Canvas, place: Place, lines: Sequence[str], colour: Colour) -> float:
-    x, y = place
-    for line in lines:
-        y += _LEADING
-        canvas.text((x, y - 2), line, _TEXT, colour)
-    return y
+def _draw_title(sheet: BoardSheet, y: float, row: BoardRow) -> float:
+    """Write the bone's name, whether anything is similar, and what was relaxed on the way."""
+    canvas, words, region = sheet.canvas, sheet.words, row.part.region
+    shown, found = len(row.matches), len(row.part.matches)
+    name, left, right = region.words if region else words.whole_wrist, MARGIN, _RIGHT
+    title = name[:1].upper() + name[1:]
+    canvas.bar((left, y, right, y + 1), LINE)
+    canvas.bar((left, y + 10, left + 5, y + 24), bone_colour(region))
+    canvas.text((left + 13, y + 22), title, 15, BRIGHT, bold=True)
+    left += 13 + measured(title, 15, bold=True) + 16
+    if shown < found:
+        some = words.some_of.format(shown=shown, found=found)
+        canvas.text((right, y + 22), some, SMALL, DIM, "rs")
+        right -= measured(some, SMALL) + 16
+    if row.part.nothing_similar and found:
+        canvas.text((left, y + 22), words.nothing, 13, CAUTION, bold=True)
+        left += measured(words.nothing, 13, bold=True) + 8
+        nearest = canvas.wrapped(words.nearest, right - left, TEXT, 1)[0]
+        canvas.text((left, y + 22), nearest, TEXT, CAUTION)
+        left += measured(nearest, TEXT) + 16
+    relaxed = list(row.part.fallbacks)
+    if len(relaxed) == 1 and measured(relaxed[0], TEXT) <= right - left:
+        canvas.text((left, y + 22), relaxed.pop(), TEXT, PLAIN)
+    y += 27
+    for fallback in relaxed:
+        y = sheet.paragraph((MARGIN + 13, y), fallback, WIDTH - 13, PLAIN)
+    return y + 6
 
 
-def _draw_legend(canvas: Canvas, y: float, query: BoardCase) -> float:
-    """Name the colours of the boxes."""
-    for region in Region:
-        y += 16
-        found = region.value in query.exam.boxes
-        canvas.box((_MARGIN, y - 8, _MARGIN + 9, y), _colour(region), 1.4)
-        words = region.words if found else f"{region.words}: not located"
-        canvas.text((_MARGIN + 16, y), words, _SMALL, _PLAIN if found else _DIM)
-    return y + 4
+def _draw_nothing(sheet: BoardSheet, y: float, row: BoardRow) -> None:
+    """Say in place of the matches that there are none."""
+    left, top, words = sheet.layout.column(0), y + 19, sheet.words
+    sheet.canvas.box((left, top, _RIGHT, top + sheet.layout.stack), LINE, 0.8, (4.0, 4.0))
+    centre, middle = (left + _RIGHT) / 2, top + sheet.layout.stack / 2
+    sheet.canvas.text((centre, middle - 2), words.nothing, 17, CAUTION, "ms", bold=True)
+    reason = words.nothing_means if row.part.nothing_similar else words.nothing_to_compare
+    sheet.canvas.text((centre, middle + 20), reason, TEXT, PLAIN, "ms")
 
 
-def _draw_centimetre(canvas: Canvas, y: float, row: BoardRow) -> float:
-    size = canvas.size_in_pixels(_CELL, _PICTURE)
-    length = 10 * row.scale(size) * _CELL / size[0]
-    canvas.bar((_MARGIN, y + 9.5, _MARGIN + length, y + 11), _PLAIN)
-    canvas.text((_MARGIN + length + 7, y + 14), "1 cm in the crops", _SMALL, _DIM)
-    return y + 18
+def _draw_foot(sheet: BoardSheet, y: float, rows: Sequence[BoardRow]) -> float:
+    """Say what all this is, and what it is not."""
+    words = sheet.words
+    sheet.canvas.bar((MARGIN, y, _RIGHT, y + 1), LINE)
+    y += 6
+    cases = [case for row in rows for case in row.matches]
+    if not cases:
+        return sheet.paragraph((MARGIN, y), words.no_diagnosis, WIDTH, PLAIN) + 12
+    y = sheet.paragraph((MARGIN, y), words.others, WIDTH, PLAIN)
+    if any(case.mirrored for case in cases):
+        sheet.mirror((MARGIN, y + 12), CAUTION)
+        y = sheet.paragraph(
+            (MARGIN + MIRROR + 7, y), words.mirrored_means, WIDTH - MIRROR - 7, PLAIN
+        )
+    scale = f"{words.score_means} {_scale_words(words, rows)}"
+    return sheet.paragraph((MARGIN, y), scale, WIDTH, DIM, 3) + 12
 
 
-def _colour(region: Region | None) -> Colour:
-    return _COLOURS[region] if region else _WRIST_COLOUR
-
-
-def _faded(colour: Colour) -> Colour:
-    return (colour[0] // 2, colour[1] // 2, colour[2] // 2)
+def _scale_words(words: BoardWords, rows: Sequence[BoardRow]) -> str:
+    scaled = [row for row in rows if row.matches and row.cropped]
+    unknown = any(row.unscaled(case) for row in scaled for case in (row.query, *row.matches))
+    if unknown:
+        return words.one_scale_by_wrist
+    return words.one_scale if scaled else ""

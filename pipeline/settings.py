@@ -173,6 +173,12 @@ class PipelineSettings(_Frozen):
         default=None,
         description="name of the destination for library copies; unset for the same",
     )
+    board_width: int = Field(
+        default=2048,
+        ge=1024,
+        le=4096,
+        description="width of the picture board, in pixels; 1024 keeps it small and is legible",
+    )
     threads: int = Field(default=2, ge=1, description="processor threads of the models")
     lease_seconds: float = Field(
         default=120.0,

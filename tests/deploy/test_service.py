@@ -14,6 +14,10 @@ from pathlib import Path
 
 import pytest
 from certificates import Authority, Identity
+from peers import peer
+from station import eventually
+
+from listener.sender import echo
 
 LOOPBACK = "127.0.0.1"
 
@@ -86,3 +90,62 @@ authorities = "{authority.file}"
         assert b"read anew" in (tmp_path / "log").read_bytes()
         assert shown(authority, client, port) == renewed.fingerprint
         assert process.poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+@pytest.mark.parametrize("processes", [1, 2])
+def test_systemd_may_hold_the_port_and_who_connects_first_is_served(
+    tmp_path: Path, processes: int
+) -> None:
+    port = free_port()
+    config = tmp_path / "wristmir.toml"
+    config.write_text(
+        f"""
+state_dir = "{tmp_path / "state"}"
+[listener]
+host = "192.0.2.1"
+port = {port}
+processes = {processes}
+[[listener.peers]]
+ae_title = "PACS"
+addresses = ["{LOOPBACK}"]
+""",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "deploy.cli", "listen", "--config", str(config)]
+    activated = [peer("systemd-socket-activate"), f"--listen={LOOPBACK}:{port}"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([*activated, *command], stderr=log)
+        try:
+            assert eventually(lambda: _is_open(port), 20)  # this starts it, and waits for it
+            for _ in range(4):
+                echo(LOOPBACK, port, "PACS", "WRISTMIR", timeout_seconds=60)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(30)
+    assert code == 0, (tmp_path / "log").read_text()
+
+
+def _is_open(port: int) -> bool:
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.peers
+def test_a_port_of_systemds_that_no_setting_names_is_said_in_one_line(tmp_path: Path) -> None:
+    port = free_port()
+    config = tmp_path / "wristmir.toml"
+    config.write_text(f'state_dir = "{tmp_path / "state"}"\n', encoding="utf-8")
+    command = [sys.executable, "-m", "deploy.cli", "listen", "--config", str(config)]
+    activated = [peer("systemd-socket-activate"), f"--listen={LOOPBACK}:{port}", *command]
+    process = subprocess.Popen(activated, stderr=subprocess.PIPE, text=True)
+    assert eventually(lambda: _is_open(port), 20)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert f"systemd has handed over port {port}; [listener] names another one." in said
+    assert "Traceback" not in said

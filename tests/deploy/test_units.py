@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from peers import peer
 
+from listener.settings import ListenerSettings
 from pipeline.settings import MiningSettings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+SOCKET = DEPLOY / "systemd" / "wristmir-listen.socket"
 OWN = [unit for unit in UNITS if unit.stem != "wristmir-vllm"]
 CONFIGS = sorted((DEPLOY / "vllm").glob("*.yaml"))
 _FLAG = re.compile(r"^([a-z-]+): '?(.*?)'?$", re.MULTILINE)
@@ -71,6 +73,28 @@ def test_systemd_verifies_the_unit(unit: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert (verified.returncode, verified.stderr.strip()) == (0, "")
+
+
+@pytest.mark.peers
+def test_systemd_verifies_the_socket_whose_ports_are_the_plain_settings(tmp_path: Path) -> None:
+    text = SOCKET.read_text(encoding="utf-8")
+    service = UNITS[0].read_text(encoding="utf-8")
+    (tmp_path / SOCKET.name).write_text(text, encoding="utf-8")
+    (tmp_path / UNITS[0].name).write_text(
+        re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", service), encoding="utf-8"
+    )
+    verified = subprocess.run(
+        [peer("systemd-analyze"), "verify", "--man=no", str(tmp_path / SOCKET.name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (verified.returncode, verified.stderr.strip()) == (0, "")
+    plain = ListenerSettings(state_dir=tmp_path)
+    hosts_and_ports = re.findall(r"ListenStream=(\S+):(\d+)", text)
+    assert hosts_and_ports == [
+        (plain.host, str(port)) for port in (plain.port, plain.tls.port, plain.hl7.port)
+    ]
 
 
 @pytest.mark.peers

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -78,18 +79,25 @@ class Sender(threading.Thread):
         return radiograph(**given)
 
 
-def after_kills(folder: Path, ledger: str, moments: list[float]) -> None:
-    """Kill a receiver at each moment while three senders stream; then look at what is left."""
+def after_kills(folder: Path, ledger: str, moments: list[float], processes: int = 1) -> None:
+    """Kill a receiver at each moment while three senders stream; then look at what is left.
+
+    Where it is several processes, one of them is killed at the moment, and a little later the
+    service, which ends the others.
+    """
     senders: list[Sender] = []
     orphans = 0
     began = time.monotonic()
     for number, moment in enumerate(moments):
-        receiver = Receiver(folder, ledger=ledger)
+        receiver = Receiver(folder, ledger=ledger, processes=processes)
         these = [Sender(receiver.port, SEED + 10 * number + m) for m in range(3)]
         for sender in these:
             sender.start()
         assert eventually(lambda s=these: any(x.acknowledged for x in s), 20)
         time.sleep(moment)
+        if processes > 1:
+            os.kill(receiver.children()[number % processes], signal.SIGKILL)
+            time.sleep(moment / 2)
         receiver.kill()
         orphans += len(list(folder.glob("inbox/incoming/*")))
         for sender in these:
@@ -140,6 +148,16 @@ def subjects(ledger: Ledger, kind: str) -> list[str]:
 def test_kills_lose_nothing_and_double_nothing(tmp_path: Path, ledger_url: str) -> None:
     moments = random.Random(SEED)  # noqa: S311 - reproducible moments
     after_kills(tmp_path / "state", ledger_url, [moments.uniform(0.0, 0.6) for _ in range(KILLS)])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60 + 15 * KILLS)
+def test_kills_of_one_process_of_several_lose_and_double_nothing_either(
+    tmp_path: Path, ledger_url: str
+) -> None:
+    dice = random.Random(SEED)  # noqa: S311 - reproducible moments
+    moments = [dice.uniform(0.0, 0.6) for _ in range(max(3, KILLS // 4))]
+    after_kills(tmp_path / "state", ledger_url, moments, processes=2)
 
 
 @pytest.mark.slow

@@ -130,7 +130,8 @@ def test_an_attack_costs_nobody_but_the_attacker(
     assert cost.waited < patience
     assert eventually(lambda: target.threads() <= threads, LEAK_SECONDS)
     assert eventually(lambda: target.descriptors() <= descriptors, LEAK_SECONDS)
-    assert eventually(lambda: re.search(attack.says, target.said()[said_before:]))
+    # what repeats itself is told once in a minute
+    assert eventually(lambda: re.search(attack.says, target.said()[said_before:]), LEAK_SECONDS + 5)
     said = target.said()[said_before:]
     for secret in (PLANTED, "SECRET", "Invented", "INVENTED", "FUZZ", "1.2.3.", "Traceback"):
         assert secret not in said

@@ -81,6 +81,11 @@ class Receiver:
         self.process.stdin.close()
         return self._end()
 
+    def children(self) -> list[int]:
+        """Return the process ids of the receiver processes that it has started."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return [int(pid) for pid in listed.split()]
+
     def resident_bytes(self) -> int:
         """Return the memory that it holds."""
         return self._status("VmRSS")

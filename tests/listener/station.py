@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -194,16 +194,21 @@ def settings(folder: Path, **changes: Any) -> ListenerSettings:
 def station(
     folder: Path,
     *,
-    is_own: Callable[[str], bool] = lambda _: False,
+    is_own: Callable[[str], bool] | None = None,
     clock: Callable[[], datetime] | None = None,
+    handed_over: Mapping[int, socket.socket] | None = None,
     **changes: Any,
 ) -> Iterator[Station]:
     """Run a listener in this process until the block ends, with the audit trail it is to keep."""
     chosen = settings(folder, **changes)
+    # what is not given can be handed to another process
+    given: dict[str, Any] = {} if is_own is None else {"is_own": is_own}
     with (
         Ledger(chosen.ledger_url, clock, steady=time.monotonic) as ledger,
         Audit(chosen, site_key=SITE_KEY) as audit,
-        Listener(chosen, ledger, site_key=SITE_KEY, is_own=is_own, audit=audit) as it,
+        Listener(
+            chosen, ledger, site_key=SITE_KEY, audit=audit, handed_over=handed_over, **given
+        ) as it,
     ):
         yield Station(it, ledger, chosen)
 

@@ -26,8 +26,9 @@ from station import (
 )
 from wire import rejection
 
-from listener.acceptor import supported_contexts
 from listener.errors import AddressError
+from listener.guard import Guard
+from listener.presentation_contexts import supported_contexts
 from listener.settings import PeerSettings
 
 
@@ -184,10 +185,8 @@ def test_the_listener_sends_without_delay(tmp_path: Path, monkeypatch: pytest.Mo
         seen.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         return judge(self, *given)
 
-    from listener import acceptor
-
-    judge = acceptor._Guard.judge
-    monkeypatch.setattr(acceptor._Guard, "judge", visit)
+    judge = Guard.judge
+    monkeypatch.setattr(Guard, "judge", visit)
     with station(tmp_path) as link:
         link.associate().release()
     assert seen == [1]
@@ -221,7 +220,7 @@ def test_a_release_and_an_abort_both_give_the_place_back(tmp_path: Path) -> None
     with station(tmp_path) as link:
         link.associate().release()
         link.associate().abort()
-        assert eventually(lambda: not link.listener._acceptor._guard._living())
+        assert eventually(lambda: not link.listener._receiver._guard._living())
 
 
 def test_a_health_check_that_only_connects_leaves_nothing_behind(tmp_path: Path) -> None:

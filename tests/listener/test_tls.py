@@ -467,7 +467,7 @@ def test_silent_slow_and_one_byte_clients_hold_nobody_up_and_are_cut(
         assert is_served(link, context)
         assert time.monotonic() - began < 1
         assert len(listener_threads()) < 2 * (2 * 40 + 16)
-        assert eventually(lambda: not link.listener._acceptor._guard._living(), 4)
+        assert eventually(lambda: not link.listener._receiver._guard._living(), 4)
         for connection in bad:
             connection.close()
 
@@ -509,14 +509,14 @@ def test_connections_over_tls_leave_no_thread_and_no_descriptor(tmp_path: Path, 
     with secure_station(tmp_path, site) as link:
         assert is_served(link, context)
         link.listener.probe()
-        assert eventually(lambda: not link.listener._acceptor._guard._living())
+        assert eventually(lambda: not link.listener._receiver._guard._living())
         before = len(descriptors())
         for _ in range(10):
             refusal(link, site.authority.client())
             refusal(link, context, "NOBODY")
             socket.create_connection((LOOPBACK, tls_port(link)), timeout=5).close()
             ask(link, context).close()
-        assert eventually(lambda: not link.listener._acceptor._guard._living())
+        assert eventually(lambda: not link.listener._receiver._guard._living())
         assert eventually(lambda: len(descriptors()) <= before)
 
 
@@ -547,7 +547,7 @@ def test_a_connection_that_is_reset_before_its_handshake_leaves_nothing_behind(
             if n % 2:
                 probe.sendall(b"\x16")
             probe.close()
-        assert eventually(lambda: not link.listener._acceptor._guard._living())
+        assert eventually(lambda: not link.listener._receiver._guard._living())
         assert eventually(lambda: len(listener_threads()) <= 4)
         assert is_served(link, site.authority.client(site.pacs))
     assert "could not be set up" not in caplog.text

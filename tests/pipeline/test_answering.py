@@ -46,7 +46,7 @@ class Dying(Ledger):
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugin]:
     monkeypatch.setattr("deploy.assembly.Bundle", MODELS)
-    with plugin(tmp_path, lease_seconds=1.1) as running:
+    with plugin(tmp_path, lease_seconds=1.1, board_width=1200) as running:
         fill(running)
         yield running
 
@@ -83,6 +83,14 @@ def test_an_answer_that_is_worked_out_twice_makes_the_same_objects(service: Plug
     (report,), (board,) = service.reports(), service.boards()
     assert {str(report.SOPInstanceUID), str(board.SOPInstanceUID)} < made
     assert waiting(service) == {}
+
+
+def test_the_board_is_as_wide_as_the_settings_say(service: Plugin) -> None:
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+
+    (board,) = service.boards()
+    assert board.Columns == 1200 > board.Rows
 
 
 def test_requests_that_overtake_one_another_are_all_delivered(service: Plugin) -> None:

@@ -109,9 +109,9 @@ def test_what_stands_in_a_short_attribute_has_at_most_64_characters(words: Dicti
             assert len(sentence) <= 64, key
 
 
-@pytest.mark.parametrize("font", ["Vera.ttf", "VeraBd.ttf"])
+@pytest.mark.parametrize("font", ["NotoSans-Regular.ttf", "NotoSans-Bold.ttf"])
 def test_the_fonts_of_the_document_have_every_letter(font: str) -> None:
-    known = TTFont(font, font).face.charToGlyph
+    known = TTFont(font, str(FOLDER.parent / "fonts" / font)).face.charToGlyph
     for words in LANGUAGES:
         letters = set("".join(words.sentences.values()))
         assert {letter for letter in letters if ord(letter) not in known} == set()

@@ -162,6 +162,16 @@ def test_everything_referenced_is_the_query_or_a_copy_that_was_made() -> None:
     assert referenced == there
 
 
+def test_nothing_of_any_patient_s_header_is_drawn_on_the_board() -> None:
+    """Patients who differ in their headers only have boards that are alike, pixel by pixel."""
+    _, _, board, *_ = results_of(answer(), copies_of(answer()))
+    copies = copies_of(answer(), plant=True)
+    _, _, other, *_ = results_of(answer(), copies, planted(header(0), PLANTED))
+
+    assert other.PatientName != board.PatientName
+    assert other.PixelData == board.PixelData
+
+
 def test_no_identifier_of_a_prior_s_patient_stands_in_any_byte_sent() -> None:
     copies = copies_of(answer(), plant=True)
     sent = [*copies.values(), *results_of(answer(), copies)]
