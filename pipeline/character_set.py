@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from pydicom import Dataset, config
-from pydicom.charset import convert_encodings
+from pydicom.charset import python_encoding
 from pydicom.dataelem import DataElement
 
 from pipeline.dictionary import Dictionary, Language
@@ -55,7 +55,8 @@ def fit_character_set(result: Dataset, words: Dictionary) -> None:
                 return
         german = words.language is Language.GERMAN
         for element in _texts(_own(result)):
-            element.value = _each(element.value, german=german)
+            if element.VR != "PN":  # results name nobody but their patient
+                element.value = _each(element.value, german=german)
 
 
 def _own(result: Dataset) -> Iterator[DataElement]:
@@ -86,18 +87,22 @@ def _has(named: Any, words: str) -> bool:
     """Whether a character set has every letter; of several sets at once only ASCII is certain."""
     if words.isascii():
         return True
-    if not named or not isinstance(named, str):
+    if not named or not isinstance(named, str) or named not in python_encoding:
         return False
     try:
-        words.encode(convert_encodings(named)[0])
-    except (UnicodeEncodeError, LookupError):
+        words.encode(python_encoding[named])
+    except UnicodeEncodeError:
         return False
     return True
 
 
 def _is_certain(named: Any, identity: str) -> bool:
     """Whether what the identity says is known letter by letter."""
-    return "\N{REPLACEMENT CHARACTER}" not in identity and (bool(named) or identity.isascii())
+    if identity.isascii():
+        return True
+    sets = [named] if isinstance(named, str) else [*named]
+    known = bool(named) and all(one in python_encoding for one in sets)
+    return known and "\N{REPLACEMENT CHARACTER}" not in identity
 
 
 def _each(value: Any, *, german: bool) -> Any:

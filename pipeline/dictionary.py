@@ -57,7 +57,8 @@ class Dictionary:
             Where the sentence has a form for one and a form for more, the key before ``.one`` and
             ``.other``: `count` among the values chooses.
         values
-            Bones and sides are named in the language; numbers lose zeros behind the point.
+            Bones and sides are named in the language; numbers get its decimal sign and lose zeros
+            behind it.
 
         Raises
         ------
@@ -100,7 +101,9 @@ class Dictionary:
             return self._sentences[f"bone.{value.value}"]
         if isinstance(value, Laterality):
             return self._sentences[f"side_name.{value.value}"]
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        if isinstance(value, float):
+            return f"{value:g}".replace(".", self._sentences["decimal"])
+        return str(value)
 
 
 @cache

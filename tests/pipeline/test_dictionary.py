@@ -11,6 +11,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 
 import pipeline
 from pipeline import terms
+from pipeline.character_set import plain
 from pipeline.dictionary import ENGLISH, Dictionary, Language, dictionary
 from pipeline.findings import Displacement, FractureType, Healing, Other
 from pipeline.region import Laterality, Region, View
@@ -50,6 +51,7 @@ def test_no_sentence_is_empty_or_has_blanks_around_it(words: Dictionary) -> None
     for key, sentence in words.sentences.items():
         assert sentence, key
         assert sentence == sentence.strip(), key
+        assert sentence == plain(sentence), key  # signs that every character set has
 
 
 @pytest.mark.parametrize("words", OTHERS, ids=by_code)
@@ -129,6 +131,7 @@ def test_bones_sides_and_numbers_are_said_in_the_language() -> None:
     assert "ulnar stiloid" in turkish.say("fallback.bone_missing", bone=Region.ULNAR_STYLOID)
     assert "(sağ)" in turkish.say("fallback.any_side", side=Laterality.RIGHT)
     assert "3 yıl" in turkish.say("wanted.age", count=3.0)
+    assert "12,5 derece" in turkish.say("finding.angulation", degrees=12.5)
     assert "1.5 years" in ENGLISH.say("wanted.age", count=1.5)
 
 
