@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -215,7 +215,7 @@ def mine(
     if not files and evaluate is None:
         message = "name files or folders to mine, or a gold file by --evaluate"
         raise typer.BadParameter(message)
-    with _miner(config) as (miner, at_once):
+    with _told(config, "mine", files or []), _miner(config) as (miner, at_once):
         if evaluate is not None:
             found = evaluate_miner(evaluate, miner, at_once)
             _print(found.as_json(), found.as_tables(), as_json)
@@ -262,7 +262,7 @@ def review(
     """Show reports beside what the miner reads in them, take corrections, write gold reports."""
     from deploy.review import review_reports
 
-    with _miner(config) as (miner, at_once):
+    with _told(config, "review", files), _miner(config) as (miner, at_once):
         review_reports(files, gold, miner, at_once, port=port, browser=browser)
 
 
@@ -534,6 +534,13 @@ def demo(
 
 def _settings(config: Path) -> Settings:
     return load(config)
+
+
+def _told(config: Path | None, command: str, files: Sequence[Path]) -> AbstractContextManager[None]:
+    """Tell the audit trail where a command reads reports that were received."""
+    from deploy.look_up import reading_files
+
+    return reading_files(None if config is None else _settings(config), command, files)
 
 
 @contextmanager

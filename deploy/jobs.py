@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from deploy.errors import InputError
+from deploy.look_up import looking_up
 from deploy.settings import Settings
 from deploy.state import open_ledger
 from listener.job import Job, JobState
@@ -22,19 +23,23 @@ def listed(settings: Settings, state: str | None, limit: int) -> tuple[Job, ...]
     except ValueError:
         text = f"{state}: no such state; there are {', '.join(JobState)}"
         raise InputError(text) from None
-    with open_ledger(settings) as ledger:
+    words = [] if wanted is None else [f"--state={wanted}"]
+    with open_ledger(settings) as ledger, looking_up(settings, "jobs", *words):
         return ledger.jobs(state=wanted, limit=limit)
 
 
 def one(settings: Settings, number: int) -> Job:
     """Return one job."""
-    with open_ledger(settings) as ledger:
-        return ledger.job(number)
+    with open_ledger(settings) as ledger, looking_up(settings, "jobs show", number) as told:
+        job = ledger.job(number)
+        told.shows_study(ledger, job.subject)
+        return job
 
 
 def retried(settings: Settings, number: int | None) -> tuple[Job, ...]:
     """Make a dead job ready again, or every dead one."""
-    with open_ledger(settings) as ledger:
+    words = ["--all"] if number is None else [number]
+    with open_ledger(settings) as ledger, looking_up(settings, "jobs retry", *words):
         if number is not None:
             return (ledger.retry(number),)
         dead = ledger.jobs(state=JobState.DEAD, limit=1_000_000)

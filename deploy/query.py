@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from deploy.errors import DeployError, InputError, WaitError
+from deploy.look_up import looking_up
 from deploy.settings import Settings
 from deploy.state import check_owner, open_ledger
 from listener.job import Job, JobState
@@ -93,7 +94,9 @@ def query(
     else:
         text = f"{target}: neither a file nor a StudyInstanceUID"
         raise InputError(text)
-    with open_ledger(settings) as ledger:
+    with open_ledger(settings) as ledger, looking_up(settings, "query", subject) as told:
+        if "upload" not in asked:
+            told.shows_study(ledger, subject)
         job = _awaited(ledger, ledger.enqueue(QUERY, subject, asked), timeout, sleep)
     if job.state is JobState.DEAD:
         raise DeployError(job.last_error or "the worker gave no reason")

@@ -24,6 +24,7 @@ from deploy.life_line import (
     SetAside,
     unfinished_indexing,
 )
+from deploy.look_up import looking_up
 from deploy.settings import Settings, site_key
 from deploy.state import open_ledger, open_outbox
 from listener.elements import is_uid
@@ -57,15 +58,20 @@ def life_lines(settings: Settings, uids: Iterable[str]) -> Iterator[LifeLine]:
     UnknownUidError
         After all others were told, where nothing of one was ever received.
     """
-    unknown = []
-    with open_ledger(settings) as ledger, closing(open_outbox(settings)) as outbox:
-        for uid in uids:
+    unknown, asked = [], tuple(uids)
+    with (
+        open_ledger(settings) as ledger,
+        closing(open_outbox(settings)) as outbox,
+        looking_up(settings, "receipt", *asked) as told,
+    ):
+        for uid in asked:
             if not is_uid(uid):
                 text = f"{uid}: not a UID; name a SOP Instance, Series or Study Instance UID"
                 raise InputError(text)
             rows = ledger.receipts_of(uid)
             if not rows:
                 unknown.append(uid)
+            told.shows((row.study_uid, row.patient_key) for row in rows)
             yield from _lines(ledger, outbox, rows)
     if unknown:
         raise UnknownUidError("\n".join(_why_unknown(settings, uid) for uid in unknown))
@@ -75,7 +81,8 @@ def latest_receipts(
     settings: Settings, states: Collection[InstanceState], limit: int
 ) -> tuple[InstanceRow, ...]:
     """Return what came last of these states, the latest first; no state stands for all."""
-    with open_ledger(settings) as ledger:
+    words = [f"--state={state}" for state in states]
+    with open_ledger(settings) as ledger, looking_up(settings, "receipts", *words):
         return ledger.receipts(tuple(states) or tuple(InstanceState), limit)
 
 

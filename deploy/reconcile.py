@@ -13,12 +13,14 @@ from deploy.comparison import Compared, Comparison
 from deploy.errors import ConfigurationError, DeployError
 from deploy.fetching import fetch, remaining
 from deploy.folder import indexing_title
+from deploy.look_up import command_audit, looking_up, who_asks
 from deploy.reconciliation import Fetched, Reconciliation, keep, kept
 from deploy.settings import Settings, site_key
 from deploy.state import open_ledger
 from listener.ledger import Ledger
 from listener.move import ArchiveMove
 from listener.query import ArchiveQuery, QueryLimits
+from listener.query_audit import QueryAudit
 from listener.settings import DestinationSettings
 from pipeline.uid import KeyedUids
 
@@ -47,9 +49,10 @@ def reconcile(settings: Settings, days: int | None = None, *, fetching: bool) ->
     there, bounds = archive(settings), settings.listener.reconciliation
     now = datetime.now(UTC)
     span = _days(now.date(), days or bounds.days)
-    with open_ledger(settings) as ledger:
-        compared = _compared(settings, ledger, there, span)
-        fetched = _fetched(settings, ledger, there, compared) if fetching else None
+    with open_ledger(settings) as ledger, command_audit(settings) as audit:
+        told = QueryAudit(audit, who_asks())
+        compared = _compared(settings, ledger, there, span, told)
+        fetched = _fetched(settings, ledger, there, compared, told) if fetching else None
         gaps = tuple(remaining(ledger, compared.gaps))
     found = Reconciliation(
         at=now,
@@ -77,7 +80,8 @@ def last_reconciliation(settings: Settings) -> Reconciliation:
     DeployError
         Where there is none.
     """
-    found = kept(settings.state_dir)
+    with looking_up(settings, "reconcile", "--last"):
+        found = kept(settings.state_dir)
     if found is None:
         text = "nothing was reconciled yet; run `wristmir reconcile`, or enable its timer"
         raise DeployError(text)
@@ -106,11 +110,15 @@ def _days(today: date, number: int) -> list[date]:
 
 
 def _compared(
-    settings: Settings, ledger: Ledger, there: DestinationSettings, span: Sequence[date]
+    settings: Settings,
+    ledger: Ledger,
+    there: DestinationSettings,
+    span: Sequence[date],
+    told: QueryAudit,
 ) -> Compared:
     bounds, own = settings.listener.reconciliation, settings.listener.calling_ae_title
     limits = QueryLimits(bounds.max_responses, bounds.question_seconds)
-    with ArchiveQuery(there, own, limits) as query:
+    with ArchiveQuery(there, own, limits, told) as query:
         comparison = Comparison(
             ledger,
             query,
@@ -123,11 +131,16 @@ def _compared(
 
 
 def _fetched(
-    settings: Settings, ledger: Ledger, there: DestinationSettings, compared: Compared
+    settings: Settings,
+    ledger: Ledger,
+    there: DestinationSettings,
+    compared: Compared,
+    told: QueryAudit,
 ) -> Fetched:
     listener = settings.listener
     bounds, here = listener.reconciliation, indexing_title(settings).ae_title
-    with ArchiveMove(there, listener.calling_ae_title, here, bounds.move_seconds) as move:
+    calling = listener.calling_ae_title
+    with ArchiveMove(there, calling, here, bounds.move_seconds, told) as move:
         return fetch(ledger, move, compared.gaps, bounds, _tracked)
 
 

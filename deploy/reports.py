@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from deploy.errors import InputError
+from deploy.look_up import looking_up
 from deploy.settings import Settings
 from deploy.state import open_ledger
 from listener.linkage import LinkState, ReportRow
@@ -29,7 +30,8 @@ def listed(settings: Settings, states: Sequence[str], limit: int) -> tuple[Repor
         text = f"no such state; there are {', '.join(LinkState)}"
         raise InputError(text) from None
     unlinked = [state for state in LinkState if state is not LinkState.LINKED]
-    with open_ledger(settings) as ledger:
+    words = [f"--state={state}" for state in wanted]
+    with open_ledger(settings) as ledger, looking_up(settings, "reports", *words):
         return ledger.reports(wanted or unlinked, limit)
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,6 @@ from listener.audit_event import (
     data_export,
     instances_accessed,
     instances_transferred,
-    security_alert,
 )
 from listener.audit_message import Action, AuditMessage, AuditSource, Indicator
 from listener.audit_spool import AuditSpool
@@ -62,8 +62,8 @@ class Audit:
     site_key
         Key of the hashes that stand for patients.
     tells_of_life
-        Whether the start and the stop of this process are told; a service of several processes
-        starts once.
+        Whether the start and the stop of this process are told: not of a command that
+        somebody gives, nor of each of several processes that are one service.
 
     Raises
     ------
@@ -80,7 +80,7 @@ class Audit:
         source = AuditSource(chosen.source_id, chosen.site_id)
         self._own = Reporter(source, socket.gethostname(), tuple(titles))
         self._site_key = site_key
-        self._receptions = Receptions(self._patient_key, self._began, self._ended)
+        self._receptions = Receptions(self.patient_key, self._began, self._ended)
         self._refusals = Refusals()
         self._unspooled: deque[AuditMessage] = deque()
         self._stopping = threading.Event()
@@ -107,6 +107,11 @@ class Audit:
         """Return an audit trail that is not kept."""
         return cls(ListenerSettings(state_dir=Path()), site_key=b"")
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is an audit trail at all."""
+        return self._spool is not None
+
     def __enter__(self) -> Audit:
         """Begin to deliver, and tell that the application starts."""
         if self._spool is not None:
@@ -114,8 +119,7 @@ class Audit:
                 delivery.start()
             self._keeper = threading.Thread(target=self._keep, name="audit", daemon=True)
             self._keeper.start()
-            if self._tells_of_life:
-                self._put(application_activity(self._own, _now(), started=True))
+            self._tell_activity(started=True)
         return self
 
     def __exit__(
@@ -128,8 +132,7 @@ class Audit:
         if self._spool is None or self._keeper is None:
             return
         self._tell_refusals(at_once=True)
-        if self._tells_of_life:
-            self._put(application_activity(self._own, _now(), started=False))
+        self._tell_activity(started=False)
         self._stopping.set()
         self._keeper.join()
         for delivery in self._deliveries:
@@ -149,12 +152,30 @@ class Audit:
         words
             Why, in words of our own.
         """
+        self.turned_away(Refusal(Peer(calling.strip(" ")[:16], address), words))
+
+    def turned_away(self, refusal: Refusal) -> None:
+        """Tell of a refusal, at once or in the number of those like it: see `listener.refusals`."""
         if self._spool is None:
             return
-        peer = Peer(calling.strip(" ")[:16], address)
-        told = self._refusals.note(Refusal(peer, words))
+        told = self._refusals.note(refusal)
         if told is not None:
-            self._put(security_alert(self._own, _now(), told.peer, str(told)))
+            self._put(told.message(self._own, _now()))
+
+    def tell(self, event: Callable[[Reporter, datetime], AuditMessage]) -> None:
+        """Tell an event that is described elsewhere; it is made only where a trail is kept.
+
+        Parameters
+        ----------
+        event
+            Makes the message, given who reports and the time.
+        """
+        if self._spool is not None:
+            self._put(event(self._own, _now()))
+
+    def patient_key(self, header: Header) -> str:
+        """Return the keyed hash that stands for a header's patient."""
+        return patient_keys(self._site_key, header)[0]
 
     def reception(
         self, calling: str, address: str, called: str, *, encrypted: bool | None = None
@@ -223,9 +244,6 @@ class Audit:
         source = None if study_uid is None else StudyPart(study_uid, patient_key)
         self._put(instances_accessed(self._own, _now(), copy_uid, source))
 
-    def _patient_key(self, header: Header) -> str:
-        return patient_keys(self._site_key, header)[0]
-
     def _began(self, peer: Peer, title: str, part: StudyPart) -> None:
         if self._spool is not None:
             self._put(begin_transferring(self._own, _now(), peer, title, part, sends=False))
@@ -246,7 +264,7 @@ class Audit:
                     header = read_header(stream, read_file_meta(stream).transfer_syntax)
             except (OSError, CannotUnderstandError):
                 continue
-            whose = (header.study_uid, self._patient_key(header))
+            whose = (header.study_uid, self.patient_key(header))
             parts.setdefault(whose, Counter())[header.sop_class_uid] += 1
         return tuple(StudyPart(*whose, by_class) for whose, by_class in parts.items())
 
@@ -281,7 +299,15 @@ class Audit:
         while not self._stopping.wait(_TICK_SECONDS):
             self._tell_refusals()
             self._settle()
+        until = time.monotonic() + _STOP_SECONDS
         self._settle()
+        while self._unspooled and time.monotonic() < until:  # another process has the spool in hand
+            time.sleep(0.05)
+            self._settle()
+
+    def _tell_activity(self, *, started: bool) -> None:
+        if self._tells_of_life:
+            self._put(application_activity(self._own, _now(), started=started))
 
     def _settle(self) -> None:
         if self._spool is None:
@@ -299,7 +325,7 @@ class Audit:
 
     def _tell_refusals(self, *, at_once: bool = False) -> None:
         for refusal in self._refusals.due(at_once=at_once):
-            self._put(security_alert(self._own, _now(), refusal.peer, str(refusal)))
+            self._put(refusal.message(self._own, _now()))
 
 
 _INTERRUPTED = End(Action.READ, Indicator.SERIOUS_FAILURE, "interrupted")

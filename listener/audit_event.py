@@ -57,6 +57,7 @@ __all__ = [
     "instances_accessed",
     "instances_transferred",
     "security_alert",
+    "transfer_ends",
 ]
 
 UNKNOWN = "unknown"
@@ -163,7 +164,7 @@ def begin_transferring(
     """
     event = Event(BEGIN_TRANSFERRING, Action.EXECUTE, at)
     about = part.objects(peer.is_encrypted)
-    return AuditMessage(event, _ends(own, peer, title, sends=sends), own.source, about)
+    return AuditMessage(event, transfer_ends(own, peer, title, sends=sends), own.source, about)
 
 
 def instances_transferred(
@@ -175,7 +176,7 @@ def instances_transferred(
     """
     event = Event(INSTANCES_TRANSFERRED, end.action, at, end.indicator, words=end.words)
     about = part.objects(peer.is_encrypted)
-    return AuditMessage(event, _ends(own, peer, title, sends=sends), own.source, about)
+    return AuditMessage(event, transfer_ends(own, peer, title, sends=sends), own.source, about)
 
 
 def data_export(
@@ -201,7 +202,7 @@ def data_export(
     )
     return AuditMessage(
         Event(EXPORT, Action.READ, at, end.indicator, words=end.words),
-        (*_ends(own, peer, title, sends=True), media),
+        (*transfer_ends(own, peer, title, sends=True), media),
         own.source,
         tuple(one for part in parts for one in part.objects(peer.is_encrypted, anonymized=True)),
     )
@@ -269,7 +270,9 @@ def security_alert(own: Reporter, at: datetime, peer: Peer, words: str) -> Audit
     )
 
 
-def _ends(own: Reporter, peer: Peer, title: str, *, sends: bool) -> tuple[Participant, Participant]:
+def transfer_ends(
+    own: Reporter, peer: Peer, title: str, *, sends: bool
+) -> tuple[Participant, Participant]:
     """Return both ends of a transfer, the source first; who sends has asked for it."""
     if sends:
         return (

@@ -20,16 +20,24 @@ __all__ = [
     "APPLICATION_START",
     "APPLICATION_STOP",
     "BEGIN_TRANSFERRING",
+    "COMMITMENT",
     "DESTINATION",
     "DESTINATION_MEDIA",
     "EXPORT",
+    "IMPORT",
     "INSTANCES_ACCESSED",
     "INSTANCES_TRANSFERRED",
     "NODE_AUTHENTICATION",
     "NODE_ID",
     "PATIENT_NUMBER",
+    "PATIENT_RECORD",
+    "QUERY",
+    "REPORT_EXPORT",
+    "SEARCH_CRITERIA",
     "SECURITY_ALERT",
+    "SOP_CLASS_UID",
     "SOURCE",
+    "SOURCE_MEDIA",
     "STUDY_INSTANCE_UID",
     "URI",
     "Action",
@@ -61,21 +69,31 @@ BEGIN_TRANSFERRING = Code("110102", "DCM", "Begin Transferring DICOM Instances")
 INSTANCES_ACCESSED = Code("110103", "DCM", "DICOM Instances Accessed")
 INSTANCES_TRANSFERRED = Code("110104", "DCM", "DICOM Instances Transferred")
 EXPORT = Code("110106", "DCM", "Export")
+IMPORT = Code("110107", "DCM", "Import")
+QUERY = Code("110112", "DCM", "Query")
+PATIENT_RECORD = Code("110110", "DCM", "Patient Record")
 SECURITY_ALERT = Code("110113", "DCM", "Security Alert")
 # PS3.16 CID 401, Audit Event Type Code
 APPLICATION_START = Code("110120", "DCM", "Application Start")
 APPLICATION_STOP = Code("110121", "DCM", "Application Stop")
 NODE_AUTHENTICATION = Code("110126", "DCM", "Node Authentication")
+# a UID as a code, PS3.16 table 8-1
+COMMITMENT = Code("1.2.840.10008.1.20.1", "DCMUID", "Storage Commitment Push Model SOP Class")
+# IHE RAD TF-2 section 4.28; the scheme is that of ITI TF-2 section 3.20
+REPORT_EXPORT = Code("RAD-28", "IHE Transactions", "Structured Report Export")
 # PS3.16 CID 402, Audit Active Participant Role ID Code
 APPLICATION = Code("110150", "DCM", "Application")
 DESTINATION = Code("110152", "DCM", "Destination Role ID")
 SOURCE = Code("110153", "DCM", "Source Role ID")
 DESTINATION_MEDIA = Code("110154", "DCM", "Destination Media")
+SOURCE_MEDIA = Code("110155", "DCM", "Source Media")
 # PS3.16 CID 404, Audit Participant Object ID Type Code
 STUDY_INSTANCE_UID = Code("110180", "DCM", "Study Instance UID")
+SOP_CLASS_UID = Code("110181", "DCM", "SOP Class UID")
 NODE_ID = Code("110182", "DCM", "Node ID")
 # PS3.15 table A.5.1.2.4-1, by the scheme that the tables of A.5.3 give
 PATIENT_NUMBER = Code("2", "RFC-3881", "Patient Number")
+SEARCH_CRITERIA = Code("10", "RFC-3881", "Search Criteria")
 # PS3.16 CID 405, Media Type Code
 URI = Code("110037", "DCM", "URI")
 
@@ -86,6 +104,7 @@ class Action(StrEnum):
     CREATE = "C"
     READ = "R"
     UPDATE = "U"
+    DELETE = "D"
     EXECUTE = "E"
 
 
@@ -110,6 +129,7 @@ class ObjectRole(StrEnum):
     PATIENT = "1"
     REPORT = "3"
     SECURITY_RESOURCE = "13"
+    QUERY = "24"
 
 
 @dataclass(frozen=True)
@@ -173,7 +193,8 @@ class SopInstances:
 class ParticipantObject:
     """A study, patient or node that the event is about.
 
-    ``details`` are texts, each behind the name of its kind; ``name`` may be empty.
+    ``details`` are texts, each behind the name of its kind; ``name`` may be empty. ``query`` stands
+    in the place of a name: the data set of a DICOM query, or another one in its own form.
     """
 
     id: str
@@ -183,6 +204,7 @@ class ParticipantObject:
     name: str = ""
     details: tuple[tuple[str, str], ...] = ()
     instances: SopInstances | None = None
+    query: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -263,7 +285,11 @@ def _add_object(root: ET.Element, thing: ParticipantObject) -> None:
         element.set("ParticipantObjectTypeCodeRole", thing.role.value)
     _add_code(element, "ParticipantObjectIDTypeCode", thing.id_type)
     # the schema wants a name or a query, even an empty one
-    ET.SubElement(element, "ParticipantObjectName").text = _text(thing.name)
+    if thing.query is not None:
+        encoded = base64.b64encode(thing.query).decode("ascii")
+        ET.SubElement(element, "ParticipantObjectQuery").text = encoded
+    else:
+        ET.SubElement(element, "ParticipantObjectName").text = _text(thing.name)
     for kind, words in thing.details:
         value = base64.b64encode(words.encode()).decode("ascii")
         ET.SubElement(element, "ParticipantObjectDetail", type=_text(kind), value=value)

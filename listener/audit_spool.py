@@ -75,7 +75,7 @@ class AuditSpool:
             # a reader, or one who waits for the disk, must not hold up who audits
             self._writer = _connect(path, seconds=0.25)
             self._reader = _connect(path)
-            self._writer.executescript(_TABLES)
+            self._reader.executescript(_TABLES)
             self._enter(destinations)
         except (OSError, sqlite3.Error) as error:
             msg = f"The spool cannot be opened: {type(error).__name__}; see its folder."
@@ -177,8 +177,8 @@ class AuditSpool:
         marks = ", ".join("?" * len(destinations))
         names = tuple(destinations)
         gone = f"DELETE FROM place WHERE destination NOT IN ({marks})"  # noqa: S608 - marks only
-        self._writer.execute(gone, names)
-        self._writer.executemany(_ENTER, [(name,) for name in names])
+        self._reader.execute(gone, names)
+        self._reader.executemany(_ENTER, [(name,) for name in names])
 
 
 def _connect(path: Path, seconds: float = 5) -> sqlite3.Connection:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from listener.commitment import Reference, Request, new_request
+from listener.audit import Audit
+from listener.commitment import Reference, Request, Verdict, new_request
+from listener.commitment_audit import CommitmentAudit, peer_of
 from listener.errors import DeliveryError, NotCommittedError
 from listener.exchange import ask
 from listener.settings import DestinationSettings
@@ -70,10 +72,15 @@ class Committer:
         Where every request is durable before it is sent.
     calling_ae
         Our AE title; a destination calls it back with its word.
+    audit
+        Is told what is asked, and what comes of it; None for no audit trail.
     """
 
-    def __init__(self, transactions: Transactions, calling_ae: str) -> None:
+    def __init__(
+        self, transactions: Transactions, calling_ae: str, audit: Audit | None = None
+    ) -> None:
         self._transactions = transactions
+        self._told = CommitmentAudit(audit or Audit.off(), transactions)
         self._calling_ae = calling_ae
 
     def committed(self, subject: str) -> frozenset[Reference]:
@@ -127,15 +134,17 @@ class Committer:
     def _ask(self, subject: str, parcel: Parcel, request: Request, number: int) -> Step:
         there, uid = parcel.destination, request.transaction_uid
         self._transactions.ask(request, subject=subject, destination=there.name)
+        self._told.asks(there, self._calling_ae, request)
         try:
             status = ask(
                 there,
                 self._calling_ae,
                 request,
-                hear=self._transactions.answer,
+                hear=lambda verdict: self._heard(there, verdict),
                 is_answered=lambda: self._transactions.is_answered(uid),
             )
-        except DeliveryError:
+        except DeliveryError as error:
+            self._told.not_taken(there, self._calling_ae, request, str(error))
             # it may have come through all the same: then its word still counts
             self._transactions.abandon(subject, uid)
             raise
@@ -145,7 +154,18 @@ class Committer:
                 return self._one(subject, parcel)
             return Step(Standing.AWAITED, delay=_wait(there, number))
         self._transactions.withdraw(uid)
+        words = "it offers no storage commitment"
+        if status is not None:
+            words = f"it refused the request with status 0x{status:04X}"
+        self._told.not_taken(there, self._calling_ae, request, words)
         return _not_taken(there, status)
+
+    def _heard(self, there: DestinationSettings, verdict: Verdict) -> bool:
+        """Take a destination's word; False where it was not asked for."""
+        is_awaited = self._transactions.answer(verdict)
+        if is_awaited:
+            self._told.heard(peer_of(there), self._calling_ae, verdict)
+        return is_awaited
 
     def _check_patience(
         self, subject: str, there: DestinationSettings, rounds: Sequence[Asked]

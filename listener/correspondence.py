@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from listener.audit_event import Peer
 from listener.command import Command, Reply
 from listener.commitment import (
     INSTANCE,
@@ -26,6 +27,7 @@ from listener.commitment import (
     read_request,
     read_verdict,
 )
+from listener.commitment_audit import CommitmentAudit
 from listener.errors import (
     InvalidArgumentError,
     ListenerError,
@@ -78,15 +80,17 @@ class Correspondence:
     Every method is called by the association's own thread, but `begin`, by its network thread.
     """
 
-    def __init__(self, storage: Storage, calling_ae: str, called_ae: str) -> None:
+    def __init__(self, storage: Storage, peer: Peer, calling_ae: str, called_ae: str) -> None:
         self._transactions = storage.ledger.transactions
+        self._told = CommitmentAudit(storage.audit, self._transactions)
+        self._peer = peer
         self._inbox = storage.inbox
         self._pseudonym = storage.pseudonym
         self._calling_ae = calling_ae
         self._called_ae = called_ae
         self._open: list[_Open] = []
         self._sent: tuple[Report, float] | None = None
-        self._late: dict[int, str] = {}  # reports whose answer did not come in time
+        self._late: dict[int, Verdict] = {}  # reports whose answer did not come in time
         self._message_id = 0
         self._heard_at = 0.0
 
@@ -129,7 +133,7 @@ class Correspondence:
             report, until = self._sent
             if now > until:
                 self._sent = None
-                self._late[report.message_id] = report.verdict.transaction_uid
+                self._late[report.message_id] = report.verdict
                 self._leave(report.verdict.transaction_uid)
             return None
         self._open = [one for one in self._open if now - one.since < _OURS_SECONDS]
@@ -139,11 +143,12 @@ class Correspondence:
 
     def answered(self, command: Command) -> bool:
         """Take the peer's answer to a report; False where it answers none."""
-        uid = self._late.pop(command.message_id, None)
+        verdict = self._late.pop(command.message_id, None)
         if self._sent is not None and self._sent[0].message_id == command.message_id:
-            uid, self._sent = self._sent[0].verdict.transaction_uid, None
-        if uid is None:
+            verdict, self._sent = self._sent[0].verdict, None
+        if verdict is None:
             return False
+        uid = verdict.transaction_uid
         if not is_taken(command.status or 0):
             self._leave(uid)
             return True
@@ -152,6 +157,7 @@ class Correspondence:
         except SQLAlchemyError as error:  # then it is reported once more
             _log.error("the ledger cannot be written: %s", type(error).__name__)
         _log.info("%s was told of transaction %s", self._calling_ae, self._pseudonym(uid))
+        self._told.answered(self._peer, self._called_ae, verdict)
         return True
 
     def end(self) -> None:
@@ -170,6 +176,7 @@ class Correspondence:
             request, calling_ae=self._calling_ae, called_ae=self._called_ae, delay=_OTHERS_DELAY
         )
         self._say("asks about", request.transaction_uid, request)
+        self._told.asked_of_us(self._peer, self._called_ae, request)
         now = time.monotonic()
         self._open = [one for one in self._open if one.transaction_uid != request.transaction_uid]
         self._open.append(_Open(request.transaction_uid, context_id, now))
@@ -182,6 +189,7 @@ class Correspondence:
             msg = "Nothing was asked under its Transaction UID."
             raise InvalidArgumentError(msg)
         self._say("has reported on", verdict.transaction_uid, verdict)
+        self._told.heard(self._peer, self._called_ae, verdict)
 
     def _next(self, now: float) -> Report | None:
         one = self._open.pop(0)
@@ -227,6 +235,8 @@ class Correspondence:
             self._called_ae,
             str(error) if isinstance(error, ListenerError) else type(error).__name__,
         )
+        if command.field == Command.N_ACTION:
+            self._told.refused(self._peer, self._called_ae, status)
         comment = (type(error).__doc__ or "") if isinstance(error, RefusalError) else ""
         return Reply(status, comment.strip().splitlines()[0] if comment else "It failed.")
 

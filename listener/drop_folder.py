@@ -22,11 +22,12 @@ from listener.command import Command
 from listener.errors import ListenerError, OutOfResourcesError, UnusableReportError
 from listener.file_meta import read_file_meta
 from listener.hl7 import messages_in
+from listener.report_audit import ReportAudit
 from listener.report_desk import ReportDesk
 from listener.report_settings import DropFolderSettings
 from listener.report_shelf import Form
 from listener.settings import TitleSettings
-from listener.storage import Storage
+from listener.storage import Storage, Visit
 
 __all__ = ["DONE", "FAILED", "REASON", "DropFolder"]
 
@@ -82,6 +83,7 @@ class DropFolder:
         self._settings = settings
         self._desk = desk
         self._storage = storage
+        self._told = ReportAudit(storage.audit)
         self._title = title
         self._clock = clock
         self._seen: dict[str, _Sight] = {}
@@ -140,6 +142,7 @@ class DropFolder:
                 _move(path, self._folder / DONE)
                 return True
             _log.warning("a file in the drop folder is not used: %s", reason)
+            self._told.not_imported(self._folder, reason)
             _move(path, self._folder / FAILED, reason)
         except _Changed:
             return False
@@ -177,7 +180,7 @@ class DropFolder:
         if len(data) != size:
             raise _Changed
         if path.suffix.lower() == ".txt":
-            self._desk.take(data, Form.TEXT)
+            self._told.imported(self._folder, self._desk.take(data, Form.TEXT))
             return None
         if path.suffix.lower() == ".hl7" or start.lstrip(b"\x0b\r\n")[:3] in _HL7_STARTS:
             return self._messages_taken(messages_in(data))
@@ -188,7 +191,7 @@ class DropFolder:
         reasons = [] if messages else ["it holds no message"]
         for number, message in enumerate(messages, start=1):
             try:
-                self._desk.take(message, Form.HL7)
+                self._told.imported(self._folder, self._desk.take(message, Form.HL7))
             except UnusableReportError as error:
                 reasons.append(f"message {number} of {len(messages)}: {error}")
         return "\n".join(reasons) or None
@@ -203,7 +206,8 @@ class DropFolder:
             sop_class_uid=meta.sop_class_uid,
             sop_instance_uid=meta.sop_instance_uid,
         )
-        visit = self._storage.visit(_SENDER, self._title)
+        told = self._told.importing(self._folder, self._title.ae_title)
+        visit = Visit(self._storage, _SENDER, self._title, told)
         spool = visit.begin(command, meta.transfer_syntax)
         while piece := stream.read(_PIECE):
             spool.write(piece)

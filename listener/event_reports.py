@@ -9,6 +9,8 @@ from collections.abc import Collection
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from listener.audit import Audit
+from listener.commitment_audit import CommitmentAudit, peer_of
 from listener.errors import DeliveryError, LeaseLostError, ListenerError
 from listener.exchange import report
 from listener.job import EVENT_REPORT, Job, JobState
@@ -38,6 +40,8 @@ class EventReports:
         Where peers listen: a peer is found by its AE title.
     period_seconds
         Time between two looks.
+    audit
+        Is told what peers were told; None for no audit trail.
     """
 
     def __init__(
@@ -45,8 +49,10 @@ class EventReports:
         ledger: Ledger,
         destinations: Collection[DestinationSettings],
         period_seconds: float = 0.2,
+        audit: Audit | None = None,
     ) -> None:
         self._ledger = ledger
+        self._told = CommitmentAudit(audit or Audit.off(), ledger.transactions)
         # the first one of a title, where several systems share it
         self._destinations = {d.ae_title: d for d in reversed(tuple(destinations))}
         self._period_seconds = period_seconds
@@ -115,12 +121,15 @@ class EventReports:
             raise DeliveryError(msg)
         try:
             report(destination, owed.called_ae, owed.verdict)
-        except DeliveryError:
+        except DeliveryError as error:
+            if job.attempts == 1:  # once, not at every try for three days
+                self._told.not_answered(destination, owed.called_ae, str(error))
             ended = time.monotonic()
             if ended - began > _SLOW_SECONDS:
                 self._not_before[destination.name] = ended + (ended - began)
             raise
         self._ledger.transactions.reported(owed.calling_ae, owed.verdict.transaction_uid)
+        self._told.answered(peer_of(destination), owed.called_ae, owed.verdict)
         counts = {"committed": len(owed.verdict.committed), "failed": len(owed.verdict.failed)}
         _log.info("%s was told: %s", destination.name, counts)
         return counts

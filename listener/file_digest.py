@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -48,14 +49,15 @@ class FileDigest:
             self._written = written
             self._changed.notify()
 
-    def finish(self) -> str:
-        """Return the digest of all that was written, in hexadecimal.
+    def finish(self, written: int) -> str:
+        """Return the digest of the file up to an offset, where it ends, in hexadecimal.
 
         Raises
         ------
         OSError
             If the file could not be read.
         """
+        self.advance(written)
         self.abandon()
         if self._error is not None:
             raise self._error
@@ -74,7 +76,7 @@ class FileDigest:
             while wanted := self._wanted():
                 size = os.preadv(self._descriptor, [piece[:wanted]], self._at)
                 if not size:
-                    raise OSError
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
                 self._hash.update(piece[:size])
                 self._at += size
         except OSError as error:

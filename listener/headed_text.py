@@ -64,7 +64,7 @@ def read_headed_text(data: bytes) -> tuple[Report, ...]:
         study_uid=study_uid,
         accession=accession,
         accession_issuer=values.get("IssuerOfAccessionNumber", ""),
-        order=accession or study_uid,
+        order=accession,
     )
     return (report,)
 

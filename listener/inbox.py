@@ -90,13 +90,15 @@ class Spool:
         RefusalError
             If the disk refuses to give back what was written.
         """
-        if self._digest is None:
-            try:
+        with self._lock:
+            if self._digest is None:
                 beside, self._beside = self._beside, None
-                self._digest = self._hash.hexdigest() if beside is None else beside.finish()
-            except OSError as error:
-                raise disk_refusal(error) from None
-        return self._digest
+                try:
+                    whole = None if beside is None else beside.finish(self._offset + self.size)
+                except OSError as error:
+                    raise disk_refusal(error) from None
+                self._digest = whole or self._hash.hexdigest()
+            return self._digest
 
     def write(self, data: bytes | memoryview) -> int:
         """Take the next piece of the data set."""

@@ -179,6 +179,7 @@ class Ledger:
         """
 
         def step(connection: Connection) -> Recorded:
+            linkage.hold_study(connection, instance)
             now = self._database.now(connection)
             origin = Origin(now, calling_ae, title.ae_title)
             recorded = receipt.record(connection, instance, origin)

@@ -20,6 +20,7 @@ from listener import study
 from listener.instance import Instance, same_issued, same_patient
 from listener.job import INDEX, NewJob
 from listener.job_queue import JobQueue
+from listener.named_lock import hold_names
 from listener.report import ReportStatus
 from listener.tables import ACCESSION, ARRIVAL, REPORT, STUDY
 
@@ -30,6 +31,7 @@ __all__ = [
     "counts",
     "current",
     "files",
+    "hold_study",
     "is_any_to_link",
     "latest",
     "link_waiting",
@@ -129,6 +131,9 @@ def record(
     A message that is known already is nothing new: the list is empty. One whose file was lost is
     used again.
     """
+    hold_names(
+        connection, (n for one in reports for n in _names(one.study_uid, one.accession_keys))
+    )
     same = REPORT.c.message_key == reports[0].message_key
     known = connection.execute(sa.select(REPORT.c.path, REPORT.c.state).where(same)).first()
     if known is not None:
@@ -144,6 +149,15 @@ def record(
         if study_uid is not None:
             _reopen(connection, queue, study_uid, now)
     return states
+
+
+def hold_study(connection: Connection, instance: Instance) -> None:
+    """Have whoever records a report of an instance's study wait until the transaction ends.
+
+    Else two that come at once would each look for the other before it can be seen. To be called
+    before anything is recorded; `study_came` looks.
+    """
+    hold_names(connection, _names(instance.study_uid, instance.accession_keys))
 
 
 def study_came(connection: Connection, instance: Instance) -> None:
@@ -167,8 +181,13 @@ def is_any_to_link(connection: Connection) -> bool:
 def link_waiting(connection: Connection, queue: JobQueue, now: datetime) -> int:
     """Try once more for every report that waits; return how many found their studies.
 
-    Two transactions side by side, a study's and its report's, may not have seen each other.
+    A study that was named before it came, or whose patient was not known, may be one of them.
     """
+    names: list[str] = []
+    waiting = sa.select(REPORT).where(REPORT.c.state == LinkState.WAITING, _has_come())
+    for row in connection.execute(waiting).all():
+        names += _names(row.named_study_uid, (row.accession_key, row.accession_number_key))
+    hold_names(connection, names)
     return _link_and_reopen(connection, queue, _has_come(), now)
 
 
@@ -265,6 +284,14 @@ _NOT_COME = "its study has not come"
 _SEVERAL = "several studies bear its accession number: have the sender name one by its UID"
 _ANOTHER = "the study that it names is another patient's: look into RIS and PACS"
 _NAMES_NONE = "it names neither a study, nor an accession number with a patient"
+
+
+def _names(
+    study_uid: str | None, accession_keys: tuple[str | None, str | None] | None
+) -> list[str]:
+    """Return what a study and its reports have in common, by which one waits for the other."""
+    number_key = accession_keys and accession_keys[1]
+    return [name for name in (study_uid, number_key) if name]
 
 
 def _has_come() -> sa.ColumnElement[bool]:

@@ -30,6 +30,7 @@ from listener.errors import (
 from listener.hl7 import MessageHeader, read_message_header
 from listener.listening_socket import listening
 from listener.mllp_block import BlockReader, framed
+from listener.report_audit import ReportAudit
 from listener.report_desk import ReportDesk
 from listener.report_settings import Hl7Settings
 from listener.report_shelf import Form
@@ -50,11 +51,14 @@ class MllpServer:
         Address, bounds, and who may connect.
     desk
         Takes what comes.
+    told
+        Tells the audit trail what came, and what was refused.
     """
 
-    def __init__(self, settings: Hl7Settings, desk: ReportDesk) -> None:
+    def __init__(self, settings: Hl7Settings, desk: ReportDesk, told: ReportAudit) -> None:
         self._settings = settings
         self._desk = desk
+        self._told = told
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -87,7 +91,7 @@ class MllpServer:
             If the address cannot be bound.
         """
         own = listening(self._settings.host, self._settings.port, handed_over)
-        self._server = _Server(own, self._settings, self._desk)
+        self._server = _Server(own, self._settings, self._desk, self._told)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name="mllp", daemon=True
         )
@@ -114,9 +118,12 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, own: socket.socket, settings: Hl7Settings, desk: ReportDesk) -> None:
+    def __init__(
+        self, own: socket.socket, settings: Hl7Settings, desk: ReportDesk, told: ReportAudit
+    ) -> None:
         self.settings = settings
         self.desk = desk
+        self.told = told
         self.stopping = False
         self.reading = threading.Lock()  # what a message costs in memory is spent once
         self._lock = threading.Lock()
@@ -131,6 +138,7 @@ class _Server(socketserver.ThreadingTCPServer):
         caller = _literal(address)
         if not any(caller in network for network in self.settings.addresses):
             _log.warning("HL7 connection refused: %s is not among hl7.addresses", address)
+            self.told.turned_away(address, "HL7: it is not among hl7.addresses")
             return False
         with self._lock:
             self._make_room(address)
@@ -138,6 +146,7 @@ class _Server(socketserver.ThreadingTCPServer):
                 self._open[request] = _Connection(address, time.monotonic())
                 return True
         _log.warning("HL7 connection refused: max_connections are open")
+        self.told.turned_away(address, "HL7: max_connections are open")
         return False
 
     def shutdown_request(self, request: Any) -> None:
@@ -206,6 +215,7 @@ class _Handler(socketserver.BaseRequestHandler):
             self._serve(BlockReader(self.server.settings.max_message_bytes))
         except PeerConnectionError as error:
             _log.warning("HL7 connection ended: %s", error.detail)
+            self.server.told.refused(None, str(self.client_address[0]), str(error))
         except OSError as error:
             _log.info("HL7 connection ended: %s", type(error).__name__)
 
@@ -242,6 +252,7 @@ class _Handler(socketserver.BaseRequestHandler):
         header, error = self._taken(message)
         if error is not None:
             _log.warning("report message refused: %s", error)
+            self.server.told.refused(header, str(self.client_address[0]), str(error))
         answer = acknowledgement(header, error, secrets.token_hex(10))
         if answer is not None:
             self.request.settimeout(self.server.settings.message_seconds)
@@ -253,7 +264,8 @@ class _Handler(socketserver.BaseRequestHandler):
         try:
             header = read_message_header(message)
             with self.server.reading:
-                self.server.desk.take(message, Form.HL7)
+                taken = self.server.desk.take(message, Form.HL7)
+            self.server.told.came(header, str(self.client_address[0]), taken)
         except (UnusableReportError, OutOfResourcesError) as error:
             return header, error
         except (OSError, SQLAlchemyError) as error:

@@ -11,7 +11,9 @@ from typing import Self
 from pynetdicom.dimse_primitives import C_MOVE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove
 
+from listener.audit import Audit
 from listener.errors import MoveError, QueryError
+from listener.query_audit import QueryAudit
 from listener.requester import Patience, Requester, Response, identifier
 from listener.settings import DestinationSettings
 
@@ -31,13 +33,21 @@ class ArchiveMove:
         The AE title that is to receive; the archive must know its address.
     seconds
         How long one series may take.
+    told
+        Tells the audit trail what is asked for; None for no audit trail.
     """
 
     def __init__(
-        self, there: DestinationSettings, calling_ae: str, destination_ae: str, seconds: float
+        self,
+        there: DestinationSettings,
+        calling_ae: str,
+        destination_ae: str,
+        seconds: float,
+        told: QueryAudit | None = None,
     ) -> None:
+        self._told = told or QueryAudit(Audit.off())
+        self._titles = calling_ae, destination_ae
         self._requester = Requester(there, calling_ae, [_MOVE])
-        self._destination_ae = destination_ae
         self._seconds = seconds
 
     def __enter__(self) -> Self:
@@ -55,20 +65,23 @@ class ArchiveMove:
             Where the archive cannot be reached, refuses, could not send every instance, stops in
             the middle or takes too long; names it and the reason only.
         """
-        keys = identifier("SERIES", {_STUDY: study_uid, _SERIES: series_uid})
+        with self._told.moving(self._requester.there, self._titles, study_uid):
+            return self._moved(identifier("SERIES", {_STUDY: study_uid, _SERIES: series_uid}))
+
+    def _moved(self, keys: bytes) -> int:
         try:
             last = self._last(keys)
         except QueryError as error:
             raise MoveError(error.detail) from None
         if last.status != _SUCCESS or last.failed:
-            msg = f"{self._requester.there.name} {_why(last, self._destination_ae)}."
+            msg = f"{self._requester.there.name} {_why(last, self._titles[1])}."
             raise MoveError(msg)
         return last.completed
 
     def _last(self, keys: bytes) -> Response:
         """Return the final response; an association that was given up meanwhile is made anew."""
         request = C_MOVE()
-        request.MoveDestination = self._destination_ae
+        request.MoveDestination = self._titles[1]
         # an archive need not say anything until all is sent
         patience = Patience(self._seconds, self._seconds)
         try:

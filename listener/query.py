@@ -16,8 +16,10 @@ from typing import Generic, Protocol, Self, TypeVar
 from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
 
+from listener.audit import Audit
 from listener.elements import is_uid, read_values, uid_value
 from listener.errors import CannotUnderstandError, QueryError
+from listener.query_audit import QueryAudit
 from listener.requester import IMPLICIT, PENDING, Patience, Requester, identifier
 from listener.settings import DestinationSettings
 
@@ -107,12 +109,20 @@ class ArchiveQuery:
         The AE title that asks.
     limits
         Bounds of each question.
+    told
+        Tells the audit trail what is asked; None for no audit trail.
     """
 
     def __init__(
-        self, there: DestinationSettings, calling_ae: str, limits: QueryLimits | None = None
+        self,
+        there: DestinationSettings,
+        calling_ae: str,
+        limits: QueryLimits | None = None,
+        told: QueryAudit | None = None,
     ) -> None:
         self._limits = limits or QueryLimits()
+        self._told = told or QueryAudit(Audit.off())
+        self._calling_ae = calling_ae
         self._requester = Requester(there, calling_ae, [_FIND])
 
     def __enter__(self) -> Self:
@@ -167,13 +177,15 @@ class ArchiveQuery:
         return self._find("STUDY", keys, _study_entry)
 
     def _find(self, level: str, keys: dict[int, str], read: Callable[[_Answer], _E]) -> Found[_E]:
-        try:
+        there, asked = self._requester.there, identifier(level, keys)
+        with self._told.asking(there, self._calling_ae, _FIND, IMPLICIT, asked):
+            try:
+                return self._found(level, keys, read)
+            except QueryError:
+                if not self._requester.reused:
+                    raise
+            # the archive may have given up an association that stood idle
             return self._found(level, keys, read)
-        except QueryError:
-            if not self._requester.reused:
-                raise
-        # the archive may have given up an association that stood idle
-        return self._found(level, keys, read)
 
     def _found(self, level: str, keys: dict[int, str], read: Callable[[_Answer], _E]) -> Found[_E]:
         entries: dict[str, _E] = {}

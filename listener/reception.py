@@ -51,7 +51,7 @@ class Reception:
 
     def __init__(self, told: Receptions, peer: Peer, title: str) -> None:
         self._told = told
-        self._peer = peer
+        self.peer = peer
         self._title = title
         self._begun: set[str] = set()
         self._patients: dict[tuple[str, bytes, bytes], str] = {}
@@ -65,7 +65,7 @@ class Reception:
         if len(self._begun) >= _MOST_PARTS:
             self.end()
         self._begun.add(study_uid)
-        self._told.began(self._peer, self._title, StudyPart(study_uid, self._patient(header)))
+        self._told.began(self.peer, self._title, StudyPart(study_uid, self._patient(header)))
 
     def took(self, header: Header, outcome: Outcome) -> None:
         """Count an instance that is acknowledged."""
@@ -83,7 +83,7 @@ class Reception:
         self._patients.clear()
         for (study_uid, patient_key, end), by_class in parts.items():
             part = StudyPart(study_uid, patient_key, by_class)
-            self._told.ended(self._peer, self._title, part, end)
+            self._told.ended(self.peer, self._title, part, end)
 
     def _patient(self, header: Header) -> str:
         if not header.study_uid:  # nothing of its header could be read

@@ -1,4 +1,4 @@
-"""Associations that were refused, told to the audit trail without drowning it.
+"""Associations and reports that were refused, told to the audit trail without drowning it.
 
 Whoever knocks a thousand times must not push out what else happened: what repeats itself is told
 at once and then once a minute, with its number.
@@ -10,8 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
-from listener.audit_event import Peer
+from listener.audit_event import Peer, Reporter, security_alert
+from listener.audit_message import AuditMessage
 
 __all__ = ["Refusal", "Refusals"]
 
@@ -21,11 +23,19 @@ _MOST_KINDS = 500
 
 @dataclass(frozen=True)
 class Refusal:
-    """A peer that was turned away, why, and how many others there were of the kind since."""
+    """A peer that was turned away, why, and how many others there were of the kind since.
+
+    ``event`` makes a message of it, given who reports, the time, the peer and the words.
+    """
 
     peer: Peer
     words: str
+    event: Callable[[Reporter, datetime, Peer, str], AuditMessage] = security_alert
     others: int = 0
+
+    def message(self, own: Reporter, at: datetime) -> AuditMessage:
+        """Return it as an audit message."""
+        return self.event(own, at, self.peer, str(self))
 
     def __str__(self) -> str:
         """Return why, and how often."""
@@ -75,4 +85,4 @@ class Refusals:
         return tuple(refusal for refusal in found if refusal.others)
 
 
-_MANY = "associations refused from very many addresses"
+_MANY = "refused from very many addresses"

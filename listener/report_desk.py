@@ -13,6 +13,7 @@ from listener.instance import issued_keys, keyed_hash
 from listener.ledger import Ledger
 from listener.linkage import LinkState, NewReport
 from listener.report import Report
+from listener.report_audit import TakenReport
 from listener.report_settings import Hl7Settings
 from listener.report_shelf import Form, ReportShelf, form_of, read_reports
 
@@ -42,8 +43,8 @@ class ReportDesk:
         self._rules = rules
         self._site_key = site_key
 
-    def take(self, data: bytes, form: Form) -> None:
-        """Take a message in: on the disk and in the ledger when this returns.
+    def take(self, data: bytes, form: Form) -> tuple[TakenReport, ...]:
+        """Take a message in: on the disk and in the ledger when this returns; return its reports.
 
         The same message again is nothing new.
 
@@ -61,12 +62,8 @@ class ReportDesk:
         reports = read_reports(data, form, self._rules)
         message_key = keyed_hash(self._site_key, b"message", form, data)
         path = self._shelf.place(message_key, form, data)
-        states = self._ledger.record_reports(
-            [
-                self._new(report, message_key, position, path)
-                for position, report in enumerate(reports)
-            ]
-        )
+        new = [self._new(*one, message_key, path) for one in enumerate(reports)]
+        states = self._ledger.record_reports(new)
         _log.log(
             logging.WARNING if LinkState.QUARANTINED in states else logging.INFO,
             "report message %s: %s, %d bytes",
@@ -74,6 +71,8 @@ class ReportDesk:
             _words(states),
             len(data),
         )
+        known: list[LinkState | None] = [*states] or [None] * len(new)
+        return tuple(TakenReport(*one) for one in zip(new, known, strict=True))
 
     def reconcile(self) -> None:
         """Bring shelf and ledger together after whatever ended the last run.
@@ -119,7 +118,7 @@ class ReportDesk:
             msg = "MSH-11 is none of processing_ids."
             raise UnusableReportError(msg, 202)
 
-    def _new(self, report: Report, message_key: str, position: int, path: Path) -> NewReport:
+    def _new(self, position: int, report: Report, message_key: str, path: Path) -> NewReport:
         key = self._site_key
         order = report.order or report.accession or report.study_uid or message_key
         patient = accession = None

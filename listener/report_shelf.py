@@ -19,7 +19,7 @@ from listener.hl7 import read_oru
 from listener.report import Report
 from listener.report_settings import Hl7Settings
 
-__all__ = ["Form", "ReportShelf", "form_of", "read_reports", "report_text_of"]
+__all__ = ["Form", "ReportShelf", "form_of", "read_reports", "report_at"]
 
 
 class Form(StrEnum):
@@ -45,18 +45,18 @@ def form_of(path: Path) -> Form:
     return Form(path.suffix.removeprefix("."))
 
 
-def report_text_of(path: Path, position: int) -> str:
-    """Return the words of one of the reports in a file of the shelf.
+def report_at(path: Path, position: int) -> Report | None:
+    """Return one of the reports in a file of the shelf; None where it holds fewer.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     UnusableReportError
-        If it holds no such report.
+        If it holds no report.
     """
     reports = read_reports(path.read_bytes(), form_of(path))
-    return reports[position].text if position < len(reports) else ""
+    return reports[position] if position < len(reports) else None
 
 
 class ReportShelf:

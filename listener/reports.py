@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from listener.drop_folder import DropFolder
 from listener.ledger import Ledger
 from listener.mllp import MllpServer
+from listener.report_audit import ReportAudit
 from listener.report_desk import ReportDesk
 from listener.report_shelf import ReportShelf
 from listener.settings import ListenerSettings, TitleSettings
@@ -50,7 +51,8 @@ class Reports:
     ) -> None:
         shelf = ReportShelf(settings.reports_dir, watermark_bytes=settings.watermark_bytes)
         self._desk = ReportDesk(ledger, shelf, settings.hl7, site_key=site_key)
-        self._server = MllpServer(settings.hl7, self._desk) if settings.hl7.enabled else None
+        told = ReportAudit(storage.audit)
+        self._server = MllpServer(settings.hl7, self._desk, told) if settings.hl7.enabled else None
         dropped = settings.drop_folder
         self._folder = None
         if dropped.path is not None:

@@ -89,7 +89,7 @@ class Listener:
         self._ledger = ledger
         self._handed_over = handed_over or {}
         self._arrivals = Arrivals(ledger, settings.titles)
-        self._event_reports = EventReports(ledger, settings.destinations)
+        self._event_reports = EventReports(ledger, settings.destinations, audit=audit)
         self._inbox = Inbox.of(settings)
         self._storage = Storage(
             ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own, audit=audit

@@ -196,7 +196,7 @@ class Visit:
     def __init__(
         self, storage: Storage, calling_ae: str, title: TitleSettings, reception: Reception
     ) -> None:
-        self.correspondence = Correspondence(storage, calling_ae, title.ae_title)
+        self.correspondence = Correspondence(storage, reception.peer, calling_ae, title.ae_title)
         self._storage = storage
         self._reception = reception
         self._calling_ae = calling_ae

@@ -7,7 +7,7 @@ milliseconds, on another association, to another process (DICOM PS3.4 annex J).
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -203,6 +203,17 @@ class Transactions:
             )
             query = sa.select(JOB.c.id).where(JOB.c.kind == EVENT_REPORT, due).limit(1)
             return connection.execute(query).first() is not None
+
+    def studies(self, references: Iterable[Reference]) -> dict[Reference, tuple[str, str]]:
+        """Return study and keyed hash of the patient of each instance that was ever received."""
+        wanted = tuple(references)
+        latest: dict[str, tuple[str, str]] = {}
+        with self._database.reading() as connection:
+            for uids in _portions([r.sop_instance_uid for r in wanted]):
+                query = sa.select(INSTANCE).where(INSTANCE.c.sop_instance_uid.in_(uids))
+                for row in connection.execute(query.order_by(INSTANCE.c.version)):
+                    latest[row.sop_instance_uid] = (row.study_uid, row.patient_key)
+        return {r: latest[r.sop_instance_uid] for r in wanted if r.sop_instance_uid in latest}
 
     # -- asked by us ----------------------------------------------------------------------
 

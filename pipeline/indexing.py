@@ -17,6 +17,7 @@ from pipeline.exam import Exam, RegionFindings
 from pipeline.examination import Examiner
 from pipeline.findings import WristReport, collapse, collapse_others
 from pipeline.index import ExamIndex, Findings
+from pipeline.joint_report import joint_report
 from pipeline.mining import Miner, RulesMiner
 from pipeline.record import Records
 from pipeline.region import Laterality, Region, View
@@ -245,7 +246,7 @@ class Indexer:
         *,
         by_rules: bool = False,
     ) -> MinedStudy:
-        """Read a study's reports together and give the findings to its exams.
+        """Read every current report of a study and give the findings to its exams, side by side.
 
         Parameters
         ----------
@@ -263,26 +264,25 @@ class Indexer:
             Where no report is found, and a file that may be one cannot be read this time.
         """
         study = self._read(study_uid, files, told)
-        if study.report is None and any(item.passing for item in study.left_out):
+        texts = [report.text for report in study.current]
+        if not texts and any(item.passing for item in study.left_out):
             raise UnreadError
-        report, miner = None, RulesMiner() if by_rules else self._miner
-        if study.report is not None:
-            ages = [e.age_years for e in self._index.exams(study_uid) if e.age_years is not None]
-            report = miner.mine(study.report.text, min(ages, default=None))
+        miner = RulesMiner() if by_rules else self._miner
+        ages = [e.age_years for e in self._index.exams(study_uid) if e.age_years is not None]
+        report = joint_report([miner.mine(text, min(ages, default=None)) for text in texts])
         with self._joining:
-            enriched = self._enrich(study, report, miner)
+            enriched = self._enrich(study_uid, report, miner, "\n\n".join(texts))
         read = report or WristReport()
         return MinedStudy(enriched, read.dropped, read.language)
 
-    def _enrich(self, study: Study, report: WristReport | None, miner: Miner) -> int:
+    def _enrich(self, study_uid: str, report: WristReport | None, miner: Miner, text: str) -> int:
         """Keep what was read with the words that support it, and give it to the exams."""
-        if study.report is None or report is None:
-            self._records.forget(study.uid)
+        if report is None:
+            self._records.forget(study_uid)
         else:
-            name = f"{miner.name} {miner.version}"
-            self._records.keep(study.uid, report, name, study.report.text)
+            self._records.keep(study_uid, report, f"{miner.name} {miner.version}", text)
         enriched = 0
-        for exam in self._enriched(self._index.exams(study.uid), report):
+        for exam in self._enriched(self._index.exams(study_uid), report):
             enriched += self._index.set_findings(
                 exam.sop_instance_uid,
                 Findings(exam.findings, exam.captions, exam.other, exam.flags, exam.findings_known),

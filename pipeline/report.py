@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -18,7 +18,6 @@ from pipeline.terms import SCHEME
 __all__ = [
     "MAX_CHARACTERS",
     "ReportText",
-    "combined_report",
     "is_document",
     "is_report",
     "report_of_document",
@@ -48,6 +47,9 @@ class ReportText:
         True where the document adds to another one.
     at
         When it was verified, else written; UTC (a document without time zone is taken as UTC).
+    orders
+        The numbers of the orders that it answers, each by the filler's number, else the placer's,
+        else the accession number. Empty where it names none: then it may answer any.
     """
 
     text: str
@@ -57,6 +59,7 @@ class ReportText:
     final: bool
     addendum: bool
     at: datetime | None
+    orders: tuple[str, ...] = ()
 
 
 def report_text(header: Dataset) -> ReportText:
@@ -88,6 +91,7 @@ def report_text(header: Dataset) -> ReportText:
         final=preliminary == "FINAL" if preliminary else complete,
         addendum=_is_addendum(header),
         at=_time(header),
+        orders=_orders(header),
     )
 
 
@@ -135,7 +139,7 @@ def report_of_document(header: Dataset, document: Document) -> ReportText:
 
 
 def told_report(
-    text: str, kind: str, *, final: bool, addendum: bool, at: datetime | None
+    text: str, kind: str, *, final: bool, addendum: bool, at: datetime | None, order: str = ""
 ) -> ReportText:
     """Return words that came by another road than DICOM as a report.
 
@@ -151,6 +155,8 @@ def told_report(
         Whether it adds to another report.
     at
         When it was written; timezone-aware.
+    order
+        The number of the order that it answers; empty where it names none.
     """
     return ReportText(
         text=re.sub(r"\n{3,}", "\n\n", _clean(text))[:MAX_CHARACTERS].strip(),
@@ -160,28 +166,8 @@ def told_report(
         final=final,
         addendum=addendum,
         at=at,
+        orders=(order,) if order else (),
     )
-
-
-def combined_report(reports: Sequence[ReportText]) -> ReportText | None:
-    """Return what a study's reports say together, or None where none says anything.
-
-    Verified outranks unverified, final preliminary, complete partial, later earlier; of those one
-    is taken, and addenda are appended in the order in which they were written.
-    """
-    told = sorted((report for report in reports if report.text), key=_order_of_time)
-    addenda = [report for report in told if report.addendum]
-    bodies = [report for report in told if not report.addendum]
-    if not told:
-        return None
-    # sorted by time, and max keeps the first of equals: so look from the latest
-    rank = [(r.verified, r.final, r.complete) for r in reversed(bodies)]
-    parts = [list(reversed(bodies))[rank.index(max(rank))]] if bodies else []
-    parts += addenda
-    text = "\n\n".join(
-        part.text if index == 0 else f"ADDENDUM:\n{part.text}" for index, part in enumerate(parts)
-    )
-    return replace(parts[0], text=text[:MAX_CHARACTERS], at=parts[-1].at or parts[0].at)
 
 
 _KINDS = {
@@ -198,6 +184,11 @@ _SKIPPED = frozenset({"HAS OBS CONTEXT", "HAS ACQ CONTEXT", "HAS CONCEPT MOD"})
 _MEASUREMENT_TITLES = frozenset({("DCM", "126000"), ("DCM", "126001"), ("DCM", "126010")})
 _ADDENDUM_TITLES = frozenset({("LN", "55107-7"), ("LN", "81223-0")})
 _SUBJECT_CLASS = ("DCM", "121024")
+_NUMBERS = (
+    "FillerOrderNumberImagingServiceRequest",
+    "PlacerOrderNumberImagingServiceRequest",
+    "AccessionNumber",
+)
 _MAX_DEPTH = 16
 
 
@@ -300,6 +291,20 @@ def _is_addendum(header: Dataset) -> bool:
     return _concept(header) in _ADDENDUM_TITLES or "addendum" in title or "nachtrag" in title
 
 
+def _orders(header: Dataset) -> tuple[str, ...]:
+    """Return the orders that a document answers (Referenced Request Sequence, PS3.3 C.17.2).
+
+    The accession number of the study tells nothing: it is that of one of its orders.
+    """
+    named = (_number(request) for request in header.get("ReferencedRequestSequence") or ())
+    return tuple(dict.fromkeys(number for number in named if number))
+
+
+def _number(request: Dataset) -> str:
+    numbers = (str(request.get(name) or "").strip() for name in _NUMBERS)
+    return next(filter(None, numbers), "")
+
+
 def _time(header: Dataset) -> datetime | None:
     zone = _zone(header.get("TimezoneOffsetFromUTC"))
     verified = [
@@ -340,7 +345,3 @@ def _zone(offset: Any) -> timezone:
         return UTC
     minutes = min(int(found[2]) * 60 + int(found[3]), 14 * 60)
     return timezone(timedelta(minutes=minutes if found[1] == "+" else -minutes))
-
-
-def _order_of_time(report: ReportText) -> datetime:
-    return report.at or datetime.min.replace(tzinfo=UTC)

@@ -9,11 +9,11 @@ from pathlib import Path
 from pydicom import uid
 from pydicom.dataset import Dataset
 
+from pipeline.current_reports import current_reports
 from pipeline.decoder import Decoder
 from pipeline.errors import PASSING, DecodeError
 from pipeline.report import (
     ReportText,
-    combined_report,
     is_document,
     is_report,
     report_of_document,
@@ -96,9 +96,9 @@ class Study:
     told: tuple[ReportText, ...] = ()
 
     @property
-    def report(self) -> ReportText | None:
-        """What the reports say together, by `pipeline.report.combined_report`."""
-        return combined_report([*(stored.report for stored in self.reports), *self.told])
+    def current(self) -> tuple[ReportText, ...]:
+        """The reports that count, one for each order, by `pipeline.current_reports`."""
+        return current_reports([*(stored.report for stored in self.reports), *self.told])
 
 
 def read_study(

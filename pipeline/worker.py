@@ -22,7 +22,7 @@ from listener.linkage import ReportRow
 from listener.milestone import Placement
 from listener.receipt import InstanceRow, InstanceState
 from listener.report import ReportStatus
-from listener.report_shelf import form_of, report_text_of
+from listener.report_shelf import form_of, report_at
 from listener.sender import reference, send
 from listener.settings import DestinationSettings
 from pipeline.answering import Answered, Answerer
@@ -408,7 +408,7 @@ class Worker:
 
     @property
     def _committer(self) -> Committer:
-        return Committer(self.ledger.transactions, self.delivery.calling_ae_title)
+        return Committer(self.ledger.transactions, self.delivery.calling_ae_title, self.audit)
 
     def _destinations(self) -> tuple[DestinationSettings, DestinationSettings]:
         """Return where results and where library copies go."""
@@ -463,18 +463,19 @@ def told_reports(ledger: Ledger, study_uid: str) -> tuple[ReportText, ...]:
 
 
 def _told(row: ReportRow) -> ReportText:
-    text = ""
+    report = None
     if row.status is not ReportStatus.WITHDRAWN:
         try:
-            text = report_text_of(row.path, row.position)
+            report = report_at(row.path, row.position)
         except FileNotFoundError:  # the receiver's next start marks it
             _LOG.error("a report's file is missing from its folder: %s", row.path.name[:12])
     return told_report(
-        text,
+        report.text if report else "",
         form_of(row.path).value,
         final=row.status in (ReportStatus.FINAL, ReportStatus.CORRECTED),
         addendum=row.addendum,
         at=row.at or row.received_at,
+        order=report.order if report else "",
     )
 
 

@@ -30,6 +30,7 @@ from pipeline.errors import DecodeError
 from pipeline.examination import Examination, Examiner
 from pipeline.findings import WristReport
 from pipeline.indexing import JoinedFindings, joined_findings
+from pipeline.joint_report import joint_report
 from pipeline.mining import RulesMiner
 from pipeline.study import Study, StudyImage, read_study
 from pipeline.uid import KeyedUids
@@ -189,18 +190,19 @@ class HospitalStudies:
         return CutExam(row, crops(pixels, seen.anatomy, _preprocessing(self.bundle)))
 
     def _report(self, study: Study) -> str | None:
-        if study.report is None:
+        if not study.current:
             return None
+        text = "\n\n".join(report.text for report in study.current)
         headers = [_decoder().header(stored.path) for stored in study.reports]
-        return redacted(study.report.text, [*headers, *(image.header for image in study.images)])
+        return redacted(text, [*headers, *(image.header for image in study.images)])
 
 
 def _mined(study: Study, ages: Sequence[float | None]) -> tuple[WristReport | None, str]:
     """Return what the study's reports say, or why nothing is known of it."""
-    if study.report is None:
-        return None, "the study holds no report"
     youngest = min((age for age in ages if age is not None), default=None)
-    mined = RulesMiner().mine(study.report.text, youngest)
+    mined = joint_report([RulesMiner().mine(one.text, youngest) for one in study.current])
+    if mined is None:
+        return None, "the study holds no report"
     if mined.language not in _READABLE:
         return None, "its report is in a language that the miner does not read"
     return mined, ""

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from socket import create_connection
 
@@ -30,7 +31,7 @@ LOOPBACK = "127.0.0.1"
 CELLS = ((8 << 20, 200, 1), (8 << 20, 200, 4), (67_000, 2000, 1), (67_000, 2000, 4))
 """Bytes of an object, how many, and over how many associations at once."""
 
-OURS, NOTHING = "WristMIR", "pynetdicom, keeping nothing"
+OURS = "WristMIR"
 
 
 def test_the_receiver_beside_others(tmp_path: Path) -> None:
@@ -42,7 +43,7 @@ def test_the_receiver_beside_others(tmp_path: Path) -> None:
         rates = {name: rate for name, (rate, _) in found.items()}
         table.add_row(*cell, *(f"{rate:.0f} ({rate / rates[OURS]:.2f})" for rate in rates.values()))
         memory.add_row(*cell, *(f"{peak:.0f}" for _, peak in found.values()))
-    Console(width=120).print(table, memory, sep="\n")
+    Console(width=160).print(table, memory, sep="\n")
 
 
 def measured(
@@ -59,10 +60,21 @@ def measured(
             [sys.executable, *asked, *numbers], capture_output=True, text=True, check=False
         )
         assert sent.returncode == 0, (name, sent.stderr)
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        peak = max(peak_kib(pid) for pid in (process.pid, *children(process.pid)))
     shutil.rmtree(place)
-    return count / float(sent.stdout), int(peak.split()[1]) / 1024
+    return count / float(sent.stdout), peak / 1024
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started, from whichever of its threads."""
+    listed = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for path in listed for child in path.read_text(encoding="ascii").split()]
+
+
+def peak_kib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1])
 
 
 @contextmanager
@@ -86,19 +98,21 @@ def running(command: Sequence[str], port: int) -> Iterator[subprocess.Popen[byte
         process.wait(timeout=30)
 
 
-def ours(folder: Path, port: int) -> tuple[str, list[str]]:
+def ours(folder: Path, port: int, processes: int = 1) -> tuple[str, list[str]]:
     config = folder / "wristmir.toml"
     config.write_text(
         f'state_dir = "{folder / "state"}"\n'
         f'[listener]\nhost = "{LOOPBACK}"\nport = {port}\nwatermark_bytes = 0\n'
+        f"processes = {processes}\n"
         f'[[listener.peers]]\nae_title = "RIG"\naddresses = ["{LOOPBACK}"]\n',
         encoding="utf-8",
     )
     return "WRISTMIR", [sys.executable, "-m", "deploy.cli", "listen", "--config", str(config)]
 
 
-def nothing(_: Path, port: int) -> tuple[str, list[str]]:
-    return "DISCARD", [sys.executable, str(HERE / "discarding_scp.py"), str(port)]
+def nothing(_: Path, port: int, processes: int = 1) -> tuple[str, list[str]]:
+    program = [sys.executable, str(HERE / "discarding_scp.py")]
+    return "DISCARD", [*program, str(port), str(processes)]
 
 
 def storescp(folder: Path, port: int) -> tuple[str, list[str]]:
@@ -125,7 +139,9 @@ def orthanc(folder: Path, port: int) -> tuple[str, list[str]]:
 
 RECEIVERS: Mapping[str, Callable[[Path, int], tuple[str, list[str]]]] = {
     OURS: ours,
-    NOTHING: nothing,
+    "pynetdicom, keeping nothing": nothing,
+    "WristMIR, two processes": partial(ours, processes=2),
+    "pynetdicom, two processes": partial(nothing, processes=2),
     "Orthanc, fsync": orthanc,
     "storescp, no fsync": storescp,
 }

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from archive import Answers, Archive, archive
+from audit_parts import BEGIN, QUERIED, audit_file, kind, objects, trail, who_asked
 from pydicom.dataset import Dataset
 from pynetdicom.sop_class import (
     BasicTextSRStorage,
@@ -26,6 +27,7 @@ from test_cli import wristmir
 from deploy import doctor
 from deploy.errors import ConfigurationError
 from deploy.fetching import fetch
+from deploy.look_up import who_asks
 from deploy.reconcile import last_reconciliation, reconcile
 from deploy.reconciliation import Gap, Reconciliation, Standing
 from deploy.service import receiver
@@ -272,6 +274,23 @@ def test_why_something_is_left_out_or_failed_is_told(site: Site) -> None:
     assert found.left_out == {"the image looks lateral": 1}
     assert [gap.reason for gap in found.gaps] == ["The object cannot be read within its limits."]
     assert "1 × the image looks lateral" in shown(found)
+
+
+def test_what_the_pacs_is_asked_and_told_to_send_stands_in_the_audit_trail(
+    site: Site, tmp_path: Path
+) -> None:
+    site.hold(image())
+    there = audit_file(tmp_path / "audit.xml").model_dump()
+    given = tables(tmp_path, site.pacs.port)
+    given["listener"] |= {"audit": there}
+    assert reconcile(parse(given), 1, fetching=True).fetched is not None
+    messages = trail(tmp_path / "audit.xml")
+    assert {kind(m) for m in messages} == {QUERIED, BEGIN}
+    (begun,) = (m for m in messages if kind(m) == BEGIN)
+    assert objects(begun, "110180") == ["1.2.3"]
+    assert len(messages) == 1 + len(site.pacs.asked)
+    assert {tuple(who_asked(m)) for m in messages} == {(who_asks().account,)}
+    assert not any(word in (tmp_path / "audit.xml").read_text() for word in SENTINELS)
 
 
 def test_a_lost_file_is_fetched_and_what_sending_cannot_help_is_not(site: Site) -> None:

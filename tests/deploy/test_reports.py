@@ -153,6 +153,33 @@ def test_an_addendum_adds(wrist: Wrist) -> None:
 
 
 @slow
+def test_two_orders_of_one_study_have_a_report_each(
+    running: Plugin, wrist: Wrist, tmp_path: Path
+) -> None:
+    other = dcmread(tmp_path / "wrist.dcm")
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    other.ImageLaterality = "R"
+    other.save_as(tmp_path / "right.dcm")
+    running.send([tmp_path / "right.dcm"])
+    wrist.arrives()
+
+    def radii() -> dict[str, str]:
+        exams = running.index.exams(wrist.study)
+        return {e.laterality.value: e.findings[Region.DISTAL_RADIUS].fracture for e in exams}
+
+    wrist.told(BROKEN, order="F1")
+    assert radii() == {"left": "present", "right": "not_mentioned"}
+    wrist.told("Right wrist. No fracture.", order="F2", accession="SECOND", status="P")
+    assert radii() == {"left": "present", "right": "absent"}
+    wrist.told("Right wrist. Fracture of the distal radius.", order="F2", accession="SECOND")
+    assert radii() == {"left": "present", "right": "present"}
+    wrist.told(WHOLE, order="F1", status="C")
+    assert radii() == {"left": "absent", "right": "present"}
+    wrist.told(order="F2", status="X")
+    assert radii() == {"left": "absent", "right": "not_mentioned"}
+
+
+@slow
 def test_words_and_identifiers_stand_on_the_shelf_and_in_the_records_only(
     running: Plugin, wrist: Wrist, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,6 +15,9 @@ SCHEMA = Path(__file__).parents[1] / "data" / "audit" / "audit_message.rng"
 STARTS, STOPS = ("110100", "110120"), ("110100", "110121")
 BEGIN, ACCESSED, TRANSFERRED = ("110102", ""), ("110103", ""), ("110104", "")
 EXPORTED, ALERT = ("110106", ""), ("110113", "110126")
+IMPORTED, REPORTED = ("110107", ""), ("110110", "RAD-28")
+QUERIED = ("110112", "")
+TO_KEEP, KEPT = (("110102", "1.2.840.10008.1.20.1"), ("110104", "1.2.840.10008.1.20.1"))
 
 
 @cache
@@ -61,6 +64,17 @@ def details(message: etree._Element) -> dict[str, str]:
     """Return the details of all objects, in clear."""
     found = message.iter("ParticipantObjectDetail")
     return {d.get("type", ""): base64.b64decode(d.get("value", "")).decode() for d in found}
+
+
+def queries(message: etree._Element) -> list[bytes]:
+    """Return what was asked, as it stood in the query."""
+    return [base64.b64decode(q.text or "") for q in message.iter("ParticipantObjectQuery")]
+
+
+def who_asked(message: etree._Element) -> list[str]:
+    """Return who is said to have asked for it."""
+    asked = message.findall("ActiveParticipant[@UserIsRequestor='true']")
+    return [one.get("UserID", "") for one in asked]
 
 
 def participants(message: etree._Element) -> dict[str, tuple[str, str, bool]]:

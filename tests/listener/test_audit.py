@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -355,6 +356,27 @@ def test_a_spool_that_cannot_be_written_holds_up_nobody_and_loses_nothing(
     kinds = [kind(m) for m in trail(tmp_path / "audit.xml")]
     assert kinds == [STARTS, BEGIN, BEGIN, TRANSFERRED, TRANSFERRED, STOPS]
     assert "wait in memory" in caplog.text
+
+
+def test_whoever_begins_or_ends_waits_for_a_spool_that_another_process_has_in_hand(
+    tmp_path: Path,
+) -> None:
+    with audit_of(tmp_path):
+        pass
+    (tmp_path / "audit.xml").unlink()
+    chosen = settings(tmp_path, audit=audit_file(tmp_path / "audit.xml"))
+    other = sqlite3.connect(chosen.audit_spool, check_same_thread=False)
+
+    def hold() -> None:
+        other.execute("BEGIN IMMEDIATE")
+        threading.Timer(0.5, other.rollback).start()
+
+    with closing(other):
+        hold()
+        with Audit(chosen, site_key=SITE_KEY, tells_of_life=False) as audit:
+            hold()
+            audit.looked_up("2.25.1", "1.2.3", "")
+    assert [kind(m) for m in trail(tmp_path / "audit.xml")] == [ACCESSED]
 
 
 _WRITER = """

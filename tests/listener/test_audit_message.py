@@ -12,9 +12,14 @@ from audit_parts import (
     ALERT,
     BEGIN,
     EXPORTED,
+    IMPORTED,
+    KEPT,
+    QUERIED,
+    REPORTED,
     SCHEMA,
     STARTS,
     STOPS,
+    TO_KEEP,
     TRANSFERRED,
     classes,
     details,
@@ -23,13 +28,16 @@ from audit_parts import (
     objects,
     parsed,
     participants,
+    queries,
     schema,
+    who_asked,
 )
 from lxml import etree
 from peers import peer
 from pydicom.sr._concepts_dict import concepts
 
 from listener import audit_message
+from listener.audit_commitment import commitment
 from listener.audit_event import (
     UNKNOWN,
     End,
@@ -44,12 +52,24 @@ from listener.audit_event import (
     security_alert,
 )
 from listener.audit_message import Action, AuditMessage, AuditSource, Code, Indicator
+from listener.audit_query import (
+    Person,
+    command_query,
+    dicom_query,
+    records_accessed,
+    retrieval,
+)
+from listener.audit_record import data_import, patient_record
 
 NOW = datetime(2026, 3, 1, 10, 30, tzinfo=timezone(timedelta(hours=1)))
 OWN = Reporter(AuditSource("WRISTMIR", "Invented Hospital"), "plugin.invalid", ("WRISTMIR", "W_Q"))
 PACS = Peer("PACS", "192.0.2.7")
 CR, SR = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.88.33"
 PART = StudyPart("1.2.3", "a1" * 32, {CR: 2, SR: 1})
+NOBODY, FAILED = StudyPart(UNKNOWN, UNKNOWN), Indicator.MINOR_FAILURE
+RIS = Peer("HOSPITAL|RIS", "192.0.2.8")
+INES = Person("wristmir", "ines")
+FIND, IMPLICIT = "1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.1.2"
 
 KINDS: dict[str, tuple[AuditMessage, tuple[str, str]]] = {
     "start": (application_activity(OWN, NOW, started=True), STARTS),
@@ -85,6 +105,38 @@ KINDS: dict[str, tuple[AuditMessage, tuple[str, str]]] = {
     ),
     "looked up": (instances_accessed(OWN, NOW, "2.25.1", StudyPart("1.2.3", "a1")), ACCESSED),
     "looked up in vain": (instances_accessed(OWN, NOW, "2.25.1", None), ACCESSED),
+    "report": (patient_record(OWN, NOW, RIS, PART, End(Action.UPDATE), "0123456789ab"), REPORTED),
+    "report that is refused": (
+        patient_record(OWN, NOW, Peer("", "192.0.2.9"), NOBODY, End(Action.CREATE, FAILED, "why")),
+        REPORTED,
+    ),
+    "imported": (data_import(OWN, NOW, "file:///drop", [PART], End(Action.CREATE)), IMPORTED),
+    "import that failed": (
+        data_import(OWN, NOW, "file:///drop", [], End(Action.CREATE, FAILED, "why")),
+        IMPORTED,
+    ),
+    "query": (
+        dicom_query(OWN, NOW, PACS, "WRISTMIR", FIND, IMPLICIT, b"\0\1", End(), INES),
+        QUERIED,
+    ),
+    "move": (retrieval(OWN, NOW, PACS, ("WRISTMIR", "W_Q"), PART), BEGIN),
+    "move that failed": (
+        retrieval(OWN, NOW, PACS, ("WRISTMIR", "W_Q"), PART, End(Action.READ, FAILED, "why"), INES),
+        TRANSFERRED,
+    ),
+    "command": (command_query(OWN, NOW, INES, "receipt 1.2.3", End()), QUERIED),
+    "shown": (records_accessed(OWN, NOW, INES, [PART, StudyPart("1.2.4", "a1" * 32)]), ACCESSED),
+    "shown nothing": (records_accessed(OWN, NOW, Person("root"), []), ACCESSED),
+    "commitment asked of us": (
+        commitment(
+            OWN, NOW, PACS, "WRISTMIR", PART, asks=False, details=(("Transaction UID", "1"),)
+        ),
+        TO_KEEP,
+    ),
+    "commitment that we have": (
+        commitment(OWN, NOW, PACS, "WRISTMIR", PART, asks=True, end=End(words="committed")),
+        KEPT,
+    ),
     "alert": (security_alert(OWN, NOW, PACS, "calling AE title not recognised"), ALERT),
     "alert without a name": (security_alert(OWN, NOW, Peer("", "192.0.2.9"), "no TLS"), ALERT),
 }
@@ -199,6 +251,76 @@ def test_a_look_up_names_the_copy_and_the_study_it_leads_to() -> None:
     assert objects(message, "110180") == ["1.2.3"]
     assert ended(message) == ("R", "0", "")
     assert ended(parsed(KINDS["looked up in vain"][0].xml()))[1] == "4"
+
+
+def test_a_report_by_hl7_is_a_record_of_its_patient_and_names_its_sender() -> None:
+    message = parsed(KINDS["report"][0].xml())
+    ends = participants(message)
+    assert ends["110153"] == ("HOSPITAL|RIS", "192.0.2.8", True)
+    assert ends["110152"][1:] == ("plugin.invalid", False)
+    assert (objects(message, "110180"), objects(message, "2")) == (["1.2.3"], ["a1" * 32])
+    assert details(message) == {"Message": "0123456789ab"}
+    assert ended(message) == ("U", "0", "")
+    refused = parsed(KINDS["report that is refused"][0].xml())
+    assert participants(refused)["110153"][0] == "192.0.2.9"
+    assert (objects(refused, "110180"), objects(refused, "2")) == ([], ["unknown"])
+
+
+def test_an_import_names_its_folder_as_the_media() -> None:
+    message = parsed(KINDS["imported"][0].xml())
+    assert participants(message)["110155"] == ("file:///drop", "", False)
+    assert participants(message)["110152"][2] is True
+    media = message.find("ActiveParticipant/MediaIdentifier/MediaType")
+    assert media is not None
+    assert media.get("csd-code") == "110037"
+    assert objects(parsed(KINDS["import that failed"][0].xml()), "110180") == ["unknown"]
+
+
+def test_a_query_holds_its_data_set_and_names_both_ends_and_the_person() -> None:
+    message = parsed(KINDS["query"][0].xml())
+    assert queries(message) == [b"\0\1"]
+    assert objects(message, "110181") == [FIND]
+    assert details(message) == {"TransferSyntax": IMPLICIT}
+    assert participants(message)["110152"][:2] == ("PACS", "192.0.2.7")
+    assert who_asked(message) == ["ines"]
+    assert ended(message) == ("E", "0", "")
+
+
+def test_a_retrieval_names_the_archive_as_the_source_and_who_is_to_receive() -> None:
+    message = parsed(KINDS["move"][0].xml())
+    ends = participants(message)
+    assert (ends["110153"], ends["110152"]) == (
+        ("PACS", "192.0.2.7", False),
+        ("W_Q", "plugin.invalid", False),
+    )
+    assert ended(message) == ("E", "0", "")
+    assert ended(parsed(KINDS["move that failed"][0].xml())) == ("R", "4", "why")
+    assert who_asked(parsed(KINDS["move that failed"][0].xml())) == ["ines"]
+
+
+def test_a_command_is_a_query_in_its_own_form_by_the_person_who_gave_it() -> None:
+    message = parsed(KINDS["command"][0].xml())
+    assert queries(message) == [b"receipt 1.2.3"]
+    assert objects(message, "10") == ["receipt"]
+    (person,) = message.findall("ActiveParticipant[@UserIsRequestor='true']")
+    assert (person.get("UserID"), person.get("UserName")) == ("ines", "ines as wristmir")
+
+
+def test_whose_records_were_shown_is_told_with_every_study() -> None:
+    message = parsed(KINDS["shown"][0].xml())
+    assert (objects(message, "110180"), objects(message, "2")) == (["1.2.3", "1.2.4"], ["a1" * 32])
+    nothing = parsed(KINDS["shown nothing"][0].xml())
+    assert (ended(nothing)[1], who_asked(nothing)) == ("4", ["root"])
+
+
+def test_commitment_is_a_transfer_of_its_own_type_by_whoever_asks() -> None:
+    asked = parsed(KINDS["commitment asked of us"][0].xml())
+    assert participants(asked)["110153"] == ("PACS", "192.0.2.7", True)
+    assert details(asked) == {"Transaction UID": "1"}
+    ours = parsed(KINDS["commitment that we have"][0].xml())
+    assert participants(ours)["110152"] == ("PACS", "192.0.2.7", False)
+    assert participants(ours)["110153"][2] is True
+    assert ended(ours) == ("R", "0", "committed")
 
 
 def test_an_alert_names_node_and_reason() -> None:

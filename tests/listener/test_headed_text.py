@@ -38,7 +38,7 @@ def test_a_head_says_whose_and_which_it_is_and_the_rest_is_the_report() -> None:
 
 def test_little_is_needed() -> None:
     report = one("StudyInstanceUID: 1.2.3\n\nNormal.")
-    assert (report.status, report.at, report.order) == (ReportStatus.FINAL, None, "1.2.3")
+    assert (report.status, report.at, report.order) == (ReportStatus.FINAL, None, "")
     assert one("AccessionNumber: A1\nPatientID: 47\n\nNormal.").accession == "A1"
 
 

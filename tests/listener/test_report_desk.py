@@ -12,7 +12,7 @@ from listener.ledger import Ledger
 from listener.linkage import LinkState
 from listener.report_desk import ReportDesk
 from listener.report_settings import Hl7Settings
-from listener.report_shelf import Form, ReportShelf, report_text_of
+from listener.report_shelf import Form, ReportShelf, report_at
 
 
 def desk_over(folder: Path, ledger: Ledger) -> ReportDesk:
@@ -33,8 +33,12 @@ def test_what_was_taken_can_be_read_again(desk: ReportDesk, ledger: Ledger) -> N
     second = ("OBR|2|P2|F2|||||||||||||||||||||F", "OBX|1|TX|1||Second.||||||F")
     desk.take(oru(TEXT, more=second), Form.HL7)
     desk.take(b"StudyInstanceUID: 1.2.3\n\nThird.", Form.TEXT)
-    texts = [report_text_of(row.path, row.position) for row in reversed(ledger.reports())]
-    assert texts == [f"FINDINGS:\n{TEXT}", "Second.", "Third."]
+    found = [report_at(row.path, row.position) for row in reversed(ledger.reports())]
+    assert [report.text for report in found if report is not None] == [
+        f"FINDINGS:\n{TEXT}",
+        "Second.",
+        "Third.",
+    ]
 
 
 def test_a_file_that_was_on_its_way_to_the_ledger_is_taken_in(

@@ -7,7 +7,7 @@ import pytest
 from oru import TEXT, oru
 
 from listener.errors import ListenerError, OutOfResourcesError, UnusableReportError
-from listener.report_shelf import Form, ReportShelf, form_of, report_text_of
+from listener.report_shelf import Form, ReportShelf, form_of, report_at
 
 KEY = "a" * 64
 
@@ -34,12 +34,16 @@ def test_the_same_message_twice_is_one_file(shelf: ReportShelf) -> None:
 def test_words_are_read_from_it_by_their_position(shelf: ReportShelf) -> None:
     second = ("OBR|2|P2|F2|||||||||||||||||||||F", "OBX|1|TX|1||Second.||||||F")
     path = shelf.place(KEY, Form.HL7, oru(TEXT, more=second))
-    assert report_text_of(path, 1) == "Second."
-    assert report_text_of(path, 2) == ""
+    second_one = report_at(path, 1)
+    assert second_one is not None
+    assert (second_one.text, second_one.order) == ("Second.", "F2")
+    assert report_at(path, 2) is None
     note = shelf.place("b" * 64, Form.TEXT, b"StudyInstanceUID: 1.2.3\n\nThird.")
-    assert report_text_of(note, 0) == "Third."
+    third = report_at(note, 0)
+    assert third is not None
+    assert third.text == "Third."
     with pytest.raises(UnusableReportError):
-        report_text_of(shelf.place("c" * 64, Form.HL7, b"no HL7"), 0)
+        report_at(shelf.place("c" * 64, Form.HL7, b"no HL7"), 0)
 
 
 def test_other_files_in_the_folder_are_none_of_it(shelf: ReportShelf, tmp_path: Path) -> None:

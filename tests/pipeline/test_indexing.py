@@ -25,7 +25,7 @@ from pipeline.indexing import IndexedStudy, Indexer, MinedStudy, StoredImage
 from pipeline.mining import RulesMiner
 from pipeline.record import Records
 from pipeline.region import GLOBAL, Laterality, Region
-from pipeline.report import told_report
+from pipeline.report import ReportText, told_report
 from pipeline.uid import KeyedUids
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
@@ -183,6 +183,31 @@ def test_findings_join_the_exam_of_their_own_side(archive: Archive) -> None:
     by_side = {exam.laterality: exam.findings[Region.DISTAL_RADIUS] for exam in archive.exams()}
     assert by_side[Laterality.LEFT].fracture == "present"
     assert by_side[Laterality.RIGHT].fracture == "absent"
+
+
+def test_two_orders_in_one_study_each_bring_findings_to_the_wrist_that_they_are_about(
+    archive: Archive,
+) -> None:
+    files = archive.files(wrist("L"), wrist("R"))
+
+    def told(words: str, order: str, minute: int) -> ReportText:
+        at = NOW.replace(minute=minute)
+        return told_report(words, "hl7", final=True, addendum=False, at=at, order=order)
+
+    left = told(BUCKLE, "F1", 1)
+    right = told("Right wrist. The distal radius is intact.", "F2", 2)
+    corrected = told("Right wrist. Greenstick fracture of the distal radius.", "F2", 3)
+    for reports, expected in (
+        ((left,), ("present", "not_mentioned")),
+        ((left, right), ("present", "absent")),
+        ((left, right, corrected), ("present", "present")),
+        ((right,), ("not_mentioned", "absent")),
+    ):
+        archive.indexer.index(STUDY, files, told=reports)
+        archive.indexer.mine(STUDY, files, reports)
+        radii = {e.laterality: e.findings[Region.DISTAL_RADIUS] for e in archive.exams()}
+        found = radii[Laterality.LEFT].fracture, radii[Laterality.RIGHT].fracture
+        assert found == expected
 
 
 def test_a_finding_without_a_side_joins_neither_wrist_where_both_are_shown(

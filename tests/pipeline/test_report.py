@@ -12,8 +12,6 @@ from pipeline.document import Document
 from pipeline.errors import ReportError
 from pipeline.report import (
     MAX_CHARACTERS,
-    ReportText,
-    combined_report,
     is_document,
     is_report,
     report_of_document,
@@ -212,51 +210,33 @@ def test_an_image_has_no_report_text() -> None:
         report_text(image(hand(), 12))
 
 
-def told(words: str, day: int, **said: bool) -> ReportText:
-    flags = {"verified": False, "complete": True, "final": True, "addendum": False, **said}
-    return ReportText(words, "basic_text", at=datetime(2024, 1, day, tzinfo=UTC), **flags)
-
-
-def test_of_several_reports_the_verified_then_the_later_one_counts() -> None:
-    first, second = told("first", 1), told("second", 2)
-    verified = told("verified", 1, verified=True)
-    preliminary = told("preliminary", 3, final=False)
-    assert combined_report([second, first]) == second
-    assert combined_report([first, verified, second, preliminary]) == verified
-    assert combined_report([preliminary]) == preliminary
-    assert combined_report([]) is None
-    assert combined_report([told("", 1)]) is None
-
-
-def test_an_addendum_is_appended_to_what_it_adds_to() -> None:
-    both = combined_report([told("More.", 3, addendum=True), told("Normal.", 1)])
-    assert both is not None
-    assert both.text == "Normal.\n\nADDENDUM:\nMore."
-    assert both.at == datetime(2024, 1, 3, tzinfo=UTC)
-
-
 def test_an_addendum_is_known_by_its_title() -> None:
     added = sr(text("Findings", "More."))
     added.ConceptNameCodeSequence = [concept("Addendum Document", "55107-7", "LN")]
     assert report_text(added).addendum
 
 
-def test_words_from_another_road_are_a_report_that_ranks_by_its_status() -> None:
+def test_a_report_tells_the_orders_that_it_answers_the_fillers_number_first() -> None:
+    one, two, three = Dataset(), Dataset(), Dataset()
+    one.FillerOrderNumberImagingServiceRequest = "F1"
+    one.PlacerOrderNumberImagingServiceRequest = "P1"
+    one.AccessionNumber = two.AccessionNumber = "A1"
+    answers = sr(text("Findings", "Normal."))
+    answers.AccessionNumber = "A9"  # the study's, whichever order it was made for
+    assert report_text(answers).orders == ()
+    answers.ReferencedRequestSequence = [one, two, three]
+    assert report_text(answers).orders == ("F1", "A1")
+
+
+def test_words_from_another_road_are_a_report_as_reliable_as_its_status() -> None:
     at = datetime(2024, 1, 1, tzinfo=UTC)
     final = told_report(
         "Left\x07 wrist.\r\n\n\n\nNormal.", "hl7", final=True, addendum=False, at=at
     )
     assert final.text == "Left wrist.\n\nNormal."
     assert (final.kind, final.verified, final.final, final.at) == ("hl7", True, True, at)
-    later = told_report("Buckle.", "hl7", final=False, addendum=False, at=at.replace(month=2))
-    assert combined_report([later, final]) == final
-    assert combined_report([later]) == later
-    more = told_report("More.", "txt", final=True, addendum=True, at=at.replace(month=3))
-    both = combined_report([more, final])
-    assert both is not None
-    assert both.text.endswith("ADDENDUM:\nMore.")
-    withdrawn = told_report("", "hl7", final=False, addendum=False, at=at)
-    assert combined_report([withdrawn]) is None
+    early = told_report("Buckle.", "hl7", final=False, addendum=False, at=at, order="F1")
+    assert (early.verified, early.final, early.orders, final.orders) == (False, False, ("F1",), ())
     long = told_report("A" * 60_000, "txt", final=True, addendum=False, at=None)
     assert len(long.text) == MAX_CHARACTERS
 

@@ -62,8 +62,7 @@ def test_images_and_reports_are_told_apart(read: Any) -> None:
     study = read(image_, report_)
     assert [one.sop_instance_uid for one in study.images] == [image_.SOPInstanceUID]
     assert [one.sop_instance_uid for one in study.reports] == [report_.SOPInstanceUID]
-    assert study.report is not None
-    assert study.report.text == "Buckle fracture."
+    assert [one.text for one in study.current] == ["Buckle fracture."]
     assert study.left_out == ()
 
 
@@ -109,12 +108,11 @@ def test_a_pdf_is_a_report_and_a_verified_one_outranks_it(read: Any) -> None:
     words = pdf(["FINDINGS: Buckle fracture", "of the distal radius."])
     document_ = document(uid.EncapsulatedPDFStorage, "DOC", EncapsulatedDocument=words)
     study = read(wrist(), document_)
-    assert study.report is not None
-    assert study.report.kind == "pdf"
-    assert study.report.text == "FINDINGS: Buckle fracture\nof the distal radius."
+    assert [(one.kind, one.text) for one in study.current] == [
+        ("pdf", "FINDINGS: Buckle fracture\nof the distal radius.")
+    ]
     both = read(wrist(), document_, report("Normal.", VerificationFlag="VERIFIED"))
-    assert both.report is not None
-    assert both.report.text == "Normal."
+    assert [one.text for one in both.current] == ["Normal."]
 
 
 def test_a_cda_document_is_a_report_and_its_addendum_is_read_with_it(read: Any) -> None:
@@ -125,16 +123,16 @@ def test_a_cda_document_is_a_report_and_its_addendum_is_read_with_it(read: Any) 
         document(uid.EncapsulatedCDAStorage, "DOC", EncapsulatedDocument=more),
         document(uid.EncapsulatedCDAStorage, "DOC", EncapsulatedDocument=first),
     )
-    assert study.report is not None
-    assert study.report.kind == "cda"
-    assert study.report.text == (
+    (found,) = study.current
+    assert found.kind == "cda"
+    assert found.text == (
         "FINDINGS:\nBuckle fracture of the distal radius.\n\nADDENDUM:\nThe ulna is intact."
     )
 
 
 def test_an_empty_study_is_a_study(read: Any) -> None:
     study = read()
-    assert (study.images, study.reports, study.left_out, study.report) == ((), (), (), None)
+    assert (study.images, study.reports, study.left_out, study.current) == ((), (), (), ())
 
 
 def test_of_two_versions_of_an_instance_the_later_counts(read: Any) -> None:
