@@ -86,6 +86,7 @@ def open_worker(
             references=pipeline.references,
             library=delivery.library.name if delivery.library else "",
             board_width=pipeline.board_width,
+            settings=pipeline.results,
         )
         retrieval = pipeline.retrieval
         _take_over(settings, ledger, bundle, index)

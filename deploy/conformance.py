@@ -13,7 +13,7 @@ from pydicom.datadict import dictionary_description
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 from pydicom.sr.coding import Code
-from pydicom.uid import UID
+from pydicom.uid import UID, Comprehensive3DSRStorage
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelMove,
@@ -105,7 +105,7 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
 
 
 def _sender(made: Specimen) -> dict[str, Any]:
-    classes = [made.report.SOPClassUID, made.board.SOPClassUID, *_LIBRARY]
+    classes = [*_results(made), *_LIBRARY]
     warnings = ", ".join(f"0x{status:04X}" for status in sorted(sender.WARNINGS))
     return {
         "sent_table": _classes([*map(str, classes), _VERIFICATION], "SCU"),
@@ -146,6 +146,14 @@ def _annexes(made: Specimen) -> dict[str, Any]:
         "board_class": UID(made.board.SOPClassUID).name,
         "report_attributes": _attributes(made.report, other.report, made.query),
         "board_attributes": _attributes(made.board, other.board, made.query),
+        "measurement_class": UID(made.measurements.SOPClassUID).name,
+        "measurement_attributes": _attributes(made.measurements, other.measurements, made.query),
+        "state_class": UID(made.state.SOPClassUID).name,
+        "state_attributes": _attributes(made.state, other.state, made.query),
+        "key_object_class": UID(made.key_objects.SOPClassUID).name,
+        "key_object_attributes": _attributes(made.key_objects, other.key_objects, made.query),
+        "document_class": UID(made.document.SOPClassUID).name,
+        "document_attributes": _attributes(made.document, other.document, made.query),
         "copy_attributes": _attributes(made.copy, other.copy, made.prior),
         "codes": _table(("code", "meaning"), own),
     }
@@ -158,8 +166,16 @@ _LIBRARY = (
 )
 
 
+def _results(made: Specimen) -> list[str]:
+    """Return the SOP classes of results, each once."""
+    made_by_default = (made.report, made.measurements, made.board)
+    by_setting = (made.state, made.key_objects, made.document)
+    classes = [str(one.SOPClassUID) for one in (*made_by_default, *by_setting)]
+    return list(dict.fromkeys([*classes, str(Comprehensive3DSRStorage)]))
+
+
 def _services(kept: Sequence[str], made: Specimen) -> str:
-    sent = {str(made.report.SOPClassUID), str(made.board.SOPClassUID), *_LIBRARY}
+    sent = {*_results(made), *_LIBRARY}
     rows = [("Verification", "yes", "yes"), ("Storage Commitment Push Model", "yes", "yes")]
     for uid in [*kept, *sorted(sent - set(kept))]:
         rows.append((UID(uid).name, "yes" if uid in sent else "no", "yes"))

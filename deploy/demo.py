@@ -27,6 +27,7 @@ from listener.job import INDEX, JobState
 from listener.ledger import Ledger
 from listener.sender import send
 from pipeline.match_report import readable
+from pipeline.terms import TITLE
 from pipeline.worker import ANSWER, DELIVER, MINE
 from training.phantom import dicom_study, phantom
 
@@ -256,17 +257,27 @@ def _asked_again(service: _Service) -> QueryOutcome:
 def _leave_results(pacs: SmallPacs, output: Path) -> None:
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    reports = pacs.files(ComprehensiveSRStorage)
+    documents = {file: _title(file) for file in pacs.files(ComprehensiveSRStorage)}
+    reports = [file for file, title in documents.items() if title == TITLE.value]
+    measurements = [file for file in documents if file not in reports]
     boards = pacs.files(SecondaryCaptureImageStorage)
     for number, file in enumerate(reports, 1):
         name = "report" if len(reports) == 1 else f"report-{number}"
         shutil.copyfile(file, output / f"{name}.dcm")
         (output / f"{name}.txt").write_text(readable(dcmread(file), _TEXT_WIDTH), encoding="utf-8")
+    for number, file in enumerate(measurements, 1):
+        name = "measurements" if len(measurements) == 1 else f"measurements-{number}"
+        shutil.copyfile(file, output / f"{name}.dcm")
     for number, file in enumerate(boards, 1):
         name = "board" if len(boards) == 1 else f"board-{number}"
         shutil.copyfile(file, output / f"{name}.dcm")
         rgb = dcmread(file).pixel_array
         cv2.imwrite(str(output / f"{name}.png"), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+
+
+def _title(file: Path) -> str:
+    """Return the code of a structured document's title."""
+    return str(dcmread(file).ConceptNameCodeSequence[0].CodeValue)
 
 
 def _progress(console: Console) -> Progress:

@@ -6,8 +6,6 @@ import codecs
 from pathlib import Path
 from typing import Self
 
-from pydicom.dataset import Dataset
-
 from pipeline.decoder import Decoder
 from pipeline.errors import ReportError
 from pipeline.report import (
@@ -18,7 +16,6 @@ from pipeline.report import (
     report_of_document,
     report_text,
 )
-from pipeline.terms import SCHEME
 
 __all__ = ["ReportReader"]
 
@@ -72,16 +69,11 @@ class ReportReader:
         report: ReportText
         if is_document(header):
             report = report_of_document(header, self._decoder.document(file))
-        elif is_report(header) and not _is_own(header):
+        elif is_report(header):
             report = report_text(header)
         else:
             return None
         return report.text
-
-
-def _is_own(header: Dataset) -> bool:
-    title = next(iter(header.get("ConceptNameCodeSequence") or ()), Dataset())
-    return str(title.get("CodingSchemeDesignator")) == SCHEME
 
 
 def _plain_text(start: bytes) -> str:

@@ -22,6 +22,7 @@ from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region, View
 from pipeline.request import Answer, Match, RegionAnswer, Request
 from pipeline.result_set import build
+from pipeline.settings import ResultSettings
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 
@@ -35,7 +36,11 @@ class Specimen:
     query: Dataset
     prior: Dataset
     report: Dataset
+    measurements: Dataset
     board: Dataset
+    state: Dataset
+    key_objects: Dataset
+    document: Dataset
     copy: Dataset
 
 
@@ -55,7 +60,7 @@ def specimen(variant: int = 0) -> Specimen:
     bundle = BundleWords(f"specimen-{variant}", "A specimen.", demonstration=True)
     now = datetime(2025, 3, 14 + variant, 9 + variant, 26, 53, tzinfo=UTC)
     picture = _pixels(variant).astype(np.float32)
-    report, board = build(
+    report, measurements, board, state, key_objects, document = build(
         Answer(exams[0], Request(), regions, 2, bundle.id, now, warnings=("A specimen.",)),
         query,
         picture,
@@ -65,10 +70,17 @@ def specimen(variant: int = 0) -> Specimen:
         uids=_UIDS,
         result_id=bundle.id,
         created_at=now,
-        predecessor=PriorResult("1.2.3.0", "1.2.3.0.9", _REPORT_CLASS, "1.2.3.0.9.1"),
+        predecessor=PriorResult(
+            "1.2.3.0",
+            "1.2.3.0.9",
+            _REPORT_CLASS,
+            "1.2.3.0.9.1",
+            PriorResult("1.2.3.0", "1.2.3.0.8", _REPORT_CLASS, "1.2.3.0.8.1"),
+        ),
         board_width=2048 + 256 * variant,
+        settings=ResultSettings(presentation_state=True, key_objects=True, document=True),
     )
-    return Specimen(query, prior, report, board, copy)
+    return Specimen(query, prior, report, measurements, board, state, key_objects, document, copy)
 
 
 _UIDS = KeyedUids(b"the key of a site that is not there")

@@ -25,6 +25,7 @@ from pipeline.reference import PriorReference
 from pipeline.request import Answer, Request
 from pipeline.result_set import assert_sendable, build, referenced_instances
 from pipeline.retrieval import Retriever
+from pipeline.settings import ResultSettings
 from pipeline.stored_study import StoredImage
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
@@ -77,6 +78,8 @@ class Answerer:
         Name of the destination of the copies: what is there already is not sent again.
     board_width
         Of the picture board, in pixels.
+    settings
+        Which objects answer a request, and in which language.
     """
 
     index: ExamIndex
@@ -90,6 +93,7 @@ class Answerer:
     references: Literal["library", "original"]
     library: str
     board_width: int = 2048
+    settings: ResultSettings = field(default_factory=ResultSettings)
 
     def answer(
         self,
@@ -227,6 +231,7 @@ class Answerer:
             created_at=asked_at,
             predecessor=self.outbox.predecessor(query_uid, name, regions),
             board_width=self.board_width,
+            settings=self.settings,
         )
         self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
 

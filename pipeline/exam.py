@@ -117,7 +117,14 @@ class Exam:
         """The age as a band of three years (``6-8 years``), or ``age unknown``."""
         if self.age_years is None:
             return "age unknown"
-        if self.age_years >= 19:
+        if self.ages is None:
             return "adult"
+        return f"{self.ages[0]}-{self.ages[1]} years"
+
+    @property
+    def ages(self) -> tuple[int, int] | None:
+        """First and last year of the age band; None where unknown, or adult."""
+        if self.age_years is None or self.age_years >= 19:
+            return None
         low = int(self.age_years // 3) * 3
-        return f"{low}-{low + 2} years"
+        return low, low + 2

@@ -11,7 +11,7 @@ from pydicom.sequence import Sequence
 
 from pipeline.errors import IdentityError
 
-__all__ = ["adopt_identity", "assert_identity", "content_time"]
+__all__ = ["IDENTITY", "adopt_identity", "assert_identity", "content_time"]
 
 # type 2 attributes (PS3.3 C.7.1.1, C.7.2.1): present in the result even where the query lacks them
 _REQUIRED: Final = (
@@ -36,6 +36,9 @@ _ALSO: Final = (
     "StudyDescription",
     "PatientAge",
 )
+IDENTITY: Final = frozenset({*_REQUIRED, *_ALSO})
+"""Keywords of what a result takes over from its query."""
+
 _COMPARED: Final = (
     "PatientID",
     "IssuerOfPatientID",
@@ -49,8 +52,8 @@ _COMPARED: Final = (
 def adopt_identity(result: Dataset, query_header: Dataset) -> None:
     """Give a result the patient and study of its query image, byte for byte.
 
-    The query's character set comes with it, since names are written in it: every text of a result
-    has to be ASCII, which stands in all of them.
+    The query's character set comes with it, since names are written in it; whether a result's own
+    words can be written in it too is for `pipeline.character_set` to see to.
 
     Parameters
     ----------

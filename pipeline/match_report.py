@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from textwrap import wrap
@@ -11,50 +11,44 @@ from typing import Any, Final
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
-    CodeContentItem,
     ComprehensiveSR,
     ContainerContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     ImageContentItem,
     LanguageOfContentItemAndDescendants,
-    ObserverContext,
     RelationshipTypeValues,
     TextContentItem,
 )
 from pydicom import Dataset
-from pydicom.sequence import Sequence
-from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from pipeline import terms
-from pipeline.errors import ResultError
+from pipeline.character_set import fit_character_set, plain
+from pipeline.dictionary import ENGLISH, Dictionary
+from pipeline.evidence import assert_evidence, evidence_of, predecessor_documents
 from pipeline.exam import Exam
 from pipeline.identity import adopt_identity, content_time
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Region
 from pipeline.request import Answer, Match, RegionAnswer
+from pipeline.subject import another_patient, device_observer
 from pipeline.uid import KeyedUids
 from pipeline.wording import (
-    DEMONSTRATION,
-    SCORE_WORDS,
     BundleWords,
+    bone_words,
     case_labels,
     exam_words,
-    findings_words,
-    index_words,
+    in_language,
+    match_words,
+    use_words,
     wanted_words,
 )
 
-__all__ = ["assert_evidence", "match_report", "readable"]
+__all__ = ["match_report", "readable"]
 
 _CONTAINS: Final = RelationshipTypeValues.CONTAINS
-_CONTEXT: Final = RelationshipTypeValues.HAS_OBS_CONTEXT
 _INFERRED_FROM: Final = RelationshipTypeValues.INFERRED_FROM
-_REPLACEMENTS: Final = str.maketrans(
-    {"–": "-", "—": "-", "‑": "-", "−": "-", "≥": ">=", "≤": "<=", "×": "x", "…": "...", "’": "'"}
-)
 
 
 def match_report(
@@ -67,6 +61,7 @@ def match_report(
     result_id: str,
     created_at: datetime,
     predecessor: PriorResult | None = None,
+    words: Dictionary = ENGLISH,
 ) -> Dataset:
     """Build the report: Comprehensive SR (PS3.3 A.35.3), a plain tree under the plugin's own title.
 
@@ -91,6 +86,8 @@ def match_report(
         Timezone-aware time of the answer.
     predecessor
         The report that this one replaces.
+    words
+        Its language, also of the meanings of its codes; English is written in ASCII.
 
     Returns
     -------
@@ -103,15 +100,15 @@ def match_report(
         Where evidence and content disagree.
     """
     local = content_time(created_at, query_header)
-    evidence = _evidence(answer, references)
+    answer = in_language(answer, words)
     report: Dataset = ComprehensiveSR(
-        evidence=evidence,
-        content=_tree(answer, references, bundle, uids),
+        evidence=evidence_of(answer, references),
+        content=_tree(answer, references, bundle, uids, words),
         series_instance_uid=uids.make("report series", result_id),
         series_number=9001,
         sop_instance_uid=uids.make("report", result_id),
         instance_number=1,
-        series_description="WristMIR similar prior wrists",
+        series_description=words.say("report.series"),
         manufacturer="WristMIR project",
         manufacturer_model_name="WristMIR",
         software_versions=version("wristmir"),
@@ -130,40 +127,11 @@ def match_report(
     # highdicom notes itself there with the present time: a second run would differ
     report.pop("ContributingEquipmentSequence", None)
     adopt_identity(report, query_header)
+    fit_character_set(report, words)
     if predecessor is not None:
-        report.PredecessorDocumentsSequence = _predecessors(predecessor)
+        report.PredecessorDocumentsSequence = predecessor_documents(predecessor)
     assert_evidence(report)
     return report
-
-
-def assert_evidence(report: Dataset) -> None:
-    """Check what validators overlook: which evidence sequence an instance stands in.
-
-    The report's own study belongs in CurrentRequestedProcedureEvidenceSequence, every other in
-    PertinentOtherEvidenceSequence, no instance in both, and no image of the content in neither
-    (PS3.3 C.17.2.3).
-
-    Raises
-    ------
-    ResultError
-        Saying which rule is broken.
-    """
-    own, current = _listed(report, "CurrentRequestedProcedureEvidenceSequence")
-    others, pertinent = _listed(report, "PertinentOtherEvidenceSequence")
-    mentioned = {
-        str(reference.ReferencedSOPInstanceUID)
-        for item in _items(report)
-        for reference in item.get("ReferencedSOPSequence", [])
-    }
-    study = str(report.StudyInstanceUID)
-    for broken, detail in (
-        (own - {study}, "Another study stands in the current procedure's evidence."),
-        (others & {study}, "The query's own study stands in the other evidence."),
-        (current & pertinent, "An instance stands in both evidence sequences."),
-        (mentioned - current - pertinent, "An image of the content stands in no evidence."),
-    ):
-        if broken:
-            raise ResultError(detail)
 
 
 def readable(report: Dataset, width: int | None = None) -> str:
@@ -190,67 +158,55 @@ def _tree(
     references: Mapping[str, PriorReference],
     bundle: BundleWords,
     uids: KeyedUids,
+    words: Dictionary,
 ) -> Dataset:
-    items = list(LanguageOfContentItemAndDescendants(language=terms.ENGLISH))
-    items += _observer(bundle, uids)
-    use = f"{bundle.intended_use} For comparison only: no diagnosis, no finding of this patient."
-    items.append(_text(terms.INTENDED_USE, use))
-    warnings = ((DEMONSTRATION + ".",) if bundle.demonstration else ()) + answer.warnings
-    items += [_text(terms.WARNING, warning) for warning in warnings]
-    items.append(_query(answer.query))
-    labels = case_labels(answer)
-    items += [_region(part, labels, references) for part in answer.regions]
-    items.append(_provenance(answer, bundle))
-    return _container(terms.TITLE, items, relationship=None)
+    items = list(LanguageOfContentItemAndDescendants(language=words.code))
+    items += list(device_observer(bundle, uids))
+    write = _Writer(words)
+    items.append(write.text(terms.INTENDED_USE, use_words(bundle, words)))
+    demonstration = (words.say("demonstration") + ".",) if bundle.demonstration else ()
+    warnings = demonstration + answer.warnings
+    items += [write.text(terms.WARNING, warning) for warning in warnings]
+    items.append(_query(answer.query, write))
+    labels = case_labels(answer, words)
+    items += [_region(part, labels, references, write) for part in answer.regions]
+    items.append(_provenance(answer, bundle, write))
+    return write.container(terms.TITLE, items, relationship=None)
 
 
-def _observer(bundle: BundleWords, uids: KeyedUids) -> list[Dataset]:
-    """Say that a device, not a person, observed this (PS3.16 TID 1002, 1004)."""
-    device = DeviceObserverIdentifyingAttributes(
-        uid=uids.make("device"),
-        name="WristMIR",
-        manufacturer_name="WristMIR project",
-        model_name="WristMIR",
-        serial_number=bundle.id,
-    )
-    return list(
-        ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
-    )
-
-
-def _query(query: Exam) -> Dataset:
-    found = [region.words for region in Region if region.value in query.boxes]
-    missing = [region.words for region in Region if region.value not in query.boxes]
-    located = ", ".join(found) or "none"
+def _query(query: Exam, write: _Writer) -> Dataset:
+    words = write.words
+    found = [bone_words(region, words) for region in Region if region.value in query.boxes]
+    missing = [bone_words(region, words) for region in Region if region.value not in query.boxes]
+    bones = words.capital(", ".join(found) or words.say("report.none_located"))
+    located = words.say("report.located", bones=bones)
     if missing:
-        located += f". Not found: {', '.join(missing)}"
-    image = _image(terms.QUERY_IMAGE, query.sop_class_uid, query.sop_instance_uid)
-    return _container(
+        located = words.say("report.located_in_part", bones=bones, missing=", ".join(missing))
+    image = write.image(terms.QUERY_IMAGE, PriorReference.to_original(query))
+    return write.container(
         terms.QUERY,
         [
-            _text(terms.QUERY_IMAGE, _sentence(exam_words(query)), image),
-            _text(terms.LOCATED_BONES, _sentence(located)),
+            write.text(terms.QUERY_IMAGE, write.sentence(exam_words(query, words)), image),
+            write.text(terms.LOCATED_BONES, located),
         ],
     )
 
 
 def _region(
-    part: RegionAnswer, labels: Mapping[str, str], references: Mapping[str, PriorReference]
+    part: RegionAnswer,
+    labels: Mapping[str, str],
+    references: Mapping[str, PriorReference],
+    write: _Writer,
 ) -> Dataset:
-    items = [_text(terms.FALLBACK, _sentence(words)) for words in part.fallbacks]
+    items = [write.text(terms.FALLBACK, write.sentence(words)) for words in part.fallbacks]
     if part.nothing_similar or not part.matches:
-        words = "No sufficiently similar case."
-        if part.matches:
-            words += " The nearest are listed all the same."
-        items.append(_text(terms.OUTCOME, words))
+        key = "report.nothing_similar_listed" if part.matches else "report.nothing_similar"
+        items.append(write.text(terms.OUTCOME, write.words.say(key)))
     if part.matches:
-        lines: list[Dataset] = [
-            CodeContentItem(terms.SUBJECT_CLASS, terms.PATIENT, relationship_type=_CONTEXT),
-            _text(terms.SUBJECT_ID, terms.ANOTHER_PATIENT, relationship=_CONTEXT),
-        ]
-        lines += [_match(part, match, labels, references) for match in part.matches]
-        items.append(_container(terms.MATCHES, lines))
-    return _container(terms.SIMILAR_CASES[part.region], items)
+        lines = another_patient(write.words)
+        lines += [_match(part, match, labels, references, write) for match in part.matches]
+        items.append(write.container(terms.MATCHES, lines))
+    return write.container(terms.SIMILAR_CASES[part.region], items)
 
 
 def _match(
@@ -258,128 +214,75 @@ def _match(
     match: Match,
     labels: Mapping[str, str],
     references: Mapping[str, PriorReference],
+    write: _Writer,
 ) -> Dataset:
-    scores = f"whole wrist similarity {index_words(match.global_index)}"
-    if part.region is not None:
-        bone = f"{part.region.words} similarity {index_words(match.region_index)}"
-        scores = f"{bone}, {scores}"
     uid = match.exam.sop_instance_uid
-    words = f"#{match.rank}  {labels[uid]}: {scores}. {_capital(exam_words(match.exam))}"
-    words += " (the other side)." if match.mirrored else "."
-    words += f" Findings of this other patient: {findings_words(match.exam, part.region)}."
-    if match.reasons:
-        words += f" Why: {'; '.join(match.reasons)}."
+    sentences = match_words(part.region, match, labels[uid], write.words)
     reference = references.get(uid)
     if reference is None:
-        return _text(terms.MATCH, f"{words} Its image is not shared.")
-    image = _image(terms.PRIOR_IMAGE, reference.sop_class_uid, reference.sop_instance_uid)
-    return _text(terms.MATCH, words, image)
+        sentences = (*sentences, write.words.say("report.not_shared"))
+        return write.text(terms.MATCH, " ".join(sentences))
+    return write.text(terms.MATCH, " ".join(sentences), write.image(terms.PRIOR_IMAGE, reference))
 
 
-def _provenance(answer: Answer, bundle: BundleWords) -> Dataset:
-    asked = ", ".join(region.words for region in answer.request.regions) or "the wrist as a whole"
-    compared = f"{answer.pool_size} prior radiograph{'s were' if answer.pool_size != 1 else ' was'}"
-    wanted = wanted_words(answer.request)
-    library = f"{compared} compared. Asked for: {asked}; up to {answer.request.k} each"
-    library += f"; wanted: {wanted}." if wanted else "."
-    method = f"WristMIR, {answer.request.mode.value.replace('_', '-')} retrieval"
-    at = answer.answered_at.astimezone(UTC)
-    return _container(
+def _provenance(answer: Answer, bundle: BundleWords, write: _Writer) -> Dataset:
+    words, request = write.words, answer.request
+    bones = ", ".join(bone_words(region, words) for region in request.regions or (None,))
+    asked = words.say("report.asked", bones=bones, k=request.k)
+    if wanted := wanted_words(request, words):
+        asked = words.say("report.asked_with_wishes", bones=bones, k=request.k, wanted=wanted)
+    compared = words.say("report.compared", count=answer.pool_size)
+    software = words.say("report.version", bundle=bundle.id, software=version("wristmir"))
+    at = f"{answer.answered_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return write.container(
         terms.PROVENANCE,
         [
-            _text(terms.SCORE_MEANING, SCORE_WORDS),
-            _text(terms.LIBRARY, library),
-            _text(terms.ALGORITHM_NAME, method),
-            _text(terms.ALGORITHM_VERSION, f"bundle {bundle.id}, software {version('wristmir')}"),
-            _text(terms.ANSWERED_AT, f"{at:%Y-%m-%d %H:%M:%S} UTC"),
+            write.text(terms.SCORE_MEANING, words.say("index.meaning")),
+            write.text(terms.LIBRARY, f"{compared} {asked}"),
+            write.text(terms.ALGORITHM_NAME, words.say(f"mode.{request.mode.value}")),
+            write.text(terms.ALGORITHM_VERSION, software),
+            write.text(terms.ANSWERED_AT, words.say("answered_at", time=at)),
         ],
     )
 
 
-def _container(
-    name: Code,
-    items: Iterable[Dataset],
-    relationship: RelationshipTypeValues | None = _CONTAINS,
-) -> Dataset:
-    container: Dataset = ContainerContentItem(
-        name=name, is_content_continuous=False, relationship_type=relationship
-    )
-    container.ContentSequence = ContentSequence(items, is_sr=True, is_root=False)
-    return container
+@dataclass(frozen=True)
+class _Writer:
+    """Makes content items, named in a language."""
 
+    words: Dictionary
 
-def _text(
-    name: Code,
-    words: str,
-    image: Dataset | None = None,
-    relationship: RelationshipTypeValues = _CONTAINS,
-) -> Dataset:
-    item: Dataset = TextContentItem(name=name, value=_ascii(words), relationship_type=relationship)
-    if image is not None:
-        item.ContentSequence = ContentSequence([image], is_sr=True, is_root=False)
-    return item
+    def container(
+        self,
+        name: Code,
+        items: Iterable[Dataset],
+        relationship: RelationshipTypeValues | None = _CONTAINS,
+    ) -> Dataset:
+        container: Dataset = ContainerContentItem(
+            name=self.words.named(name), is_content_continuous=False, relationship_type=relationship
+        )
+        container.ContentSequence = ContentSequence(items, is_sr=True, is_root=False)
+        return container
 
+    def text(self, name: Code, words: str, image: Dataset | None = None) -> Dataset:
+        item: Dataset = TextContentItem(
+            name=self.words.named(name), value=plain(words), relationship_type=_CONTAINS
+        )
+        if image is not None:
+            item.ContentSequence = ContentSequence([image], is_sr=True, is_root=False)
+        return item
 
-def _image(name: Code, sop_class_uid: str, sop_instance_uid: str) -> Dataset:
-    item: Dataset = ImageContentItem(
-        name=name,
-        referenced_sop_class_uid=sop_class_uid,
-        referenced_sop_instance_uid=sop_instance_uid,
-        relationship_type=_INFERRED_FROM,
-    )
-    return item
+    def image(self, name: Code, reference: PriorReference) -> Dataset:
+        item: Dataset = ImageContentItem(
+            name=self.words.named(name),
+            referenced_sop_class_uid=reference.sop_class_uid,
+            referenced_sop_instance_uid=reference.sop_instance_uid,
+            relationship_type=_INFERRED_FROM,
+        )
+        return item
 
-
-def _evidence(answer: Answer, references: Mapping[str, PriorReference]) -> list[Dataset]:
-    """List the instances that the content mentions, the query first: the SR takes its study.
-
-    They carry no patient: highdicom would log a name it finds odd. `adopt_identity` fills it in.
-    """
-    used = [references[uid] for uid in case_labels(answer) if uid in references]
-    query = PriorReference.to_original(answer.query)
-    return [_instance(reference) for reference in (query, *used)]
-
-
-def _instance(reference: PriorReference) -> Dataset:
-    instance = Dataset()
-    instance.SOPClassUID = reference.sop_class_uid
-    instance.SOPInstanceUID = reference.sop_instance_uid
-    instance.SeriesInstanceUID = reference.series_instance_uid
-    instance.StudyInstanceUID = reference.study_instance_uid
-    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(instance, keyword, "")
-    for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
-        setattr(instance, keyword, "")
-    return instance
-
-
-def _predecessors(predecessor: PriorResult) -> Sequence:
-    """Build the reference to the replaced report (PS3.3 C.17.2.1)."""
-    instance, series, study = Dataset(), Dataset(), Dataset()
-    instance.ReferencedSOPClassUID = predecessor.sop_class_uid
-    instance.ReferencedSOPInstanceUID = predecessor.sop_instance_uid
-    series.SeriesInstanceUID = predecessor.series_uid
-    series.ReferencedSOPSequence = Sequence([instance])
-    study.StudyInstanceUID = predecessor.study_uid
-    study.ReferencedSeriesSequence = Sequence([series])
-    return Sequence([study])
-
-
-def _listed(report: Dataset, keyword: str) -> tuple[set[str], set[str]]:
-    """Return the studies and the instances of an evidence sequence."""
-    studies: set[str] = set()
-    instances: set[str] = set()
-    for study in report.get(keyword, []):
-        studies.add(str(study.StudyInstanceUID))
-        for series in study.ReferencedSeriesSequence:
-            instances |= {str(i.ReferencedSOPInstanceUID) for i in series.ReferencedSOPSequence}
-    return studies, instances
-
-
-def _items(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence", []):
-        yield child
-        yield from _items(child)
+    def sentence(self, words: str) -> str:
+        return f"{self.words.capital(words).rstrip('.')}."
 
 
 def _lines(item: Dataset, depth: int) -> Iterator[str]:
@@ -410,18 +313,3 @@ def _value(item: Dataset) -> Any:
     if item.ValueType == "CODE":
         return item.ConceptCodeSequence[0].CodeMeaning
     return item.get("TextValue") or item.get("UID") or ""
-
-
-def _ascii(words: str) -> str:
-    """Return the words in characters that stand in every DICOM character set."""
-    decomposed = unicodedata.normalize("NFKD", words.translate(_REPLACEMENTS))
-    kept = (character for character in decomposed if not unicodedata.combining(character))
-    return "".join(kept).encode("ascii", "replace").decode("ascii")
-
-
-def _sentence(words: str) -> str:
-    return f"{_capital(words).rstrip('.')}."
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]

@@ -12,6 +12,7 @@ from pipeline.errors import AnswerError
 from pipeline.findings import WristReport
 from pipeline.language import language_of
 from pipeline.language_model import LanguageModel, Reply
+from pipeline.own_words import without_own_words
 from pipeline.passage import Passage, Section, passages, tidied
 from pipeline.prompt import Message, Prompt
 
@@ -64,7 +65,7 @@ class MedGemmaMiner:
         AnswerError
             Where its answer is no use, also when it is asked once more.
         """
-        tidy = tidied(text)
+        tidy = tidied(without_own_words(text))
         sentences = passages(tidy)
         messages = self._prompt.messages(_without_directives(tidy, sentences), age_years)
         answer = self._answer(messages)

@@ -8,6 +8,7 @@ from pipeline.draft import Draft
 from pipeline.entry import JOIN
 from pipeline.findings import WristReport, collapse, collapse_others
 from pipeline.language import language_of
+from pipeline.own_words import without_own_words
 from pipeline.passage import passages, tidied
 from pipeline.quotation import Quotations
 
@@ -51,7 +52,7 @@ class RulesMiner:
         language = language_of(text)
         if language != "en":
             return WristReport(language=language)
-        tidy = tidied(text)
+        tidy = tidied(without_own_words(text))
         return supported(Draft(tidy, passages(tidy)).report(), text)
 
 

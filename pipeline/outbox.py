@@ -40,17 +40,30 @@ _STORED = sa.Table(
     sa.Column("result_id", sa.String(64), primary_key=True),
     sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False),
 )
+# the companion of a report, which a later companion replaces
+_COMPANION = sa.Table(
+    "companion",
+    _METADATA,
+    sa.Column("result_id", sa.String(64), primary_key=True),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
+    sa.Column("series_uid", sa.String(64), nullable=False),
+)
 _THERE_SINCE = sa.func.coalesce(_STORED.c.stored_at, _RESULT.c.delivered_at)
 
 
 @dataclass(frozen=True)
 class PriorResult:
-    """The report of an earlier answer about the same image (PS3.3 C.17.2.1, predecessor)."""
+    """The report of an earlier answer about the same image (PS3.3 C.17.2.1, predecessor).
+
+    ``companion`` is the other structured report of that answer, where it had one.
+    """
 
     study_uid: str
     series_uid: str
     sop_class_uid: str
     sop_instance_uid: str
+    companion: PriorResult | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +131,7 @@ class Outbox:
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         sync_folder(self._folder)
-        self._remember(result_id, query_uid, results[0], now, regions)
+        self._remember(result_id, query_uid, results, now, regions)
 
     def copies(self, result_id: str) -> tuple[Path, ...]:
         """Files of the library copies that go with a result set."""
@@ -151,17 +164,28 @@ class Outbox:
             for row in connection.execute(query):
                 if set(row.regions.split()) <= {region.value for region in regions}:
                     return PriorResult(
-                        row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid
+                        row.study_uid,
+                        row.series_uid,
+                        row.sop_class_uid,
+                        row.sop_instance_uid,
+                        _companion(connection, row.result_id, row.study_uid),
                     )
         return None
 
     def reports(self, query_uid: str) -> frozenset[str]:
-        """Return the SOP Instance UIDs of every report about this image at the destination."""
-        query = _there(sa.select(_RESULT.c.sop_instance_uid)).where(
+        """Return the SOP Instance UIDs of every report about this image at the destination.
+
+        Their companions are among them.
+        """
+        reports = _there(sa.select(_RESULT.c.result_id, _RESULT.c.sop_instance_uid)).where(
             _RESULT.c.query_uid == query_uid
         )
         with self._engine.connect() as connection:
-            return frozenset(connection.execute(query).scalars())
+            known = dict(map(tuple, connection.execute(reports)))
+            companions = sa.select(_COMPANION.c.sop_instance_uid).where(
+                _COMPANION.c.result_id.in_(known)
+            )
+            return frozenset({*known.values(), *connection.execute(companions).scalars()})
 
     def about(self, query_uid: str) -> tuple[OutboxResult, ...]:
         """Return every result set that answers for this image, the first first."""
@@ -213,24 +237,45 @@ class Outbox:
         self,
         result_id: str,
         query_uid: str,
-        report: Dataset,
+        results: Sequence[Dataset],
         now: datetime,
         regions: Sequence[Region],
     ) -> None:
+        report, *others = results
+        companion = next((one for one in others if one.get("Modality") == "SR"), None)
         with self._engine.begin() as connection:
+            connection.execute(sa.delete(_COMPANION).where(_COMPANION.c.result_id == result_id))
+            if companion is not None:
+                connection.execute(
+                    sa.insert(_COMPANION).values(result_id=result_id, **_identity(companion))
+                )
             connection.execute(sa.delete(_RESULT).where(_RESULT.c.result_id == result_id))
             connection.execute(
                 sa.insert(_RESULT).values(
                     result_id=result_id,
                     study_uid=str(report.StudyInstanceUID),
                     query_uid=query_uid,
-                    sop_class_uid=str(report.SOPClassUID),
-                    sop_instance_uid=str(report.SOPInstanceUID),
-                    series_uid=str(report.SeriesInstanceUID),
+                    **_identity(report),
                     regions=" ".join(region.value for region in regions),
                     created_at=now.astimezone(UTC),
                 )
             )
+
+
+def _companion(connection: sa.Connection, result_id: str, study_uid: str) -> PriorResult | None:
+    query = sa.select(_COMPANION).where(_COMPANION.c.result_id == result_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return PriorResult(study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid)
+
+
+def _identity(document: Dataset) -> dict[str, str]:
+    return {
+        "sop_class_uid": str(document.SOPClassUID),
+        "sop_instance_uid": str(document.SOPInstanceUID),
+        "series_uid": str(document.SeriesInstanceUID),
+    }
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -9,6 +9,7 @@ from uuid import UUID
 from pipeline.exam import Exam
 from pipeline.index import ExamFilter, ExamIndex, Search
 from pipeline.region import GLOBAL, Laterality, Region
+from pipeline.remark import Remark
 from pipeline.request import Mode, Request
 
 __all__ = ["Candidate", "Pool", "Pools"]
@@ -106,12 +107,11 @@ class Pools:
         ]
         words: tuple[str, ...] = ()
         if side is not None:
-            words = (f"Too few priors of the {side.value} side: both sides were compared.",)
+            words = (Remark("fallback.any_side", side=side),)
             steps.append((replace(self._never, ages=ages), words))
         if ages is not None:
             years = self._request.age_band_years
-            band = f"{years:g} year{'' if years == 1 else 's'}"
-            words = (*words, f"Too few priors within {band} of age: every age was compared.")
+            words = (*words, Remark("fallback.any_age", count=years))
             steps.append((self._never, words))
         return steps
 
@@ -127,14 +127,14 @@ class Pools:
         """Say which wishes could not be tried, because the query does not say enough."""
         said = []
         if self._request.same_side and self._side() is None:
-            said.append("The side of the query is not known: both sides were compared.")
+            said.append(Remark("fallback.side_unknown"))
         if self._request.age_band_years is not None and self._ages() is None:
-            said.append("The age of the query is not known: every age was compared.")
+            said.append(Remark("fallback.age_unknown"))
         return tuple(said)
 
     def _scarce(self, count: int) -> tuple[str, ...]:
         if count >= self._request.k:
             return ()
         if count == 0:
-            return ("The index holds no prior that can be compared.",)
-        return (f"Only {count} prior{'s' if count > 1 else ''} could be compared.",)
+            return (Remark("fallback.none"),)
+        return (Remark("fallback.scarce", count=count),)

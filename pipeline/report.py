@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from pipeline.document import Document
 from pipeline.errors import ReportError
+from pipeline.terms import SCHEME
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -66,7 +67,8 @@ def report_text(header: Dataset) -> ReportText:
 
     Observation and acquisition context (names, institutions) and concept modifiers are skipped
     with all below them (PS3.3 C.17.3.2.4; PS3.16 TID 1001), and so are person names, dates, UIDs
-    and references anywhere. Codes and numbers are written out.
+    and references anywhere, and what is said of another subject than the report's patient (TID
+    1006). Codes and numbers are written out.
 
     Raises
     ------
@@ -96,15 +98,19 @@ def report_text(header: Dataset) -> ReportText:
 def is_report(header: Dataset) -> bool:
     """Whether `header` is a structured report that may hold a radiologist's words.
 
-    Measurement reports (root title 126000) are made by machines and hold numbers only.
+    Measurement reports (root title 126000) are made by machines and hold numbers only. What a
+    WristMIR has made, here or elsewhere, tells of other patients.
     """
     known = str(header.get("SOPClassUID")) in _KINDS
-    return known and _concept(header) not in _MEASUREMENT_TITLES
+    return known and _concept(header) not in _MEASUREMENT_TITLES and not _is_result(header)
 
 
 def is_document(header: Dataset) -> bool:
-    """Whether `header` is of a PDF or CDA document; what it says is read by the decoder."""
-    return str(header.get("SOPClassUID")) in _DOCUMENTS
+    """Whether `header` is of a PDF or CDA document; what it says is read by the decoder.
+
+    One that a WristMIR has made is none.
+    """
+    return str(header.get("SOPClassUID")) in _DOCUMENTS and not _is_result(header)
 
 
 def report_of_document(header: Dataset, document: Document) -> ReportText:
@@ -177,6 +183,7 @@ _DOCUMENTS = {
 _SKIPPED = frozenset({"HAS OBS CONTEXT", "HAS ACQ CONTEXT", "HAS CONCEPT MOD"})
 _MEASUREMENT_TITLES = frozenset({("DCM", "126000"), ("DCM", "126001"), ("DCM", "126010")})
 _ADDENDUM_TITLES = frozenset({("LN", "55107-7"), ("LN", "81223-0")})
+_SUBJECT_CLASS = ("DCM", "121024")
 _NUMBERS = (
     "FillerOrderNumberImagingServiceRequest",
     "PlacerOrderNumberImagingServiceRequest",
@@ -192,6 +199,8 @@ def _lines(items: Sequence[Dataset], depth: int) -> Iterator[str]:
         if item.get("RelationshipType") in _SKIPPED:
             continue
         below = item.get("ContentSequence") or ()
+        if any(_concept(child) == _SUBJECT_CLASS for child in below):
+            continue
         if item.get("ValueType") == "CONTAINER":
             found = list(_lines(below, depth + 1))
             if item.get("ContinuityOfContent") == "CONTINUOUS":
@@ -256,6 +265,11 @@ def _meaning(item: Dataset, sequence: str) -> str:
 def _concept(item: Dataset) -> tuple[str, str]:
     code = next(iter(item.get("ConceptNameCodeSequence") or ()), Dataset())
     return str(code.get("CodingSchemeDesignator") or ""), str(code.get("CodeValue") or "")
+
+
+def _is_result(header: Dataset) -> bool:
+    """Whether the document's title is one of this plugin's own."""
+    return _concept(header)[0] == SCHEME
 
 
 def _one_text(value: Any) -> str:

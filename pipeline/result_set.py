@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
+import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from pipeline.board_document import board_document
+from pipeline.dictionary import Dictionary, dictionary
+from pipeline.encapsulated_pdf import encapsulated_pdf
 from pipeline.errors import ResultError
+from pipeline.evidence import assert_evidence
 from pipeline.identity import assert_identity
+from pipeline.key_objects import key_object_selections
 from pipeline.match_board import match_board
-from pipeline.match_report import assert_evidence, match_report
+from pipeline.match_report import match_report
+from pipeline.measurement_report import measurement_report
 from pipeline.outbox import PriorResult
+from pipeline.presentation_state import presentation_state
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
 from pipeline.secondary_capture import secondary_capture
+from pipeline.settings import ResultSettings
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 
@@ -38,11 +47,12 @@ def build(
     created_at: datetime,
     predecessor: PriorResult | None = None,
     board_width: int = 2048,
+    settings: ResultSettings = ResultSettings(),  # noqa: B008 - frozen
 ) -> tuple[Dataset, ...]:
-    """Build the result set: the readable SR first, then the picture board.
+    """Build the result set: the readable SR first, then its companion and the picture board.
 
-    The same arguments give the same objects, byte for byte: a job that runs again after a crash
-    sends what it would have sent.
+    What else the settings want follows. The same arguments give the same objects, byte for byte: a
+    job that runs again after a crash sends what it would have sent.
 
     Parameters
     ----------
@@ -60,6 +70,8 @@ def build(
         As in `pipeline.match_report.match_report`.
     board_width
         Width of the picture board, in pixels.
+    settings
+        Which objects, and in which language.
 
     Raises
     ------
@@ -72,30 +84,29 @@ def build(
     if str(query_header.get("SOPInstanceUID", "")) != answer.query.sop_instance_uid:
         detail = "The header is not that of the answer's query image."
         raise ResultError(detail)
-    report = match_report(
-        answer,
-        query_header,
-        references,
-        bundle=bundle,
-        uids=uids,
-        result_id=result_id,
-        created_at=created_at,
-        predecessor=predecessor,
-    )
     shared = {uid: picture for uid, picture in prior_pictures.items() if uid in references}
-    board = secondary_capture(
-        match_board(answer, query_picture, shared, bundle=bundle, width=board_width),
-        query_header,
-        uids=uids,
-        result_id=result_id,
-        created_at=created_at,
+    board = match_board(answer, query_picture, shared, bundle=bundle, width=board_width)
+    once: _Once = {
+        "uids": uids,
+        "result_id": result_id,
+        "created_at": created_at,
+        "words": dictionary(settings.language),
+    }
+    results = (
+        *_reports(answer, query_header, references, predecessor, bundle, settings, once),
+        secondary_capture(
+            board, query_header, uids=uids, result_id=result_id, created_at=created_at
+        ),
+        *_by_setting(answer, query_header, references, board, bundle, settings, once),
     )
     known = {answer.query.sop_instance_uid, *(r.sop_instance_uid for r in references.values())}
     if predecessor is not None:
         known.add(predecessor.sop_instance_uid)
-    for result in (report, board):
+        if predecessor.companion is not None:
+            known.add(predecessor.companion.sop_instance_uid)
+    for result in results:
         assert_sendable(result, query_header, known)
-    return report, board
+    return results
 
 
 def assert_sendable(result: Dataset, query_header: Dataset, fetchable: set[str]) -> None:
@@ -128,6 +139,62 @@ def assert_sendable(result: Dataset, query_header: Dataset, fetchable: set[str])
 def referenced_instances(result: Dataset) -> frozenset[str]:
     """Return the SOP Instance UID of everything that an object refers to, at any depth."""
     return frozenset(_references(result))
+
+
+class _Once(TypedDict):
+    """What makes an object of one answer always the same."""
+
+    uids: KeyedUids
+    result_id: str
+    created_at: datetime
+    words: Dictionary
+
+
+def _reports(
+    answer: Answer,
+    query_header: Dataset,
+    references: Mapping[str, PriorReference],
+    predecessor: PriorResult | None,
+    bundle: BundleWords,
+    settings: ResultSettings,
+    once: _Once,
+) -> Iterator[Dataset]:
+    yield match_report(
+        answer, query_header, references, bundle=bundle, predecessor=predecessor, **once
+    )
+    if settings.measurements == "none":
+        return
+    companion = measurement_report(
+        answer,
+        query_header,
+        references,
+        bundle=bundle,
+        predecessor=predecessor.companion if predecessor else None,
+        three_dimensional=settings.measurements == "comprehensive_3d",
+        **once,
+    )
+    if companion is not None:
+        yield companion
+
+
+def _by_setting(
+    answer: Answer,
+    query_header: Dataset,
+    references: Mapping[str, PriorReference],
+    board: NDArray[np.uint8],
+    bundle: BundleWords,
+    settings: ResultSettings,
+    once: _Once,
+) -> Iterator[Dataset]:
+    if settings.presentation_state:
+        state = presentation_state(answer.query, query_header, bundle_id=bundle.id, **once)
+        if state is not None:
+            yield state
+    if settings.key_objects:
+        yield from key_object_selections(answer, query_header, references, bundle=bundle, **once)
+    if settings.document:
+        document = board_document(answer, board, bundle=bundle, words=once["words"])
+        yield encapsulated_pdf(document, query_header, **once)
 
 
 def _references(dataset: Dataset) -> Iterator[str]:

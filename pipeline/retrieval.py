@@ -15,6 +15,7 @@ from pipeline.exam import Exam
 from pipeline.index import NAMES, ExamIndex
 from pipeline.pool import Candidate, Pools
 from pipeline.region import GLOBAL, Laterality, Region
+from pipeline.remark import Remark
 from pipeline.request import Answer, Match, Mode, RegionAnswer, Request
 
 __all__ = ["Retriever"]
@@ -224,53 +225,47 @@ def _without_bone(
 ) -> Iterator[str]:
     """Say where the bone is missing: in the query, or in matches ranked by it."""
     if region is not None and located is None:
-        yield (
-            f"The {region.words} was not located in the query: "
-            "ranked by the wrist as a whole instead."
-        )
+        yield Remark("fallback.bone_missing", bone=region)
     lacking = sum(by not in candidate.scores for candidate in best) if by is not None else 0
     if by is not None and lacking:
-        yield (
-            f"In {lacking} of the {len(best)} matches the {by.words} was not located: "
-            "ranked last, by the wrist as a whole."
+        yield Remark(
+            "fallback.bone_missing_in_matches", lacking=lacking, matches=len(best), bone=by
         )
 
 
 def _side(query: Exam, prior: Exam) -> str:
     if Laterality.UNKNOWN in (query.laterality, prior.laterality):
-        return "side not known"
-    return "same side" if query.laterality is prior.laterality else "other side"
+        return Remark("reason.side_unknown")
+    same = query.laterality is prior.laterality
+    return Remark("reason.same_side" if same else "reason.other_side")
 
 
 def _age(query: Exam, prior: Exam) -> str:
     """Return the difference of age in coarse steps, which do not give the prior's age away."""
     if query.age_years is None or prior.age_years is None:
-        return "age not known"
+        return Remark("reason.age_unknown")
     apart = abs(query.age_years - prior.age_years)
     for years in (2, 5):
         if apart <= years:
-            return f"age within {years} years"
-    return "age more than 5 years apart"
+            return Remark("reason.age_within", years=years)
+    return Remark("reason.age_apart", years=5)
 
 
 def _limits(prior: Exam, located: Region | None) -> Iterator[str]:
     """Say what makes a prior less of a match than its rank suggests."""
     if located is not None and located not in prior.vectors:
-        yield f"{located.words} not located in this prior"
+        yield Remark("reason.bone_missing", bone=located)
     if prior.age_years is not None and prior.age_years >= _ADULT_YEARS:
-        yield "an adult"
+        yield Remark("reason.adult")
 
 
 def _warnings(query: Exam, priors: Iterable[Exam]) -> Iterator[str]:
     if query.age_years is None:
-        yield "The age of the query is not known: the method is made for children's wrists."
+        yield Remark("warning.age_unknown")
     elif query.age_years >= _ADULT_YEARS:
-        yield "The query shows an adult's wrist: the method is made for children's."
+        yield Remark("warning.adult")
     if any(prior.runtime != query.runtime for prior in priors):
-        yield (
-            "Query and priors were encoded by different runtimes: similarities are approximate "
-            "until the index is built again."
-        )
+        yield Remark("warning.runtimes")
 
 
 def _cosine(score: float) -> float:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from pipeline.dictionary import Language
 from pipeline.request import Mode
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "IndexSettings",
     "MiningSettings",
     "PipelineSettings",
+    "ResultSettings",
     "RetrievalSettings",
 ]
 
@@ -112,6 +114,33 @@ class MiningSettings(_Frozen):
         return 1 if self.engine == "rules" else self.concurrency
 
 
+class ResultSettings(_Frozen):
+    """What is stored into the query's study, beside report and picture board."""
+
+    language: Language = Field(
+        default=Language.ENGLISH,
+        description="of everything that a radiologist reads in results: `en`, `de`, `es` or `tr`",
+    )
+    measurements: Literal["comprehensive", "comprehensive_3d", "none"] = Field(
+        default="comprehensive",
+        description="boxes and scores for programs, by TID 1500: a Comprehensive SR, a "
+        "Comprehensive 3D SR as IHE AI Results asks, or none",
+    )
+    presentation_state: bool = Field(
+        default=False,
+        description="a Grayscale Softcopy Presentation State draws the bones' boxes on the query",
+    )
+    key_objects: bool = Field(
+        default=False,
+        description="Key Object Selections point at the priors' images, one for each of their "
+        "studies",
+    )
+    document: bool = Field(
+        default=False,
+        description="an Encapsulated PDF shows the picture board and gives its reasons in words",
+    )
+
+
 class DecodingSettings(_Frozen):
     """What one received object may cost to read."""
 
@@ -160,6 +189,9 @@ class PipelineSettings(_Frozen):
     mining: MiningSettings = Field(default=MiningSettings(), description="how reports are read")
     retrieval: RetrievalSettings = Field(
         default=RetrievalSettings(), description="defaults of a request"
+    )
+    results: ResultSettings = Field(
+        default=ResultSettings(), description="which objects answer a request"
     )
     decoding: DecodingSettings = Field(
         default=DecodingSettings(), description="limits for received objects"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
+from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from pipeline.region import Region
@@ -12,11 +13,12 @@ from pipeline.region import Region
 __all__ = [
     "ALGORITHM_NAME",
     "ALGORITHM_VERSION",
-    "ANOTHER_PATIENT",
     "ANSWERED_AT",
     "AP_VIEW",
-    "ENGLISH",
+    "ARTIFICIAL_INTELLIGENCE",
+    "BONES",
     "FALLBACK",
+    "GLOBAL_INDEX",
     "INTENDED_USE",
     "LIBRARY",
     "LOCATED_BONES",
@@ -25,10 +27,15 @@ __all__ = [
     "OUTCOME",
     "PATIENT",
     "PA_VIEW",
+    "PERCENT",
     "PRIOR_IMAGE",
+    "PROCEDURE",
     "PROVENANCE",
     "QUERY",
     "QUERY_IMAGE",
+    "RANK",
+    "RANKS",
+    "REGION_INDEX",
     "SCHEME",
     "SCHEME_NAME",
     "SCORE_MEANING",
@@ -72,17 +79,30 @@ PROVENANCE: Final = _own("WM040", "How this was made")
 SCORE_MEANING: Final = _own("WM041", "Meaning of the similarity index")
 LIBRARY: Final = _own("WM042", "Library searched")
 ANSWERED_AT: Final = _own("WM043", "Answered at")
+RANK: Final = _own("WM051", "Rank")
+REGION_INDEX: Final = _own("WM052", "Similarity index of the bone")
+GLOBAL_INDEX: Final = _own("WM053", "Similarity index of the whole wrist")
 
 # PS3.16: TID 1006 and 1007 (subject context), TID 1204 (language), TID 4019 (algorithm)
 SUBJECT_CLASS: Final = Code("121024", "DCM", "Subject Class")
 PATIENT: Final = Code("121025", "DCM", "Patient")
 SUBJECT_ID: Final = Code("121030", "DCM", "Subject ID")
-ANOTHER_PATIENT: Final = "another patient, not the patient of this report"
 ALGORITHM_NAME: Final = Code("111001", "DCM", "Algorithm Name")
 ALGORITHM_VERSION: Final = Code("111003", "DCM", "Algorithm Version")
-ENGLISH: Final = Code("en", "RFC5646", "English")
+ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
+PROCEDURE: Final = codes.cid100.ImagingProcedure
+PERCENT: Final = Code("%", "UCUM", "Percent")
+RANKS: Final = Code("{rank}", "UCUM", "rank")
 
 # SNOMED CT, as DICOM may use it (PS3.16 section 8.1.1); views from CID 4010
 WRIST: Final = Code("74670003", "SCT", "Wrist joint")
+BONES: Final = MappingProxyType(
+    {
+        None: WRIST,
+        Region.DISTAL_RADIUS: Code("75129005", "SCT", "Distal radius"),
+        Region.DISTAL_ULNA: Code("91238003", "SCT", "Distal ulna"),
+        Region.ULNAR_STYLOID: Code("91361004", "SCT", "Styloid process of ulna"),
+    }
+)
 PA_VIEW: Final = Code("272479007", "SCT", "postero-anterior")
 AP_VIEW: Final = Code("399348003", "SCT", "antero-posterior")

@@ -106,7 +106,7 @@ WHOLE = (
     r"(?:intact|healthy|uninterrupted|normal(?:ly)?|nl|nad|unremarkable|inconspicuous"
     r"|regular(?:ly)?|uninvolved"
     r"|unaffected|spared"
-    r"|preserved|clear|fine|o\.?k(?:ay)?|sound|whole|unharmed|unhurt|unscathed|un-?(?:injured"
+    r"|preserved|clear|fine|o\.?k(?:ay)?|sound|(?<!as\sa\s)whole|unharmed|unhurt|unscathed|un-?(?:injured"
     r"|damaged|broken|fractured)"
     r"|in\s+one\s+piece|in\s+order|all\s+right|alright|good\s+shape|wnl|within\s+normal\s+limits"
     r"|neg(?:ative)?(?!\s+for)"

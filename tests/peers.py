@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 _PACKAGES = "Debian: dcmtk, dicom3tools, orthanc, systemd, chromium, chromium-driver, postgresql"
-_PACKAGES += ", jing, syslog-ng-core"
+_PACKAGES += ", jing, syslog-ng-core, pixelmed-apps"
 # Debian keeps the server of each version in a folder of its own, outside PATH
 _FOLDERS = ("/usr/sbin", *map(str, Path("/usr/lib/postgresql").glob("*/bin")))
 

@@ -22,6 +22,7 @@ from listener.job import Job, JobState
 from listener.ledger import Ledger
 from listener.sender import send
 from pipeline.index import ExamIndex
+from pipeline.terms import TITLE
 from pipeline.worker import Worker
 
 STUDIES = Path(__file__).parent / "data" / "studies"
@@ -76,12 +77,23 @@ class Plugin:
         return job.outcome or {}
 
     def reports(self) -> tuple[Dataset, ...]:
-        """Return the structured reports that the PACS got."""
+        """Return the readable reports that the PACS got."""
+        return tuple(one for one in self._documents() if _title(one) == TITLE.value)
+
+    def measurements(self) -> tuple[Dataset, ...]:
+        """Return the reports' companions that the PACS got, with boxes and scores."""
+        return tuple(one for one in self._documents() if _title(one) != TITLE.value)
+
+    def _documents(self) -> tuple[Dataset, ...]:
         return tuple(dcmread(file) for file in self.pacs.files(ComprehensiveSRStorage))
 
     def boards(self) -> tuple[Dataset, ...]:
         """Return the picture boards that the PACS got."""
         return tuple(dcmread(file) for file in self.pacs.files(SecondaryCaptureImageStorage))
+
+
+def _title(document: Dataset) -> str:
+    return str(document.ConceptNameCodeSequence[0].CodeValue)
 
 
 def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:

@@ -107,7 +107,15 @@ def test_the_keys_of_a_query_are_those_that_are_asked_for_on_the_wire(text: str)
 
 def test_the_attributes_are_those_of_a_result_and_name_no_value_of_the_specimen(text: str) -> None:
     made = specimen()
-    for title, dataset in (("8.1-1", made.report), ("8.1-2", made.board), ("8.1-3", made.copy)):
+    for title, dataset in (
+        ("8.1-1", made.report),
+        ("8.1-2", made.board),
+        ("8.1-3", made.copy),
+        ("8.1-4", made.measurements),
+        ("8.1-5", made.state),
+        ("8.1-6", made.key_objects),
+        ("8.1-7", made.document),
+    ):
         listed = [row[0] for row in table(text, f"Table {title}")]
         assert listed == [str(element.tag).replace(", ", ",") for element in dataset]
     assert not re.search(r"INVENTED|Invented|1\.2\.3\.0", text)

@@ -22,6 +22,7 @@ def test_the_demo_leaves_the_answer_as_objects_text_and_picture(tmp_path: Path) 
     assert sorted(file.name for file in output.iterdir()) == [
         "board.dcm",
         "board.png",
+        "measurements.dcm",
         "report.dcm",
         "report.txt",
     ]

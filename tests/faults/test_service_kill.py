@@ -392,8 +392,9 @@ def check_results(hospital: Hospital, senders: Senders, ledger: Ledger) -> None:
     assert list((hospital.state / "outbox").iterdir()) == []
     with closing(sqlite3.connect(hospital.state / "outbox.sqlite3")) as connection:
         known = dict(connection.execute("SELECT result_id, sop_instance_uid FROM result"))
-    assert set(known) == set(wanted)
-    assert pacs.uids(ComprehensiveSRStorage) == set(known.values())
+        companions = dict(connection.execute("SELECT result_id, sop_instance_uid FROM companion"))
+    assert set(companions) == set(wanted)
+    assert pacs.uids(ComprehensiveSRStorage) == {*known.values(), *companions.values()}
     assert len(pacs.uids(SecondaryCaptureImageStorage)) == len(known)
     assert {uid for uid, contents in pacs.contents.items() if len(contents) > 1} == set()
     for path in pacs.files(ComprehensiveSRStorage):

@@ -145,6 +145,12 @@ port = {pacs_port}
 
 [pipeline]
 destination = "pacs"
+
+[pipeline.results]
+measurements = "comprehensive_3d"
+presentation_state = true
+key_objects = true
+document = true
 """
 
 _UNFINISHED = (JobState.READY, JobState.LEASED)

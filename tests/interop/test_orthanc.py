@@ -14,8 +14,15 @@ from dcmtk import call
 from hospital import Hospital, hospital, study_files
 from orthanc import ARCHIVE, EMERGENCY, program
 from pydicom import Dataset, dcmread
-from pydicom.uid import ComprehensiveSRStorage, SecondaryCaptureImageStorage
-from result_parts import dciodvfy_errors
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    SecondaryCaptureImageStorage,
+)
+from result_parts import dciodvfy_errors, pixelmed_complaints
 
 from listener.job import COMMIT, INDEX, JobState
 from listener.receipt import InstanceState
@@ -38,6 +45,14 @@ PRIORS = (
     "2.25.97169601920384273819236684406897842196",
 )
 QUERY = "2.25.185867588078855297500807763724640192880"
+RESULTS = (
+    ComprehensiveSRStorage,
+    Comprehensive3DSRStorage,
+    SecondaryCaptureImageStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    EncapsulatedPDFStorage,
+)
 REGIONS = ("distal radius", "distal ulna", "ulnar styloid")
 
 
@@ -100,17 +115,19 @@ def test_the_answer_is_found_in_the_querys_own_study(asked: Hospital) -> None:
     found = asked.pacs.find("Series", StudyInstanceUID=QUERY)
     modalities = [series["MainDicomTags"]["Modality"] for series in found]
     assert modalities.count("DX") == 1
-    assert modalities.count("SR") == 2  # the radiologist's report and the plugin's
-    for sop_class in (ComprehensiveSRStorage, SecondaryCaptureImageStorage):
-        (result,) = asked.results(QUERY, sop_class)
+    assert modalities.count("SR") == 3  # the radiologist's report, the plugin's and its companion
+    for modality in ("OT", "PR", "KO", "DOC"):
+        assert modalities.count(modality) == 1, modality
+    for sop_class in RESULTS:
+        result, *_ = asked.results(QUERY, sop_class)
         assert result.StudyInstanceUID == QUERY
         assert result.SOPClassUID == sop_class
 
 
 def test_the_answer_bears_the_querys_patient_and_study(asked: Hospital, image: Dataset) -> None:
     keywords = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate")
-    for sop_class in (ComprehensiveSRStorage, SecondaryCaptureImageStorage):
-        (result,) = asked.results(QUERY, sop_class)
+    for sop_class in RESULTS:
+        result, *_ = asked.results(QUERY, sop_class)
         for keyword in (*keywords, "StudyTime", "StudyID", "AccessionNumber", "IssuerOfPatientID"):
             assert result.get(keyword) == image.get(keyword), keyword
 
@@ -150,9 +167,21 @@ def test_the_copies_in_the_pacs_name_no_priors_patient(asked: Hospital) -> None:
 def test_dciodvfy_finds_no_error_in_anything_that_was_sent(asked: Hospital, tmp_path: Path) -> None:
     sent = everything_sent(asked)
     classes = {str(dataset.SOPClassUID) for dataset in sent}
-    assert {ComprehensiveSRStorage, SecondaryCaptureImageStorage} < classes
+    assert set(RESULTS) < classes
     complaints = {str(d.SOPClassUID): dciodvfy_errors(d, tmp_path) for d in sent}
     assert {uid: lines for uid, lines in complaints.items() if lines} == {}
+
+
+def test_pixelmed_finds_no_error_in_any_document_of_the_answer(
+    asked: Hospital, tmp_path: Path
+) -> None:
+    for sop_class in (
+        ComprehensiveSRStorage,
+        Comprehensive3DSRStorage,
+        KeyObjectSelectionDocumentStorage,
+    ):
+        document, *_ = asked.results(QUERY, sop_class)
+        assert pixelmed_complaints(document, tmp_path) == [], document.SOPClassUID.name
 
 
 def test_dsr2html_shows_the_matches(report: Dataset, tmp_path: Path) -> None:
@@ -221,11 +250,12 @@ def test_a_study_sent_again_as_a_question_gets_one_answer_that_replaces_the_last
     asked.until(lambda: answers(asked) != (jobs, reports))
     asked.settle()
     assert answers(asked) == (jobs + 1, reports + 1)
-    *_, last, new = asked.results(QUERY, ComprehensiveSRStorage)
-    (replaced,) = new.PredecessorDocumentsSequence
-    named = replaced.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
-    assert named.ReferencedSOPInstanceUID == last.SOPInstanceUID
-    assert all(asked.pacs.holds(uid) for uid in referenced_instances(new))
+    for sop_class in (ComprehensiveSRStorage, Comprehensive3DSRStorage):
+        *_, last, new = asked.results(QUERY, sop_class)
+        (replaced,) = new.PredecessorDocumentsSequence
+        named = replaced.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+        assert named.ReferencedSOPInstanceUID == last.SOPInstanceUID
+        assert all(asked.pacs.holds(uid) for uid in referenced_instances(new))
 
 
 def test_no_job_has_failed_in_the_end(asked: Hospital) -> None:

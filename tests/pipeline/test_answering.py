@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -44,13 +45,20 @@ class Dying(Ledger):
 
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugin]:
-    models = SimpleNamespace(load=lambda *_, **__: simple_bundle())
-    monkeypatch.setattr("deploy.assembly.Bundle", models)
+    monkeypatch.setattr("deploy.assembly.Bundle", MODELS)
     with plugin(tmp_path, lease_seconds=1.1, board_width=1200) as running:
-        for study in PRIORS:
-            running.send(sorted((STUDIES / study).glob("*.dcm")))
-        running.settle()
+        fill(running)
         yield running
+
+
+MODELS = SimpleNamespace(load=lambda *_, **__: simple_bundle())
+
+
+def fill(running: Plugin) -> None:
+    """Have the priors indexed."""
+    for study in PRIORS:
+        running.send(sorted((STUDIES / study).glob("*.dcm")))
+    running.settle()
 
 
 def waiting(service: Plugin) -> dict[str, bytes]:
@@ -65,7 +73,7 @@ def test_an_answer_that_is_worked_out_twice_makes_the_same_objects(service: Plug
         with pytest.raises(KeyboardInterrupt):
             mortal.settle()
         before = waiting(service)
-        assert len(before) == len(PRIORS) + 2  # copies, report and board
+        assert len(before) == len(PRIORS) + 3  # copies, report, companion and board
         answering = replace(service.worker, kinds=(ANSWER,))
         while not answering.work_once():
             time.sleep(0.1)  # until the dead worker's lease has run out
@@ -117,6 +125,32 @@ def test_a_request_repeated_after_its_answer_supersedes_it_and_sends_no_copy_twi
     assert named.ReferencedSOPInstanceUID == first.SOPInstanceUID
     outcomes = [job.outcome or {} for job in service.ledger.jobs(kind=DELIVER)]
     assert [outcome["copies"] for outcome in outcomes] == [0, len(PRIORS)]
+
+
+def test_every_kind_of_result_is_delivered_and_each_sr_supersedes_its_own_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.assembly.Bundle", MODELS)
+    wanted = {"presentation_state": True, "key_objects": True, "document": True}
+    with plugin(tmp_path, results={**wanted, "language": "tr"}) as running:
+        fill(running)
+        for _ in range(2):
+            running.send(ASKED, "WRISTMIR_Q_DR")
+            running.settle()
+        got = [dcmread(file, stop_before_pixels=True) for file in running.pacs.files()]
+        delivered = [job.outcome or {} for job in running.ledger.jobs(kind=DELIVER)]
+        for replaced, new in (running.reports(), running.measurements()):
+            (study,) = new.PredecessorDocumentsSequence
+            named = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+            assert named.ReferencedSOPInstanceUID == replaced.SOPInstanceUID
+            assert named.ReferencedSOPClassUID == replaced.SOPClassUID
+    results = [one for one in got if one.StudyInstanceUID == ASKED_STUDY]
+    kinds = Counter(str(one.Modality) for one in results)
+    assert kinds == {"SR": 4, "OT": 2, "PR": 2, "KO": 2 * len(PRIORS), "DOC": 2}
+    assert [one["delivered"] for one in delivered] == [len(results) / 2] * 2
+    assert "Benzer önceki el bileği grafileri" in {
+        str(one.ConceptNameCodeSequence[0].CodeMeaning) for one in results if one.Modality == "SR"
+    }
 
 
 def test_a_picture_that_is_asked_about_is_answered(service: Plugin) -> None:

@@ -24,6 +24,11 @@ def test_a_general_denial_marks_every_bone_absent(text):
     assert read(text) == ALL_ABSENT
 
 
+def test_a_wrist_as_a_whole_is_not_said_to_be_whole():
+    assert read("Left wrist. Ranked by the wrist as a whole.") == {}
+    assert read("Left wrist. The ulna is whole.") == {ULNA: "absent"}
+
+
 def test_a_bone_that_is_denied_alone_says_nothing_of_the_others():
     assert read("Left wrist. No fracture of the distal ulna.") == {ULNA: "absent"}
     assert read("Left wrist. The ulnar styloid is intact.") == {STYLOID: "absent"}

@@ -154,3 +154,26 @@ def test_what_answers_for_an_image_is_told_with_its_times(outbox: Outbox) -> Non
     assert (first.result_id, first.regions) == ("answer-1-1", ("distal_ulna",))
     assert (first.created_at, first.delivered_at) == (NOW, NOW + timedelta(minutes=2))
     assert (second.result_id, second.delivered_at) == ("answer-2-1", None)
+
+
+def test_the_companion_of_a_report_is_remembered_beside_it(outbox: Outbox) -> None:
+    board = header(9, StudyInstanceUID="1.2.3.0")
+    companion = header(8, StudyInstanceUID="1.2.3.0", Modality="SR")
+    outbox.put("answer-1-1", QUERY, [], [report(7), companion, board], NOW)
+    outbox.delivered("answer-1-1", NOW)
+    known = outbox.predecessor(QUERY, "answer-2-1")
+    assert known is not None
+    assert known.sop_instance_uid == "1.2.3.7.1.1"
+    assert known.companion is not None
+    assert known.companion.sop_instance_uid == "1.2.3.8.1.1"
+    assert outbox.reports(QUERY) == {"1.2.3.7.1.1", "1.2.3.8.1.1"}
+
+
+def test_a_report_put_again_without_a_companion_has_none(outbox: Outbox) -> None:
+    outbox.put("answer-1-1", QUERY, [], [report(7), header(8, Modality="SR")], NOW)
+    outbox.put("answer-1-1", QUERY, [], [report(7)], NOW)
+    outbox.delivered("answer-1-1", NOW)
+    known = outbox.predecessor(QUERY, "answer-2-1")
+    assert known is not None
+    assert known.companion is None
+    assert outbox.reports(QUERY) == {"1.2.3.7.1.1"}

@@ -239,3 +239,21 @@ def test_words_from_another_road_are_a_report_as_reliable_as_its_status() -> Non
     assert (early.verified, early.final, early.orders, final.orders) == (False, False, ("F1",), ())
     long = told_report("A" * 60_000, "txt", final=True, addendum=False, at=None)
     assert len(long.text) == MAX_CHARACTERS
+
+
+def test_what_another_wristmir_made_is_no_report() -> None:
+    made = sr(sop_class=uid.ComprehensiveSRStorage)
+    made.ConceptNameCodeSequence = [concept("Similar prior wrists", "WM001", "99WRISTMIR")]
+    assert not is_report(made)
+    header = document(uid.EncapsulatedPDFStorage, "DOC")
+    header.ConceptNameCodeSequence = made.ConceptNameCodeSequence
+    assert not is_document(header)
+
+
+def test_what_is_said_of_another_subject_is_left_out() -> None:
+    subject = item("CODE", "Subject Class", ConceptCodeSequence=[concept("Fetus")])
+    subject.ConceptNameCodeSequence = [concept("Subject Class", "121024", "DCM")]
+    subject.RelationshipType = "HAS OBS CONTEXT"
+    other = section("Findings", subject, text("", "Fracture of another."))
+    found = report_text(sr(other, section("Findings", text("", "Normal."))))
+    assert found.text == "FINDINGS:\nNormal."

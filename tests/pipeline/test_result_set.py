@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 from result_parts import (
     NOW,
     UIDS,
@@ -24,12 +26,15 @@ from result_parts import (
 from pipeline.deidentify import library_copy
 from pipeline.errors import IdentityError, ResultError
 from pipeline.identity import adopt_identity
+from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
 from pipeline.result_set import assert_identity, assert_sendable, build, referenced_instances
+from pipeline.settings import ResultSettings
 from pipeline.wording import BundleWords
 
 BUNDLE = BundleWords("wristmir-demonstration-4", "Finds similar prior wrist radiographs.", True)
+EVERYTHING = ResultSettings(presentation_state=True, key_objects=True, document=True)
 PLANTED = "Q7SECRETQ7"
 
 
@@ -42,7 +47,11 @@ def copies_of(given: Answer, plant: bool = False) -> dict[str, Dataset]:
 
 
 def results_of(
-    given: Answer, copies: dict[str, Dataset], query: Dataset | None = None
+    given: Answer,
+    copies: dict[str, Dataset],
+    query: Dataset | None = None,
+    settings: ResultSettings = EVERYTHING,
+    predecessor: PriorResult | None = None,
 ) -> tuple[Dataset, ...]:
     shown = dict(pictures(given.query, *given.priors))
     references = {
@@ -61,15 +70,85 @@ def results_of(
         result_id="result-1",
         created_at=NOW,
         board_width=1024,
+        settings=settings,
+        predecessor=predecessor,
     )
 
 
-def test_a_result_set_is_the_report_and_then_the_board() -> None:
-    report, board = results_of(answer(), copies_of(answer()))
+def test_a_result_set_is_the_report_its_companion_and_the_board() -> None:
+    results = results_of(answer(), copies_of(answer()), settings=ResultSettings())
 
-    assert (report.Modality, board.Modality) == ("SR", "OT")
-    assert report.StudyInstanceUID == board.StudyInstanceUID == "1.2.3.0"
-    assert report.SeriesInstanceUID != board.SeriesInstanceUID
+    assert [one.Modality for one in results] == ["SR", "SR", "OT"]
+    assert {one.StudyInstanceUID for one in results} == {"1.2.3.0"}
+    assert len({one.SeriesInstanceUID for one in results}) == 3
+    assert [str(one.ConceptNameCodeSequence[0].CodeValue) for one in results[:2]] == [
+        "WM001",
+        "126000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "modalities"),
+    [
+        ({"measurements": "none"}, ["SR", "OT"]),
+        ({"measurements": "comprehensive_3d"}, ["SR", "SR", "OT"]),
+        ({"presentation_state": True}, ["SR", "SR", "OT", "PR"]),
+        ({"key_objects": True}, ["SR", "SR", "OT", "KO", "KO", "KO"]),
+        ({"document": True}, ["SR", "SR", "OT", "DOC"]),
+    ],
+)
+def test_what_else_answers_is_chosen_by_settings(
+    changes: dict[str, Any], modalities: list[str]
+) -> None:
+    settings = ResultSettings(**changes)
+    results = results_of(answer(), copies_of(answer()), settings=settings)
+
+    assert [one.Modality for one in results] == modalities
+    solid = changes.get("measurements") == "comprehensive_3d"
+    assert (Comprehensive3DSRStorage in {one.SOPClassUID for one in results}) is solid
+
+
+def test_every_object_has_a_series_and_a_series_number_of_its_kind() -> None:
+    results = results_of(answer(), copies_of(answer()))
+
+    numbers = {(one.SeriesInstanceUID, one.SeriesNumber) for one in results}
+    assert sorted(number for _, number in numbers) == [9001, 9002, 9003, 9004, 9005, 9006]
+    assert len({one.SOPInstanceUID for one in results}) == len(results) == 8
+
+
+def test_the_same_result_set_built_again_is_the_same_in_every_byte() -> None:
+    first, again = (results_of(answer(), copies_of(answer())) for _ in range(2))
+
+    assert list(map(as_bytes, first)) == list(map(as_bytes, again))
+
+
+def test_each_structured_report_names_the_one_of_its_own_kind_that_it_replaces() -> None:
+    companion = PriorResult("1.2.3.0", "1.2.3.0.8", Comprehensive3DSRStorage, "1.2.3.0.8.1")
+    earlier = PriorResult("1.2.3.0", "1.2.3.0.9", ComprehensiveSRStorage, "1.2.3.0.9.1", companion)
+    results = results_of(answer(), copies_of(answer()), predecessor=earlier)
+
+    named = [
+        study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        for one in results
+        for study in one.get("PredecessorDocumentsSequence", ())
+    ]
+    assert named == ["1.2.3.0.9.1", "1.2.3.0.8.1"]
+
+
+def test_a_companion_replaces_none_where_the_earlier_answer_had_none() -> None:
+    earlier = PriorResult("1.2.3.0", "1.2.3.0.9", ComprehensiveSRStorage, "1.2.3.0.9.1")
+    report, companion, *_ = results_of(answer(), copies_of(answer()), predecessor=earlier)
+
+    assert "PredecessorDocumentsSequence" in report
+    assert "PredecessorDocumentsSequence" not in companion
+
+
+def test_key_objects_refer_to_nothing_in_the_query_s_study() -> None:
+    results = results_of(answer(), copies_of(answer()))
+
+    for one in results:
+        if one.Modality == "KO":
+            assert "1.2.3.0.1.1" not in referenced_instances(one)
 
 
 def test_everything_referenced_is_the_query_or_a_copy_that_was_made() -> None:
@@ -85,9 +164,9 @@ def test_everything_referenced_is_the_query_or_a_copy_that_was_made() -> None:
 
 def test_nothing_of_any_patient_s_header_is_drawn_on_the_board() -> None:
     """Patients who differ in their headers only have boards that are alike, pixel by pixel."""
-    _, board = results_of(answer(), copies_of(answer()))
+    _, _, board, *_ = results_of(answer(), copies_of(answer()))
     copies = copies_of(answer(), plant=True)
-    _, other = results_of(answer(), copies, planted(header(0), PLANTED))
+    _, _, other, *_ = results_of(answer(), copies, planted(header(0), PLANTED))
 
     assert other.PatientName != board.PatientName
     assert other.PixelData == board.PixelData
@@ -110,10 +189,10 @@ def test_a_prior_whose_copy_was_withheld_has_no_picture_and_no_reference() -> No
     copies = copies_of(answer())
     copies.pop(exam(1).sop_instance_uid)
 
-    report, board = results_of(answer(), copies)
+    report, _, board, *_ = results_of(answer(), copies)
 
     assert len(referenced_instances(report)) == 3
-    assert not np.array_equal(board.pixel_array, complete[1].pixel_array)
+    assert not np.array_equal(board.pixel_array, complete[2].pixel_array)
 
 
 def test_the_query_of_another_answer_is_refused() -> None:
@@ -140,7 +219,7 @@ def test_a_result_of_another_patient_or_study_is_never_sent(keyword: str, value:
 
 
 def test_a_result_that_refers_to_what_nobody_has_is_never_sent() -> None:
-    report, _ = results_of(answer(), copies_of(answer()))
+    report, *_ = results_of(answer(), copies_of(answer()))
 
     with pytest.raises(ResultError, match="does not have"):
         assert_sendable(report, header(0), {"1.2.3.0.1.1"})
@@ -175,7 +254,7 @@ def test_an_issuer_qualifier_belongs_to_the_identity() -> None:
     qualifier.UniversalEntityID = "1.2.3"
     qualifier.UniversalEntityIDType = "ISO"
     query = header(0, IssuerOfPatientIDQualifiersSequence=Sequence([qualifier]))
-    report, _ = results_of(answer(), copies_of(answer()), query=query)
+    report, *_ = results_of(answer(), copies_of(answer()), query=query)
 
     assert_identity(report, query)
     with pytest.raises(IdentityError, match="IssuerOfPatientIDQualifiersSequence"):

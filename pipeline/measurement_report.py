@@ -1,0 +1,244 @@
+"""The TID 1500 companion: the boxes and scores of an answer, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any, Final
+
+import numpy as np
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import (
+    AlgorithmIdentification,
+    Comprehensive3DSR,
+    ComprehensiveSR,
+    FindingSite,
+    GraphicTypeValues,
+    ImageRegion,
+    LanguageOfContentItemAndDescendants,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    SourceImageForMeasurementGroup,
+    SourceImageForRegion,
+    TrackingIdentifier,
+)
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from pipeline import terms
+from pipeline.character_set import fit_character_set
+from pipeline.dictionary import ENGLISH, Dictionary
+from pipeline.evidence import assert_evidence, evidence_of, predecessor_documents
+from pipeline.exam import Exam
+from pipeline.identity import adopt_identity, content_time
+from pipeline.outbox import PriorResult
+from pipeline.reference import PriorReference
+from pipeline.region import Laterality, Region
+from pipeline.request import Answer, Match
+from pipeline.subject import another_patient, device_observer
+from pipeline.uid import KeyedUids
+from pipeline.wording import BundleWords, bone_words, case_labels
+
+__all__ = ["measurement_report"]
+
+_SIDES: Final[Mapping[Laterality, Code]] = {
+    Laterality.LEFT: codes.SCT.Left,
+    Laterality.RIGHT: codes.SCT.Right,
+}
+_WRIST: Final = "wrist"
+
+
+def measurement_report(
+    answer: Answer,
+    query_header: Dataset,
+    references: Mapping[str, PriorReference],
+    *,
+    bundle: BundleWords,
+    uids: KeyedUids,
+    result_id: str,
+    created_at: datetime,
+    predecessor: PriorResult | None = None,
+    three_dimensional: bool = False,
+    words: Dictionary = ENGLISH,
+) -> Dataset | None:
+    """Build the companion: an Imaging Measurement Report (PS3.16 TID 1500).
+
+    First a group for each box in the query, as a closed polyline on its image (TID 1410); then a
+    group for each match (TID 1501) with its rank, its similarity indices in percent and the image
+    of the prior. Viewers go blank where the two kinds are mixed. A match is no finding of this
+    patient: its group's subject is another patient, and no finding is coded in it.
+
+    Parameters
+    ----------
+    answer, query_header, references, bundle, uids, result_id, created_at, words
+        As in `pipeline.match_report.match_report`.
+    predecessor
+        The companion that this one replaces.
+    three_dimensional
+        Whether it is a Comprehensive 3D SR (PS3.3 A.35.13), as IHE AI Results asks, instead of a
+        Comprehensive SR. The coordinates are those of the image in both.
+
+    Returns
+    -------
+    Dataset or None
+        With file meta information, Explicit VR Little Endian; None where there is neither a box
+        nor a match to tell of.
+
+    Raises
+    ------
+    ResultError
+        Where evidence and content disagree.
+    """
+    make = _Groups(answer, bundle, uids, result_id, words)
+    groups = [*make.boxes(query_header), *make.matches(references)]
+    if not groups:
+        return None
+    local = content_time(created_at, query_header)
+    kind = Comprehensive3DSR if three_dimensional else ComprehensiveSR
+    report: Dataset = kind(
+        evidence=evidence_of(answer, references),
+        content=MeasurementReport(
+            observation_context=ObservationContext(
+                observer_device_context=device_observer(bundle, uids)
+            ),
+            procedure_reported=terms.PROCEDURE,
+            imaging_measurements=groups,
+            title=codes.DCM.ImagingMeasurementReport,
+            language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
+                words.code
+            ),
+        ),
+        series_instance_uid=uids.make("measurement series", result_id),
+        series_number=9003,
+        sop_instance_uid=uids.make("measurements", result_id),
+        instance_number=1,
+        series_description=words.say("measurements.series"),
+        manufacturer="WristMIR project",
+        manufacturer_model_name="WristMIR",
+        software_versions=version("wristmir"),
+        device_serial_number=bundle.id,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        coding_schemes=[
+            CodingSchemeIdentificationItem(designator=terms.SCHEME, name=terms.SCHEME_NAME)
+        ],
+        content_date=local.date(),
+        content_time=local.time(),
+    )
+    report.InstanceCreationDate = report.ContentDate
+    report.InstanceCreationTime = report.ContentTime
+    # highdicom notes itself there with the present time: a second run would differ
+    report.pop("ContributingEquipmentSequence", None)
+    adopt_identity(report, query_header)
+    fit_character_set(report, words)
+    if predecessor is not None:
+        report.PredecessorDocumentsSequence = predecessor_documents(predecessor)
+    assert_evidence(report)
+    return report
+
+
+class _Groups:
+    """Makes the measurement groups of one answer."""
+
+    def __init__(
+        self,
+        answer: Answer,
+        bundle: BundleWords,
+        uids: KeyedUids,
+        result_id: str,
+        words: Dictionary,
+    ) -> None:
+        self._answer = answer
+        self._uids = uids
+        self._result_id = result_id
+        self._words = words
+        self._algorithm = {
+            "name": words.say(f"mode.{answer.request.mode.value}"),
+            "version": f"{version('wristmir')}, {bundle.id}",
+            "family": terms.ARTIFICIAL_INTELLIGENCE,
+        }
+
+    def boxes(self, header: Dataset) -> Iterator[Any]:
+        """Yield a group for the wrist and each bone that was found in the query."""
+        query = self._answer.query
+        for name in (_WRIST, *(region.value for region in Region)):
+            if name not in query.boxes:
+                continue
+            region = None if name == _WRIST else Region(name)
+            bone = self._words.capital(bone_words(region, self._words))
+            yield PlanarROIMeasurementsAndQualitativeEvaluations(
+                tracking_identifier=self._tracked(
+                    self._words.say("measurements.query_box", bone=bone), "box", name
+                ),
+                referenced_region=ImageRegion(
+                    graphic_type=GraphicTypeValues.POLYLINE,
+                    graphic_data=_outline(query.boxes[name], header),
+                    source_image=SourceImageForRegion(query.sop_class_uid, query.sop_instance_uid),
+                ),
+                finding_type=terms.BONES[region],
+                finding_sites=[_site(region, query)],
+                algorithm_id=AlgorithmIdentification(**self._algorithm),
+            )
+
+    def matches(self, references: Mapping[str, PriorReference]) -> Iterator[Any]:
+        """Yield a group for each match of each bone, in their order."""
+        labels = case_labels(self._answer, self._words)
+        for part in self._answer.regions:
+            for match in part.matches:
+                uid = match.exam.sop_instance_uid
+                told = self._words.say(
+                    "measurements.match",
+                    bone=self._words.capital(bone_words(part.region, self._words)),
+                    rank=match.rank,
+                    case=labels[uid],
+                )
+                group = MeasurementsAndQualitativeEvaluations(
+                    tracking_identifier=self._tracked(told, "match", str(part.region), uid),
+                    finding_sites=[_site(part.region, match.exam)],
+                    algorithm_id=AlgorithmIdentification(**self._algorithm),
+                    measurements=list(self._scores(match)),
+                    source_images=_sources(references.get(uid)),
+                )
+                group[0].ContentSequence[:0] = another_patient(self._words)
+                yield group
+
+    def _scores(self, match: Match) -> Iterator[Measurement]:
+        named = self._words.named
+        yield Measurement(name=named(terms.RANK), value=match.rank, unit=terms.RANKS)
+        if match.region_index is not None:
+            yield _percent(named(terms.REGION_INDEX), match.region_index)
+        yield _percent(named(terms.GLOBAL_INDEX), match.global_index)
+
+    def _tracked(self, told: str, *parts: str) -> TrackingIdentifier:
+        uid = self._uids.make("tracked", self._result_id, *parts)
+        return TrackingIdentifier(uid=uid, identifier=told)
+
+
+def _outline(box: Sequence[float], header: Dataset) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a box as a closed polyline within the image: (column, row), PS3.3 C.18.6.1.2."""
+    x0, y0, x1, y1 = box
+    corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]], dtype=np.float64)
+    return np.clip(corners.round(2), 0, [int(header.Columns), int(header.Rows)])
+
+
+def _site(region: Region | None, exam: Exam) -> FindingSite:
+    return FindingSite(
+        anatomic_location=terms.BONES[region], laterality=_SIDES.get(exam.laterality)
+    )
+
+
+def _sources(reference: PriorReference | None) -> list[SourceImageForMeasurementGroup] | None:
+    if reference is None:
+        return None
+    return [SourceImageForMeasurementGroup(reference.sop_class_uid, reference.sop_instance_uid)]
+
+
+def _percent(name: Code, index: float) -> Measurement:
+    """Return a similarity index: viewers print a number of unit 1 as "0.97 1"."""
+    return Measurement(name=name, value=round(float(index), 1), unit=terms.PERCENT)
