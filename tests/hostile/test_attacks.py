@@ -7,13 +7,16 @@ happened without a word of a patient.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import statistics
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,18 @@ class Cost:
 
 
 COSTS: list[Cost] = []
+AT_THE_DOOR = [
+    attack
+    for attack in TABLE
+    if attack.name
+    in {
+        "1 GiB as data",
+        "a thousand health checks",
+        "two hundred silent connections",
+        "too many associations",
+        "a peer that never reads",
+    }
+]
 
 
 class GoodPeer(threading.Thread):
@@ -138,7 +153,54 @@ def test_an_attack_costs_nobody_but_the_attacker(
     assert not list(Path(target.folder / "inbox" / "incoming").iterdir())
 
 
+@pytest.fixture(scope="module")
+def shared_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """Run a receiver of two processes that share its port."""
+    receiver = Receiver(
+        tmp_path_factory.mktemp("shared") / "state",
+        peers=[{"ae_title": "PACS", "addresses": ["127.0.0.0/8"]}],
+        pdu_seconds=0.8,
+        idle_seconds=1.2,
+        max_object_bytes=64 << 20,
+        processes=2,
+    )
+    yield receiver
+    assert receiver.stop() == 0
+
+
+@pytest.mark.parametrize("attack", AT_THE_DOOR, ids=lambda attack: attack.name)
+def test_an_attack_at_a_door_that_processes_share_costs_nobody_but_the_attacker(
+    shared_target: Receiver, attack: Attack
+) -> None:
+    said_before = len(shared_target.said())
+    before = {pid: len(_descriptors(pid)) for pid in shared_target.children()}
+    good = GoodPeer(shared_target)
+    good.start()
+    ended = attack.act(shared_target)
+    good.finish()
+    assert ended <= attack.ends
+    assert set(good.statuses) == {0x0000}
+    assert max(good.seconds) < max(SERVED_SECONDS, 12 * statistics.median(good.seconds))
+    assert eventually(
+        lambda: all(len(_descriptors(pid)) <= count for pid, count in before.items()), LEAK_SECONDS
+    )
+    said = partial(lambda start: shared_target.said()[start:], said_before)
+    assert eventually(lambda: re.search(attack.says, said()), LEAK_SECONDS + 5)
+    assert PLANTED not in said()
+    assert shared_target.children() == list(before)  # none of them has died of it
+
+
+def _descriptors(pid: int) -> list[str]:
+    """Return what a process holds open, but the ledger: its pool of connections may grow."""
+    opened = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            opened.append(os.readlink(link))  # noqa: PTH115 - a socket is no path
+    return [name for name in opened if "ledger.sqlite3" not in name]
+
+
 def test_the_table_is_whole() -> None:
     names = [attack.name for attack in TABLE]
     assert len(names) == len(set(names)) > 150
+    assert len(AT_THE_DOOR) == 5
     assert sum(len(found) for found in files().values()) == 233

@@ -16,11 +16,14 @@ from station import LOOPBACK
 
 _PROGRAM = """
 import json, logging, sys, threading
+from functools import partial
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from station import station
-logging.basicConfig(level=logging.INFO, filename=sys.argv[4], format="%(levelname)s %(message)s")
-with station(Path(sys.argv[1]), **json.loads(sys.argv[2])) as link:
+form = "%(levelname)s %(message)s"
+log = partial(logging.basicConfig, level=logging.INFO, filename=sys.argv[4], format=form)
+log()
+with station(Path(sys.argv[1]), prepare=log, **json.loads(sys.argv[2])) as link:
     print(link.port, flush=True)
     sys.stdin.read()
 """

@@ -197,12 +197,14 @@ def station(
     is_own: Callable[[str], bool] | None = None,
     clock: Callable[[], datetime] | None = None,
     handed_over: Mapping[int, socket.socket] | None = None,
+    prepare: Callable[[], object] | None = None,
     **changes: Any,
 ) -> Iterator[Station]:
     """Run a listener in this process until the block ends, with the audit trail it is to keep."""
     chosen = settings(folder, **changes)
     # what is not given can be handed to another process
-    given: dict[str, Any] = {} if is_own is None else {"is_own": is_own}
+    given: dict[str, Any] = {"is_own": is_own, "prepare": prepare}
+    given = {name: value for name, value in given.items() if value is not None}
     with (
         Ledger(chosen.ledger_url, clock, steady=time.monotonic) as ledger,
         Audit(chosen, site_key=SITE_KEY) as audit,
