@@ -10,8 +10,9 @@ from pydicom import Dataset, config
 from pydicom.charset import python_encoding
 from pydicom.dataelem import DataElement
 
-from pipeline.dictionary import Dictionary, Language
+from pipeline.dictionary import Dictionary
 from pipeline.identity import IDENTITY
+from pipeline.result_language import Language
 
 __all__ = ["fit_character_set", "plain"]
 

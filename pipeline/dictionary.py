@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -12,17 +11,9 @@ from typing import Any, Final
 from pydicom.sr.coding import Code
 
 from pipeline.region import Laterality, Region
+from pipeline.result_language import Language
 
-__all__ = ["ENGLISH", "Dictionary", "Language", "dictionary"]
-
-
-class Language(StrEnum):
-    """A language that results are written in; a tag of RFC 5646 (PS3.16 CID 5000)."""
-
-    ENGLISH = "en"
-    GERMAN = "de"
-    SPANISH = "es"
-    TURKISH = "tr"
+__all__ = ["ENGLISH", "Dictionary", "dictionary"]
 
 
 class Dictionary:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
+from pipeline.result_language import Language
 
 __all__ = ["without_own_words"]
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from pipeline.dictionary import Language
 from pipeline.request import Mode
+from pipeline.result_language import Language
 
 __all__ = [
     "DecodingSettings",

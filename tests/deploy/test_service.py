@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import signal
 import socket
 import subprocess
@@ -90,6 +91,30 @@ authorities = "{authority.file}"
         assert b"read anew" in (tmp_path / "log").read_bytes()
         assert shown(authority, client, port) == renewed.fingerprint
         assert process.poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_receiver_stays_small(tmp_path: Path, processes: int) -> None:
+    port = free_port()
+    tables = f"""
+[listener]
+host = "{LOOPBACK}"
+port = {port}
+processes = {processes}
+[[listener.peers]]
+ae_title = "PACS"
+addresses = ["{LOOPBACK}"]
+"""
+    with listening(tmp_path, tables, port) as process:
+        echo(LOOPBACK, port, "PACS", "WRISTMIR", timeout_seconds=60)
+        tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+        others = [int(pid) for path in tasks for pid in path.read_text().split()]
+        assert len(others) == (0 if processes == 1 else processes)
+        for pid in (process.pid, *others):
+            status = Path(f"/proc/{pid}/status").read_text()
+            (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)
+            assert int(kib) < 120 * 1000
 
 
 @pytest.mark.slow

@@ -12,10 +12,11 @@ from result_parts import answer, exam, match
 from test_match_report import BUNDLE
 
 from pipeline.board_document import board_document
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.region import Region
 from pipeline.remark import Remark
 from pipeline.request import Answer, RegionAnswer
+from pipeline.result_language import Language
 
 
 def board(rows: int = 300, columns: int = 400) -> NDArray[np.uint8]:

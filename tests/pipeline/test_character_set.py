@@ -10,8 +10,9 @@ from pydicom.sequence import Sequence
 from result_parts import as_bytes, header, without
 
 from pipeline.character_set import fit_character_set, plain
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.identity import adopt_identity, assert_identity
+from pipeline.result_language import Language
 
 GERMAN, TURKISH = "Größe – Ähnlichkeit", "Şüpheli kırık, ığdır"
 

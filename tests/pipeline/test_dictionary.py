@@ -12,10 +12,11 @@ from reportlab.pdfbase.ttfonts import TTFont
 import pipeline
 from pipeline import terms
 from pipeline.character_set import plain
-from pipeline.dictionary import ENGLISH, Dictionary, Language, dictionary
+from pipeline.dictionary import ENGLISH, Dictionary, dictionary
 from pipeline.findings import Displacement, FractureType, Healing, Other
 from pipeline.region import Laterality, Region, View
 from pipeline.request import Mode
+from pipeline.result_language import Language
 from pipeline.settings import PipelineSettings
 
 LANGUAGES = [dictionary(language) for language in Language]

@@ -10,10 +10,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from result_parts import CR, NOW, UIDS, as_bytes, dciodvfy_errors, header, without
 
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.encapsulated_pdf import encapsulated_pdf
 from pipeline.identity import assert_identity
 from pipeline.report import is_document
+from pipeline.result_language import Language
 
 PDF = b"%PDF-1.4 an odd length."
 

@@ -21,12 +21,13 @@ from result_parts import (
 )
 from test_match_report import BUNDLE, references
 
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.identity import assert_identity
 from pipeline.key_objects import key_object_selections
 from pipeline.reference import PriorReference
 from pipeline.region import Region
 from pipeline.request import Answer, RegionAnswer
+from pipeline.result_language import Language
 from pipeline.result_set import referenced_instances
 
 

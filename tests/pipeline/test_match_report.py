@@ -24,7 +24,7 @@ from result_parts import (
     without,
 )
 
-from pipeline.dictionary import ENGLISH, Dictionary, Language, dictionary
+from pipeline.dictionary import ENGLISH, Dictionary, dictionary
 from pipeline.exam import RegionFindings
 from pipeline.match_report import match_report, readable
 from pipeline.outbox import PriorResult
@@ -32,6 +32,7 @@ from pipeline.reference import PriorReference
 from pipeline.region import Region
 from pipeline.remark import Remark
 from pipeline.request import Answer, RegionAnswer
+from pipeline.result_language import Language
 from pipeline.result_set import referenced_instances
 from pipeline.wording import BundleWords
 

@@ -24,10 +24,11 @@ from result_parts import (
 )
 from test_match_report import BUNDLE, EARLIER, references
 
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.measurement_report import measurement_report
 from pipeline.region import Region
 from pipeline.request import Answer, RegionAnswer
+from pipeline.result_language import Language
 from pipeline.result_set import referenced_instances
 
 

@@ -15,7 +15,7 @@ from test_match_report import BUNDLE, references
 from test_medgemma import answer as said
 from test_medgemma import mining
 
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.exam import RegionFindings
 from pipeline.findings import Displacement, FractureType, Healing, WristReport
 from pipeline.match_report import readable
@@ -25,6 +25,7 @@ from pipeline.region import Laterality, Region
 from pipeline.remark import Remark
 from pipeline.report import is_document, is_report, report_text
 from pipeline.request import Answer, RegionAnswer
+from pipeline.result_language import Language
 from pipeline.result_set import build
 from pipeline.settings import ResultSettings
 

@@ -11,9 +11,10 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 from result_parts import CR, NOW, UIDS, as_bytes, dciodvfy_errors, exam, header, without
 
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.identity import assert_identity
 from pipeline.presentation_state import presentation_state
+from pipeline.result_language import Language
 
 
 def state_of(query: Dataset, **changes: Any) -> Dataset:

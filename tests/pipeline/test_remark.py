@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import json
 
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.region import Laterality, Region
 from pipeline.remark import Remark, told
+from pipeline.result_language import Language
 
 GERMAN = dictionary(Language.GERMAN)
 
