@@ -105,8 +105,8 @@ class ReceiverProcess:
     def address(self, timeout_seconds: float = 0.0) -> tuple[str, int] | None:
         """Return where it can be probed; None where it is not ready in time."""
         with self._hearing:
-            if self._port is None and select.select([self._line], [], [], timeout_seconds)[0]:
-                with suppress(OSError):
+            with suppress(OSError, ValueError):  # the line may be closed by now
+                if self._port is None and select.select([self._line], [], [], timeout_seconds)[0]:
                     said = self._line.recv(_PORT.size, socket.MSG_WAITALL)
                     if len(said) == _PORT.size:
                         self._port = _PORT.unpack(said)[0]

@@ -112,8 +112,11 @@ class ReceiverProcesses:
         Raises
         ------
         EchoError
-            If one does not answer in time, or none is ready.
+            If one does not answer in time, none is ready, or nobody would replace them.
         """
+        if self._watcher is None or not self._watcher.is_alive():
+            msg = "The receiver processes are not watched."
+            raise EchoError(msg)
         with self._lock:
             running = [member.process for member in self._members if member.process is not None]
         failures = 0
