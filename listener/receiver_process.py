@@ -104,12 +104,11 @@ class ReceiverProcess:
 
     def address(self, timeout_seconds: float = 0.0) -> tuple[str, int] | None:
         """Return where it can be probed; None where it is not ready in time."""
-        with self._hearing:
-            with suppress(OSError, ValueError):  # the line may be closed by now
-                if self._port is None and select.select([self._line], [], [], timeout_seconds)[0]:
-                    said = self._line.recv(_PORT.size, socket.MSG_WAITALL)
-                    if len(said) == _PORT.size:
-                        self._port = _PORT.unpack(said)[0]
+        with self._hearing, suppress(OSError, ValueError):  # the line may be closed by now
+            if self._port is None and select.select([self._line], [], [], timeout_seconds)[0]:
+                said = self._line.recv(_PORT.size, socket.MSG_WAITALL)
+                if len(said) == _PORT.size:
+                    self._port = _PORT.unpack(said)[0]
         return None if self._port is None else (_LOOPBACK, self._port)
 
     def reload(self) -> None:
