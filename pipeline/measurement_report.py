@@ -131,8 +131,8 @@ def measurement_report(
         content_date=local.date(),
         content_time=local.time(),
     )
-    # highdicom copies the content it is given, and searches it three times: the other groups come
-    # after. What it searches for, images that are no evidence, `assert_evidence` finds as well
+    # highdicom copies and searches the content that it is given: all but the first group come
+    # later, and `assert_evidence` looks for what it searches for
     for group in groups[1:]:
         report.ContentSequence[-1].ContentSequence.extend(group)
     report.InstanceCreationDate = report.ContentDate
