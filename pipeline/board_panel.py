@@ -12,7 +12,7 @@ from pipeline.exam import RegionFindings
 from pipeline.palette import BRIGHT, CAUTION, DASHES, DIM, GROUND, LINE, MUTED, PLAIN, bone_colour
 from pipeline.region import Laterality, Region
 from pipeline.typeface import measured
-from pipeline.wording import finding_words, findings_words, other_words
+from pipeline.wording import age_words, bone_words, finding_words, findings_words, other_words
 
 __all__ = ["draw_match", "draw_query"]
 
@@ -20,6 +20,9 @@ _RANK: Final = 15.0
 _HEAD: Final = 19.0
 _HEAD_LINE: Final = 15.0
 _SCORE: Final = 19.0
+_NUMBER: Final = 25.0  # room of a similarity index
+_LINES: Final = 7  # the longest finding of a bone, in the longest language
+_LINES_OF_ALL: Final = 20
 _MILLIMETRES: Final = (50, 20, 10, 5, 2, 1)
 
 
@@ -41,12 +44,12 @@ def draw_match(sheet: BoardSheet, place: Place, row: BoardRow, case: BoardCase) 
     y = _draw_pictures(sheet, (x, y + _heading(sheet, row)), row, case)
     y = _draw_scores(sheet, (x, y), row, case)
     y = _draw_findings(sheet, (x, y + 5), sheet.layout.cell, case, row.part.region)
-    beside = [_age(sheet, case)]
+    beside = [age_words(case.exam, sheet.words)]
     if row.in_mm and row.unscaled(case):
-        beside.append(sheet.words.scale_unknown)
+        beside.append(sheet.words.say("board.scale_unknown"))
     if row.part.region and case.exam.findings_known:  # of a whole wrist, the findings have it
-        beside += other_words(case.exam)
-    return sheet.paragraph((x, y), ", ".join(beside), sheet.layout.cell, DIM, 3)
+        beside += other_words(case.exam, sheet.words)
+    return sheet.paragraph((x, y), ", ".join(beside), sheet.layout.cell, DIM, _LINES)
 
 
 def _draw_heading(sheet: BoardSheet, place: Place, row: BoardRow, case: BoardCase) -> None:
@@ -55,7 +58,7 @@ def _draw_heading(sheet: BoardSheet, place: Place, row: BoardRow, case: BoardCas
     side, colour = _side(sheet, case), CAUTION if case.mirrored else BRIGHT
     sheet.canvas.text((right, y), side, 12.5, colour, "rs", bold=True)
     if case.match is None:
-        sheet.canvas.text((x, y), sheet.words.query, 13.5, BRIGHT, bold=True)
+        sheet.canvas.text((x, y), sheet.words.say("board.query"), 13.5, BRIGHT, bold=True)
         return
     rank = str(case.match.rank)
     sheet.canvas.text((x, y), rank, _RANK, BRIGHT, bold=True)
@@ -65,8 +68,9 @@ def _draw_heading(sheet: BoardSheet, place: Place, row: BoardRow, case: BoardCas
     if _two_lines(sheet, row):
         along, y = right, y + _HEAD_LINE
     if case.mirrored:
-        sheet.canvas.text((along, y), sheet.words.mirrored, SMALL, CAUTION, "rs")
-        along -= measured(sheet.words.mirrored, SMALL) + MIRROR + 5
+        mirrored = sheet.words.say("board.mirrored")
+        sheet.canvas.text((along, y), mirrored, SMALL, CAUTION, "rs")
+        along -= measured(mirrored, SMALL) + MIRROR + 5
         sheet.mirror((along, y - 0.5), CAUTION)
 
 
@@ -84,17 +88,13 @@ def _one_line(sheet: BoardSheet, case: BoardCase) -> float:
     parts = [measured(rank, _RANK, bold=True), measured(case.label, TEXT)]
     parts.append(measured(_side(sheet, case), 12.5, bold=True))
     if case.mirrored:
-        parts.append(measured(sheet.words.mirrored, SMALL) + MIRROR + 5)
+        parts.append(measured(sheet.words.say("board.mirrored"), SMALL) + MIRROR + 5)
     return sum(parts) + 8 * (len(parts) - 1)
 
 
-def _age(sheet: BoardSheet, case: BoardCase) -> str:
-    return sheet.words.age_unknown if case.exam.age_years is None else case.exam.age_band
-
-
 def _side(sheet: BoardSheet, case: BoardCase) -> str:
-    letters = {Laterality.LEFT: sheet.words.left, Laterality.RIGHT: sheet.words.right}
-    return letters.get(case.exam.laterality, sheet.words.side_unknown)
+    letters = {Laterality.LEFT: "left", Laterality.RIGHT: "right"}
+    return sheet.words.say(f"board.{letters.get(case.exam.laterality, 'side_unknown')}")
 
 
 def _draw_pictures(sheet: BoardSheet, place: Place, row: BoardRow, case: BoardCase) -> float:
@@ -109,7 +109,8 @@ def _draw_pictures(sheet: BoardSheet, place: Place, row: BoardRow, case: BoardCa
         width, height = sheet.layout.bone_size(row)
         corners = (x + right, y + down, x + right + width, y + down + height)
         view = row.bone(case, sheet.canvas.size_in_pixels(width, height))
-        _draw_view(sheet, corners, case, view, "" if case.grey is None else sheet.words.not_located)
+        without = "" if case.grey is None else sheet.words.say("board.not_located")
+        _draw_view(sheet, corners, case, view, without)
     return y + sheet.layout.stack
 
 
@@ -117,7 +118,7 @@ def _draw_wrist(sheet: BoardSheet, corners: Corners, row: BoardRow, case: BoardC
     x, y, right, bottom = corners
     size = sheet.canvas.size_in_pixels(right - x, bottom - y)
     view = case.wrist(size)
-    _draw_view(sheet, corners, case, view, sheet.words.not_shared)
+    _draw_view(sheet, corners, case, view, sheet.words.say("board.not_shared"))
     if view is None:
         return
     unit, asked = (right - x) / size[0], row.part.region
@@ -150,7 +151,7 @@ def _draw_view(
     x, y, right, bottom = corners
     if view is None:
         sheet.canvas.box(corners, LINE, 0.8, (4.0, 4.0))
-        lines = sheet.canvas.wrapped(without, right - x - 12, TEXT, 3)
+        lines = sheet.canvas.wrapped(without, right - x - 4, TEXT, 3)
         for number, line in enumerate(lines):
             down = (y + bottom) / 2 + 4 + LEADING * (number - (len(lines) - 1) / 2)
             sheet.canvas.text(((x + right) / 2, down), line, TEXT, DIM, "ms")
@@ -167,16 +168,19 @@ def _draw_scores(sheet: BoardSheet, place: Place, row: BoardRow, case: BoardCase
     (x, y), match, region = place, case.match, row.part.region
     if match is None:
         return y
-    words, width = sheet.words, sheet.layout.cell
+    say, width = sheet.words.say, sheet.layout.cell
     if sheet.layout.beside:
         right, width = x + sheet.layout.bone_offset(row)[0], sheet.layout.frame
-        _draw_score(sheet, (x, y), width, None, words.wrist, match.global_index)
-        _draw_score(sheet, (right, y), width, region, words.bone, match.region_index)
+        _draw_score(sheet, (x, y), width, None, say("board.wrist"), match.global_index)
+        _draw_score(sheet, (right, y), width, region, say("board.bone"), match.region_index)
         return y + _SCORE
     if region is not None:
-        _draw_score(sheet, (x, y), width, region, region.words, match.region_index)
+        name = bone_words(region, sheet.words)
+        if measured(name, SMALL) > width - _NUMBER:
+            name = say("board.bone")  # the row's title has its name
+        _draw_score(sheet, (x, y), width, region, name, match.region_index)
         y += _SCORE
-    _draw_score(sheet, (x, y), width, None, words.wrist_score, match.global_index)
+    _draw_score(sheet, (x, y), width, None, say("board.wrist_score"), match.global_index)
     return y + _SCORE
 
 
@@ -190,8 +194,8 @@ def _draw_score(
 ) -> None:
     x, y = place[0], place[1] + 13.5
     number = "" if index is None else f"{index:.0f}"
-    words, colour = (sheet.words.not_compared, DIM) if index is None else (name, PLAIN)
-    room = width - measured(number, 12.5, bold=True) - (3 if number else 0)
+    words, colour = (name, PLAIN) if number else (sheet.words.say("board.no_score"), DIM)
+    room = width - (_NUMBER if number else 0.0)
     sheet.canvas.text((x, y), sheet.canvas.wrapped(words, room, SMALL, 1)[0], SMALL, colour)
     sheet.canvas.text((x + width, y), number, 12.5, BRIGHT, "rs", bold=True)
     sheet.canvas.bar((x, y + 3.5, x + width, y + 5.5), LINE)
@@ -206,16 +210,19 @@ def _draw_findings(
     """Write what the prior's report says, marked by a full, half or open disc."""
     (x, y), exam = place, case.exam
     if not exam.findings_known:
-        return sheet.lines(place, [sheet.words.no_report], DIM)
+        return sheet.lines(place, [sheet.words.say("finding.no_report")], DIM)
     if region is None:
-        return sheet.paragraph(place, findings_words(exam, None), width, BRIGHT, 5)
+        return sheet.paragraph(
+            place, findings_words(exam, None, sheet.words), width, BRIGHT, _LINES_OF_ALL
+        )
     findings = exam.findings.get(region, RegionFindings())
     fill = {"present": 1.0, "possible": 0.5, "absent": 0.0}.get(findings.fracture)
     colour, indent = DIM, 0.0
     if fill is not None:
         sheet.canvas.disc((x + 4.5, y + LEADING - 7.2), 4, BRIGHT, fill)
         colour, indent = BRIGHT, 14.0
-    return sheet.paragraph((x + indent, y), finding_words(findings), width - indent, colour, 4)
+    told = finding_words(findings, sheet.words)
+    return sheet.paragraph((x + indent, y), told, width - indent, colour, _LINES)
 
 
 def _draw_scale(sheet: BoardSheet, place: Place, row: BoardRow) -> float:
@@ -223,7 +230,7 @@ def _draw_scale(sheet: BoardSheet, place: Place, row: BoardRow) -> float:
     x, y = place
     width, height = sheet.layout.bone_size(row)
     if not row.in_mm:
-        return sheet.lines((x, y + 1), [sheet.words.scale_unknown], DIM)
+        return sheet.paragraph((x, y + 1), sheet.words.say("board.scale_unknown"), width, DIM)
     size = sheet.canvas.size_in_pixels(width, height)
     unit = row.scale(size) * width / size[0]
     longest = next((mm for mm in _MILLIMETRES if mm * unit < 0.4 * width), _MILLIMETRES[-1])
@@ -231,8 +238,7 @@ def _draw_scale(sheet: BoardSheet, place: Place, row: BoardRow) -> float:
     sheet.canvas.bar((x, y + 8, end, y + 9.5), PLAIN)
     for tick in (x, end - 1.2):
         sheet.canvas.bar((tick, y + 5, tick + 1.2, y + 12.5), PLAIN)
-    words = sheet.words.millimetres.format(length=longest)
-    sheet.canvas.text((end + 6, y + 12.5), words, SMALL, PLAIN)
+    sheet.canvas.text((end + 6, y + 12.5), f"{longest} mm", SMALL, PLAIN)
     return y + LEADING
 
 
@@ -240,10 +246,13 @@ def _draw_legend(sheet: BoardSheet, place: Place, row: BoardRow) -> float:
     """Name the query's boxes."""
     x, y = place
     for region in Region:
-        y += 16
         found = row.query.box(region.value) is not None
-        name = region.words if found else sheet.words.not_located_named.format(bone=region.words)
         if found:
-            _draw_bone_box(sheet, (x, y - 9, x + 12, y), region, row.part.region)
-        sheet.canvas.text((x + 19, y), name, SMALL, PLAIN if found else DIM)
+            _draw_bone_box(sheet, (x, y + 7, x + 12, y + 16), region, row.part.region)
+        name = bone_words(region, sheet.words)
+        if not found:
+            name = sheet.words.say("board.bone_not_located", bone=region)
+        for line in sheet.canvas.wrapped(name, sheet.layout.cell - 19, SMALL, 3):
+            y += 16
+            sheet.canvas.text((x + 19, y), line, SMALL, PLAIN if found else DIM)
     return y + 4

@@ -9,6 +9,7 @@ from typing import Any, Final
 from numpy.typing import NDArray
 
 from pipeline.close_up import Box, CloseUp, grey_window
+from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.exam import Exam
 from pipeline.request import Answer, Match, RegionAnswer
 from pipeline.wording import case_labels
@@ -171,7 +172,7 @@ class BoardRow:
 
 
 def board_rows(
-    answer: Answer, pictures: Mapping[str, NDArray[Any]], most: int
+    answer: Answer, pictures: Mapping[str, NDArray[Any]], most: int, words: Dictionary = ENGLISH
 ) -> tuple[BoardRow, ...]:
     """Return a row per asked bone.
 
@@ -183,8 +184,10 @@ def board_rows(
         Grey values by SOP Instance UID, the query's among them.
     most
         How many matches a row shows at the most.
+    words
+        The language of the cases' names.
     """
-    labels = case_labels(answer)
+    labels = case_labels(answer, words)
     query = BoardCase(answer.query, pictures.get(answer.query.sop_instance_uid), "")
     return tuple(
         BoardRow(

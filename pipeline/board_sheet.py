@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline.board_layout import BoardLayout
-from pipeline.board_words import BoardWords
 from pipeline.canvas import Canvas, Colour, Place
+from pipeline.dictionary import Dictionary
 
 __all__ = ["LEADING", "MIRROR", "SMALL", "TEXT", "BoardSheet"]
 
@@ -30,11 +30,11 @@ MIRROR: Final = 15.0
 
 @dataclass(frozen=True, eq=False)
 class BoardSheet:
-    """Where a board is drawn, by which grid, in which words."""
+    """Where a board is drawn, by which grid, in which language."""
 
     canvas: Canvas
     layout: BoardLayout
-    words: BoardWords
+    words: Dictionary
 
     def lines(self, place: Place, lines: Sequence[str], colour: Colour) -> float:
         """Write lines beneath each other; the place is the top left corner."""

@@ -56,8 +56,11 @@ def fit_character_set(result: Dataset, words: Dictionary) -> None:
                 return
         german = words.language is Language.GERMAN
         for element in _texts(_own(result)):
-            if element.VR != "PN":  # results name nobody but their patient
-                element.value = _each(element.value, german=german)
+            if element.VR == "PN":  # results name nobody but their patient
+                continue
+            told = _each(element.value, german=german)
+            if told != element.value:
+                element.value = told
 
 
 def _own(result: Dataset) -> Iterator[DataElement]:
@@ -113,6 +116,8 @@ def _each(value: Any, *, german: bool) -> Any:
 
 
 def _ascii(words: str, *, german: bool) -> str:
+    if words.isascii():
+        return words
     words = plain(words)
     words = words.translate(_LETTERS) if german else words.replace("ı", "i")
     decomposed = unicodedata.normalize("NFKD", words)

@@ -101,9 +101,10 @@ def match_report(
     """
     local = content_time(created_at, query_header)
     answer = in_language(answer, words)
+    first, *others = _items(answer, references, bundle, uids, words)
     report: Dataset = ComprehensiveSR(
         evidence=evidence_of(answer, references),
-        content=_tree(answer, references, bundle, uids, words),
+        content=_Writer(words).container(terms.TITLE, [first], relationship=None),
         series_instance_uid=uids.make("report series", result_id),
         series_number=9001,
         sop_instance_uid=uids.make("report", result_id),
@@ -122,6 +123,8 @@ def match_report(
         content_date=local.date(),
         content_time=local.time(),
     )
+    # highdicom copies and searches the content that it is given: all but the first item come later
+    report.ContentSequence.extend(others)
     report.InstanceCreationDate = report.ContentDate
     report.InstanceCreationTime = report.ContentTime
     # highdicom notes itself there with the present time: a second run would differ
@@ -153,13 +156,13 @@ def readable(report: Dataset, width: int | None = None) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
-def _tree(
+def _items(
     answer: Answer,
     references: Mapping[str, PriorReference],
     bundle: BundleWords,
     uids: KeyedUids,
     words: Dictionary,
-) -> Dataset:
+) -> list[Dataset]:
     items = list(LanguageOfContentItemAndDescendants(language=words.code))
     items += list(device_observer(bundle, uids))
     write = _Writer(words)
@@ -171,7 +174,7 @@ def _tree(
     labels = case_labels(answer, words)
     items += [_region(part, labels, references, write) for part in answer.regions]
     items.append(_provenance(answer, bundle, write))
-    return write.container(terms.TITLE, items, relationship=None)
+    return items
 
 
 def _query(query: Exam, write: _Writer) -> Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -34,7 +35,6 @@ from pipeline import terms
 from pipeline.character_set import fit_character_set
 from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.evidence import assert_evidence, evidence_of, predecessor_documents
-from pipeline.exam import Exam
 from pipeline.identity import adopt_identity, content_time
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
@@ -107,7 +107,7 @@ def measurement_report(
                 observer_device_context=device_observer(bundle, uids)
             ),
             procedure_reported=terms.PROCEDURE,
-            imaging_measurements=groups,
+            imaging_measurements=groups[:1],
             title=codes.DCM.ImagingMeasurementReport,
             language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
                 words.code
@@ -131,6 +131,10 @@ def measurement_report(
         content_date=local.date(),
         content_time=local.time(),
     )
+    # highdicom copies and searches the content that it is given: all but the first group come
+    # later, and `assert_evidence` looks for what it searches for
+    for group in groups[1:]:
+        report.ContentSequence[-1].ContentSequence.extend(group)
     report.InstanceCreationDate = report.ContentDate
     report.InstanceCreationTime = report.ContentTime
     # highdicom notes itself there with the present time: a second run would differ
@@ -144,7 +148,10 @@ def measurement_report(
 
 
 class _Groups:
-    """Makes the measurement groups of one answer."""
+    """Makes the measurement groups of one answer.
+
+    What they have in common stands once in memory, however often in the file.
+    """
 
     def __init__(
         self,
@@ -158,11 +165,13 @@ class _Groups:
         self._uids = uids
         self._result_id = result_id
         self._words = words
-        self._algorithm = {
-            "name": words.say(f"mode.{answer.request.mode.value}"),
-            "version": f"{version('wristmir')}, {bundle.id}",
-            "family": terms.ARTIFICIAL_INTELLIGENCE,
-        }
+        self._algorithm = AlgorithmIdentification(
+            name=words.say(f"mode.{answer.request.mode.value}"),
+            version=f"{version('wristmir')}, {bundle.id}",
+            family=terms.ARTIFICIAL_INTELLIGENCE,
+        )
+        self._another_patient = another_patient(words)
+        self._site = cache(_site)
 
     def boxes(self, header: Dataset) -> Iterator[Any]:
         """Yield a group for the wrist and each bone that was found in the query."""
@@ -182,8 +191,8 @@ class _Groups:
                     source_image=SourceImageForRegion(query.sop_class_uid, query.sop_instance_uid),
                 ),
                 finding_type=terms.BONES[region],
-                finding_sites=[_site(region, query)],
-                algorithm_id=AlgorithmIdentification(**self._algorithm),
+                finding_sites=[self._site(region, query.laterality)],
+                algorithm_id=self._algorithm,
             )
 
     def matches(self, references: Mapping[str, PriorReference]) -> Iterator[Any]:
@@ -200,12 +209,12 @@ class _Groups:
                 )
                 group = MeasurementsAndQualitativeEvaluations(
                     tracking_identifier=self._tracked(told, "match", str(part.region), uid),
-                    finding_sites=[_site(part.region, match.exam)],
-                    algorithm_id=AlgorithmIdentification(**self._algorithm),
+                    finding_sites=[self._site(part.region, match.exam.laterality)],
+                    algorithm_id=self._algorithm,
                     measurements=list(self._scores(match)),
                     source_images=_sources(references.get(uid)),
                 )
-                group[0].ContentSequence[:0] = another_patient(self._words)
+                group[0].ContentSequence[:0] = self._another_patient
                 yield group
 
     def _scores(self, match: Match) -> Iterator[Measurement]:
@@ -227,10 +236,8 @@ def _outline(box: Sequence[float], header: Dataset) -> np.ndarray[Any, np.dtype[
     return np.clip(corners.round(2), 0, [int(header.Columns), int(header.Rows)])
 
 
-def _site(region: Region | None, exam: Exam) -> FindingSite:
-    return FindingSite(
-        anatomic_location=terms.BONES[region], laterality=_SIDES.get(exam.laterality)
-    )
+def _site(region: Region | None, side: Laterality) -> FindingSite:
+    return FindingSite(anatomic_location=terms.BONES[region], laterality=_SIDES.get(side))
 
 
 def _sources(reference: PriorReference | None) -> list[SourceImageForMeasurementGroup] | None:

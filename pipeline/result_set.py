@@ -85,12 +85,15 @@ def build(
         detail = "The header is not that of the answer's query image."
         raise ResultError(detail)
     shared = {uid: picture for uid, picture in prior_pictures.items() if uid in references}
-    board = match_board(answer, query_picture, shared, bundle=bundle, width=board_width)
+    words = dictionary(settings.language)
+    board = match_board(
+        answer, query_picture, shared, bundle=bundle, width=board_width, words=words
+    )
     once: _Once = {
         "uids": uids,
         "result_id": result_id,
         "created_at": created_at,
-        "words": dictionary(settings.language),
+        "words": words,
     }
     results = (
         *_reports(answer, query_header, references, predecessor, bundle, settings, once),

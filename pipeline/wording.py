@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.exam import SIDE_FROM_IMAGE, Exam, RegionFindings
@@ -13,9 +12,8 @@ from pipeline.remark import told
 from pipeline.request import Answer, Match, Request
 
 __all__ = [
-    "DEMONSTRATION",
-    "SCORE_WORDS",
     "BundleWords",
+    "age_words",
     "bone_words",
     "case_labels",
     "exam_words",
@@ -29,9 +27,6 @@ __all__ = [
     "use_words",
     "wanted_words",
 ]
-
-DEMONSTRATION: Final = ENGLISH.say("demonstration")
-SCORE_WORDS: Final = ENGLISH.say("index.meaning")
 
 
 @dataclass(frozen=True)
@@ -84,8 +79,18 @@ def exam_words(exam: Exam, words: Dictionary = ENGLISH) -> str:
     """Return side, view and age band, e.g. ``left wrist, PA view, 6-8 years``."""
     view = words.say(f"view.{exam.view.value}")
     return words.say(
-        "exam.line", side=side_words(exam, words), view=view, age=_age_words(exam, words)
+        "exam.line", side=side_words(exam, words), view=view, age=age_words(exam, words)
     )
+
+
+def age_words(exam: Exam, words: Dictionary = ENGLISH) -> str:
+    """Return the age band, e.g. ``6-8 years``."""
+    if exam.age_years is None:
+        return words.say("age.unknown")
+    if exam.ages is None:
+        return words.say("age.adult")
+    low, high = exam.ages
+    return words.say("age.band", low=low, high=high)
 
 
 def side_words(exam: Exam, words: Dictionary = ENGLISH) -> str:
@@ -192,12 +197,3 @@ def wanted_words(request: Request, words: Dictionary = ENGLISH) -> str:
 def other_words(exam: Exam, words: Dictionary = ENGLISH) -> tuple[str, ...]:
     """Return what else a report describes, e.g. ``cast or splint``."""
     return tuple(words.coded("other", name) for name in exam.other)
-
-
-def _age_words(exam: Exam, words: Dictionary) -> str:
-    if exam.age_years is None:
-        return words.say("age.unknown")
-    if exam.ages is None:
-        return words.say("age.adult")
-    low, high = exam.ages
-    return words.say("age.band", low=low, high=high)

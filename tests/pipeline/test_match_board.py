@@ -12,17 +12,19 @@ import pytest
 from numpy.typing import NDArray
 from result_parts import answer, exam, match, pictures
 
-from pipeline.board_words import BOARD_WORDS
 from pipeline.canvas import Canvas
+from pipeline.dictionary import ENGLISH, Language, dictionary
 from pipeline.exam import RegionFindings
 from pipeline.match_board import match_board
 from pipeline.palette import CAUTION, GROUND, bone_colour
 from pipeline.region import Laterality, Region
 from pipeline.request import Answer, RegionAnswer
-from pipeline.wording import DEMONSTRATION, BundleWords
+from pipeline.wording import BundleWords
 
 BUNDLE = BundleWords("wristmir-demonstration-4", "Finds similar prior wrist radiographs.", True)
 CLINICAL = replace(BUNDLE, demonstration=False)
+DEMONSTRATION = ENGLISH.say("demonstration")
+NOTHING = ENGLISH.say("board.nothing")
 RADIUS = bone_colour(Region.DISTAL_RADIUS)
 TALL: dict[str, tuple[float, float, float, float]] = {
     "wrist": (4.0, 4.0, 36.0, 56.0),
@@ -163,7 +165,7 @@ def test_a_mirrored_prior_is_shown_mirrored_and_says_what_that_means(written: li
     assert has(board_of(one_match(exam=right, mirrored=True), bundle=CLINICAL), CAUTION)
     assert "mirrored" in written
     assert "R" in written
-    assert any(BOARD_WORDS.mirrored_means.startswith(line) for line in written)
+    assert any(ENGLISH.say("board.mirrored_means").startswith(line) for line in written)
     written.clear()
     assert not has(board_of(one_match(exam=right), bundle=CLINICAL), CAUTION)
     assert "mirrored" not in written
@@ -228,7 +230,7 @@ def test_a_bone_without_score_and_a_prior_without_picture_are_drawn_all_the_same
 
     assert match_board(given, query, {}, bundle=BUNDLE, width=1024).any()
     assert "picture not shared" in written
-    assert "not compared" in written
+    assert "no score" in written
 
 
 def test_a_scale_bar_tells_the_length_that_it_has(written: list[str]) -> None:
@@ -263,9 +265,9 @@ def test_that_nothing_is_similar_catches_the_eye(written: list[str]) -> None:
 
     assert not has(board_of(answer((part,), warnings=()), bundle=CLINICAL), CAUTION)
     assert has(board_of(answer((far,), warnings=()), bundle=CLINICAL), CAUTION)
-    assert written[-20:].count(BOARD_WORDS.nothing) <= 1
-    assert BOARD_WORDS.nothing in written
-    assert BOARD_WORDS.nearest in written
+    assert written[-20:].count(NOTHING) <= 1
+    assert NOTHING in written
+    assert ENGLISH.say("board.nearest") in written
 
 
 @pytest.mark.parametrize("nothing_similar", [True, False])
@@ -276,9 +278,9 @@ def test_a_bone_without_any_match_says_so_in_their_place(
     board = board_of(answer((empty,), warnings=()), bundle=CLINICAL)
     rows, columns = np.nonzero((board == CAUTION).all(axis=2))
 
-    assert BOARD_WORDS.nothing in written
-    assert (BOARD_WORDS.nothing_means in written) is nothing_similar
-    assert (BOARD_WORDS.nothing_to_compare in written) is not nothing_similar
+    assert NOTHING in written
+    assert (ENGLISH.say("board.nothing_means") in written) is nothing_similar
+    assert (ENGLISH.say("board.nothing_to_compare") in written) is not nothing_similar
     assert columns.min() > 350
     assert 0.3 < rows.mean() / len(board) < 0.7
 
@@ -343,12 +345,13 @@ def test_nothing_of_an_exam_but_what_was_seen_and_reported_is_drawn() -> None:
     assert np.array_equal(one, another)
 
 
-def test_words_of_another_language_are_drawn_instead(written: list[str]) -> None:
+def test_another_language_is_drawn_instead(written: list[str]) -> None:
     given = one_match()
     shown = dict(pictures(given.query, *given.priors))
     query = shown.pop(given.query.sop_instance_uid)
-    german = replace(BOARD_WORDS, title="Ähnliche frühere Handgelenke", query="Anfrage")
+    german = dictionary(Language.GERMAN)
     match_board(given, query, shown, bundle=BUNDLE, width=1024, words=german)
 
-    assert {"Ähnliche frühere Handgelenke", "Anfrage"} <= set(written)
-    assert not {BOARD_WORDS.title, BOARD_WORDS.query} & set(written)
+    assert {"Ähnliche frühere Handgelenke", "Anfrage", "Distaler Radius", "Fall 1"} <= set(written)
+    assert "Nur zur Demonstration, nicht für den klinischen Gebrauch" in written
+    assert "Wulstfraktur, frisch, gering disloziert" in " ".join(written)

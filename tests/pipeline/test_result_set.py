@@ -24,8 +24,10 @@ from result_parts import (
 )
 
 from pipeline.deidentify import library_copy
+from pipeline.dictionary import Language, dictionary
 from pipeline.errors import IdentityError, ResultError
 from pipeline.identity import adopt_identity
+from pipeline.match_board import match_board
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
@@ -85,6 +87,16 @@ def test_a_result_set_is_the_report_its_companion_and_the_board() -> None:
         "WM001",
         "126000",
     ]
+
+
+def test_the_board_is_written_in_the_language_of_the_results() -> None:
+    copies, german = copies_of(answer()), Language.GERMAN
+    _, _, board, *_ = results_of(answer(), copies, settings=ResultSettings(language=german))
+    shown = dict(pictures(answer().query, *answer().priors))
+    query = shown.pop(answer().query.sop_instance_uid)
+
+    drawn = match_board(answer(), query, shown, bundle=BUNDLE, width=1024, words=dictionary(german))
+    assert np.array_equal(board.pixel_array, drawn)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import fields
 from importlib.resources import files
 
 import pytest
 
-from pipeline.board_words import BOARD_WORDS
+from pipeline.dictionary import Language, dictionary
 from pipeline.typeface import letters_missing, measured
 
 ALPHABETS = {
@@ -21,10 +20,9 @@ def test_every_letter_of_a_language_is_drawn(name: str) -> None:
     assert not letters_missing(ALPHABETS[name])
 
 
-def test_every_word_of_the_board_is_drawn() -> None:
-    words = "".join(getattr(BOARD_WORDS, field.name) for field in fields(BOARD_WORDS))
-
-    assert not letters_missing(words)
+@pytest.mark.parametrize("language", list(Language))
+def test_every_letter_that_results_are_written_in_is_drawn(language: Language) -> None:
+    assert not letters_missing("".join(dictionary(language).sentences.values()))
 
 
 def test_a_letter_that_would_be_an_empty_box_is_named() -> None:
