@@ -11,12 +11,13 @@ import pytest
 from result_parts import answer, exam, match, pictures
 
 from pipeline.canvas import UNITS, Canvas
-from pipeline.dictionary import ENGLISH, Dictionary, Language, dictionary
+from pipeline.dictionary import ENGLISH, Dictionary, dictionary
 from pipeline.exam import Exam, RegionFindings
 from pipeline.match_board import match_board
 from pipeline.region import Laterality, Region
 from pipeline.remark import Remark
 from pipeline.request import Answer, Match, RegionAnswer, Request
+from pipeline.result_language import Language
 from pipeline.typeface import letters_missing, measured
 from pipeline.wording import BundleWords
 

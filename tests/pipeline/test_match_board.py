@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from result_parts import answer, exam, match, pictures
 
 from pipeline.canvas import Canvas
-from pipeline.dictionary import ENGLISH, Language, dictionary
+from pipeline.dictionary import ENGLISH, dictionary
 from pipeline.exam import RegionFindings
 from pipeline.match_board import match_board
 from pipeline.palette import CAUTION, GROUND, bone_colour
 from pipeline.region import Laterality, Region
 from pipeline.request import Answer, RegionAnswer
+from pipeline.result_language import Language
 from pipeline.wording import BundleWords
 
 BUNDLE = BundleWords("wristmir-demonstration-4", "Finds similar prior wrist radiographs.", True)

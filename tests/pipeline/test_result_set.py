@@ -24,13 +24,14 @@ from result_parts import (
 )
 
 from pipeline.deidentify import library_copy
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
 from pipeline.errors import IdentityError, ResultError
 from pipeline.identity import adopt_identity
 from pipeline.match_board import match_board
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
+from pipeline.result_language import Language
 from pipeline.result_set import assert_identity, assert_sendable, build, referenced_instances
 from pipeline.settings import ResultSettings
 from pipeline.wording import BundleWords

@@ -4,7 +4,8 @@ from importlib.resources import files
 
 import pytest
 
-from pipeline.dictionary import Language, dictionary
+from pipeline.dictionary import dictionary
+from pipeline.result_language import Language
 from pipeline.typeface import letters_missing, measured
 
 ALPHABETS = {
