@@ -74,6 +74,8 @@ class Hospital:
     def __post_init__(self) -> None:
         config = tables(self.state, self.pacs.port, lease_seconds=2.0)
         config["listener"]["port"] = self.port
+        # the PACS says its word once, and to nobody where the receiver is just being killed
+        config["listener"]["destinations"][0]["commitment_seconds"] = 5.0
         self.config.write_text("\n".join(f"{key} = {toml(value)}" for key, value in config.items()))
 
     @property
