@@ -19,6 +19,7 @@ __all__ = [
     "ListenerSettings",
     "PeerSettings",
     "ReconciliationSettings",
+    "RetrievalSettings",
     "TitleSettings",
     "TlsSettings",
 ]
@@ -122,6 +123,12 @@ class PeerSettings(_Frozen):
         le=1000,
         description="Associations that it may have at once; unset for max_associations_per_peer, "
         "counted by address.",
+    )
+
+    may_retrieve: bool = Field(
+        default=True,
+        description="Whether it may ask for results by C-FIND, C-MOVE and C-GET; a modality that "
+        "only sends need not.",
     )
 
     @model_validator(mode="after")
@@ -242,6 +249,24 @@ class TlsSettings(_Frozen):
         return self
 
 
+class RetrievalSettings(_Frozen):
+    """Within which bounds peers are answered that ask for results (C-FIND, C-MOVE, C-GET)."""
+
+    max_answers: int = Field(
+        default=1000, ge=1, le=65535, description="Answers to one C-FIND at the most."
+    )
+    max_objects: int = Field(
+        default=2000,
+        ge=1,
+        le=65535,
+        description="Objects sent for one C-MOVE or C-GET at the most.",
+    )
+    question_seconds: float = Field(default=30.0, gt=0, description="How long one C-FIND may take.")
+    retrieve_seconds: float = Field(
+        default=1800.0, gt=0, description="How long one C-MOVE or C-GET may take."
+    )
+
+
 class ReconciliationSettings(_Frozen):
     """What `wristmir reconcile` compares, and within which bounds it asks the PACS."""
 
@@ -345,8 +370,9 @@ class ListenerSettings(_Frozen):
     )
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(),
-        description="Where results may be sent, and where a peer that asks for storage commitment "
-        "is told the outcome once its association has ended (found by its AE title).",
+        description="Where results may be sent, by a C-MOVE too, and where a peer that asks for "
+        "storage commitment is told the outcome once its association has ended (found by its AE "
+        "title).",
     )
     calling_ae_title: AETitle = Field(
         default="WRISTMIR", description="The AE title under which results are sent."
@@ -399,6 +425,10 @@ class ListenerSettings(_Frozen):
     drop_folder: DropFolderSettings = Field(
         default=DropFolderSettings(),
         description="reports and DICOM files that are laid into a folder",
+    )
+    retrieval: RetrievalSettings = Field(
+        default=RetrievalSettings(),
+        description="bounds of the answers to peers that ask for results",
     )
     reconciliation: ReconciliationSettings = Field(
         default=ReconciliationSettings(), description="the comparison with the PACS"

@@ -144,6 +144,12 @@ class PipelineSettings(_Frozen):
         default=None,
         description="name of the destination for library copies; unset for the same",
     )
+    keep_results_days: int = Field(
+        default=7,
+        ge=0,
+        description="results and library copies that were delivered can be asked for here by "
+        "C-FIND, C-MOVE and C-GET for so many days; 0 keeps none. A result set takes 10 to 300 MB",
+    )
     board_width: int = Field(
         default=2048,
         ge=1024,

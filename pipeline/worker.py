@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ _OUTAGES = (
 _TRIES_OF_AN_ANSWER = 3  # a language model's; then the rules read, until `wristmir reread`
 _LEDGER_PAUSE_SECONDS = 5.0
 _MOST_LEASES = 15
+_TIDY_SECONDS = 3600.0
 
 
 def uploads_dir(state_dir: Path) -> Path:
@@ -198,11 +200,15 @@ class Worker:
         return True
 
     def _run(self, stop: threading.Event, idle_seconds: float, alive: Callable[[], None]) -> None:
+        tidy_at = time.monotonic()
         while not stop.is_set():
             alive()
             if stop.is_set():
                 return
             try:
+                if time.monotonic() >= tidy_at:
+                    tidy_at = time.monotonic() + _TIDY_SECONDS
+                    self.outbox.expire(utc_now())
                 worked = self.work_once()
             except SQLAlchemyError as error:
                 _LOG.error("the ledger cannot be used: %s", type(error).__name__)
@@ -352,7 +358,6 @@ class Worker:
 
     def _deliver(self, job: Job) -> _Done:
         if self.outbox.is_delivered(job.subject):
-            self.outbox.discard(job.subject)
             return _Done({"delivered": 0})
         results, library = self._destinations()
         copies = self.outbox.copies(job.subject)
@@ -387,7 +392,6 @@ class Worker:
     def _commit(self, job: Job) -> _Done:
         """Count a result set as delivered once its destinations have committed to it."""
         if self.outbox.is_delivered(job.subject):
-            self.outbox.discard(job.subject)
             return _Done({"committed": 0})
         results, library = self._destinations()
         objects = self.outbox.results(job.subject)

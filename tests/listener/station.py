@@ -28,6 +28,7 @@ from pynetdicom.sop_class import (
 )
 
 from listener.audit import Audit
+from listener.holdings import Holdings
 from listener.ledger import Ledger
 from listener.service import Listener
 from listener.settings import ListenerSettings, PeerSettings, TitleSettings
@@ -197,12 +198,14 @@ def station(
     is_own: Callable[[str], bool] | None = None,
     clock: Callable[[], datetime] | None = None,
     handed_over: Mapping[int, socket.socket] | None = None,
+    holdings: Holdings | None = None,
     **changes: Any,
 ) -> Iterator[Station]:
     """Run a listener in this process until the block ends, with the audit trail it is to keep."""
     chosen = settings(folder, **changes)
     # what is not given can be handed to another process
     given: dict[str, Any] = {} if is_own is None else {"is_own": is_own}
+    given |= {} if holdings is None else {"holdings": holdings}
     with (
         Ledger(chosen.ledger_url, clock, steady=time.monotonic) as ledger,
         Audit(chosen, site_key=SITE_KEY) as audit,
