@@ -358,6 +358,7 @@ class Worker:
 
     def _deliver(self, job: Job) -> _Done:
         if self.outbox.is_delivered(job.subject):
+            self.outbox.expire(utc_now())
             return _Done({"delivered": 0})
         results, library = self._destinations()
         copies = self.outbox.copies(job.subject)
@@ -392,6 +393,7 @@ class Worker:
     def _commit(self, job: Job) -> _Done:
         """Count a result set as delivered once its destinations have committed to it."""
         if self.outbox.is_delivered(job.subject):
+            self.outbox.expire(utc_now())
             return _Done({"committed": 0})
         results, library = self._destinations()
         objects = self.outbox.results(job.subject)

@@ -34,15 +34,14 @@ from shelf import BOARD, REPORT, Shelf, result
 from station import LOOPBACK, Station, eventually, station
 from wire import Wire, command
 
+from listener.query import ArchiveQuery
 from listener.settings import DestinationSettings, PeerSettings
 from listener.study_root import FIND, GET, MOVE
 
 PENDING, UNMATCHED, SUCCESS, CANCELLED = 0xFF00, 0xFF01, 0x0000, 0xFE00
 
 
-@pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    folder = tmp_path / "shelf"
+def filled(folder: Path) -> Shelf:
     folder.mkdir()
     it = Shelf(folder)
     it.put(
@@ -55,8 +54,31 @@ def shelf(tmp_path: Path) -> Shelf:
     return it
 
 
+@pytest.fixture(scope="module")
+def link(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
+    """Run a station for all who only ask."""
+    folder = tmp_path_factory.mktemp("asked")
+    with station(folder / "state", holdings=filled(folder / "shelf"), idle_seconds=60) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def line(link: Station) -> Iterator[Association]:
+    """Hold an association for one question after the other."""
+    association = link.associate(FIND)
+    assert association.is_established
+    yield association
+    association.release()
+
+
 @pytest.fixture
-def link(tmp_path: Path, shelf: Shelf) -> Iterator[Station]:
+def shelf(tmp_path: Path) -> Shelf:
+    return filled(tmp_path / "shelf")
+
+
+@pytest.fixture
+def own(tmp_path: Path, shelf: Shelf) -> Iterator[Station]:
+    """Run a station over a shelf that is the test's own."""
     with station(tmp_path / "state", holdings=shelf) as it:
         yield it
 
@@ -147,8 +169,11 @@ def receiving() -> Iterator[tuple[list[Any], DestinationSettings]]:
     server = ae.start_server((LOOPBACK, 0), block=False, evt_handlers=handlers)
     port = server.server_address[1]
     try:
-        yield got, DestinationSettings(
-            name="second", ae_title="PACS2", host=LOOPBACK, port=port, timeout_seconds=3
+        yield (
+            got,
+            DestinationSettings(
+                name="second", ae_title="PACS2", host=LOOPBACK, port=port, timeout_seconds=3
+            ),
         )
     finally:
         server.shutdown()
@@ -215,11 +240,12 @@ def test_studies_are_found_by_any_key_and_answered_with_those_that_were_asked_fo
     ],
 )
 def test_a_value_is_matched_as_the_standard_says(
-    link: Station, key: str, value: str, studies: str
+    line: Association, key: str, value: str, studies: str
 ) -> None:
-    question = asked("STUDY", StudyInstanceUID="", **({key: value} if value else {}))
-    statuses, found = find(link, question)
-    assert statuses == [PENDING] * len(studies) + [SUCCESS]
+    question = asked("STUDY", **({"StudyInstanceUID": ""} | {key: value}))
+    came = list(line.send_c_find(question, FIND))
+    assert [status.Status for status, _ in came] == [PENDING] * len(studies) + [SUCCESS]
+    found = [one for _, one in came if one is not None]
     assert sorted(one.StudyInstanceUID[-1] for one in found) == list(studies)
 
 
@@ -287,7 +313,7 @@ def test_where_nothing_is_held_nothing_is_found(tmp_path: Path) -> None:
 
 
 def test_what_has_just_been_deleted_is_not_found_and_not_sent(
-    link: Station, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    own: Station, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = shelf.find
     monkeypatch.setattr(Shelf, "find", lambda _, wanted, most: gone(before(wanted, most)))
@@ -297,8 +323,8 @@ def test_what_has_just_been_deleted_is_not_found_and_not_sent(
             one.path.unlink(missing_ok=True)
         return found
 
-    assert find(link, asked("STUDY", StudyInstanceUID="1.2.3.1")) == ([SUCCESS], [])
-    final, failed = Getter(link).get(asked("STUDY", StudyInstanceUID="1.2.3.2"))
+    assert find(own, asked("STUDY", StudyInstanceUID="1.2.3.1")) == ([SUCCESS], [])
+    final, failed = Getter(own).get(asked("STUDY", StudyInstanceUID="1.2.3.2"))
     assert final.Status == 0xA702
     assert failed is not None
     assert failed.FailedSOPInstanceUIDList == ["1.2.3.2.1.1", "1.2.3.2.1.2"]
@@ -307,7 +333,7 @@ def test_what_has_just_been_deleted_is_not_found_and_not_sent(
 # -- C-GET --------------------------------------------------------------------------------
 
 
-def test_a_study_is_got_on_the_association_that_it_is_asked_on(link: Station, shelf: Shelf) -> None:
+def test_a_study_is_got_on_the_association_that_it_is_asked_on(link: Station) -> None:
     getter = Getter(link)
     final, _ = getter.get(asked("STUDY", StudyInstanceUID="1.2.3.1"))
     assert (final.Status, final.NumberOfCompletedSuboperations) == (SUCCESS, 2)
@@ -326,11 +352,11 @@ def test_series_and_objects_are_got_by_their_uids(link: Station) -> None:
     assert len(getter.got) == 2
 
 
-def test_large_objects_come_whole(link: Station, shelf: Shelf) -> None:
+def test_large_objects_come_whole(own: Station, shelf: Shelf) -> None:
     large = result(4, size=0)
     large.add_new(0x00420011, "OB", bytes(range(256)) * 40_000)
     shelf.put(large)
-    getter = Getter(link)
+    getter = Getter(own)
     getter.get(asked("STUDY", StudyInstanceUID="1.2.3.4"))
     (got,) = getter.got
     assert got.EncapsulatedDocument == large.EncapsulatedDocument
@@ -425,10 +451,10 @@ def test_a_destination_that_does_not_take_a_class_gets_the_rest(
 
 
 def test_a_retrieval_that_is_cancelled_stops_and_says_what_is_left(
-    link: Station, shelf: Shelf
+    own: Station, shelf: Shelf
 ) -> None:
     shelf.put(*(result(5, 1, number) for number in range(1, 31)))
-    getter = Getter(link)
+    getter = Getter(own)
     responses = getter.association.send_c_get(asked("STUDY", StudyInstanceUID="1.2.3.5"), GET)
     next(responses)
     getter.association.send_c_cancel(1, query_model=GET)
@@ -439,11 +465,11 @@ def test_a_retrieval_that_is_cancelled_stops_and_says_what_is_left(
 
 
 def test_a_peer_that_goes_away_in_the_middle_leaves_nothing_behind(
-    link: Station, shelf: Shelf
+    own: Station, shelf: Shelf
 ) -> None:
     before = set(threading.enumerate())
     shelf.put(*(result(5, 1, number) for number in range(1, 31)))
-    getter = Getter(link)
+    getter = Getter(own)
     responses = getter.association.send_c_get(asked("STUDY", StudyInstanceUID="1.2.3.5"), GET)
     next(responses)
     getter.association.abort()
@@ -460,16 +486,11 @@ def test_a_question_leaves_the_association_open_for_the_next(link: Station) -> N
 
 
 def test_an_object_that_is_never_acknowledged_ends_the_association(tmp_path: Path) -> None:
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    shelf = Shelf(folder)
-    shelf.put(result(1))
-    with station(tmp_path / "state", holdings=shelf) as link:
+    with station(tmp_path / "state", holdings=filled(tmp_path / "shelf"), idle_seconds=0.3) as link:
         getter = Getter(link)
-        getter.association.dimse_timeout = 0.1
 
         def silent(event: Any) -> int:
-            time.sleep(4)
+            time.sleep(1)
             return SUCCESS
 
         getter.association.unbind(evt.EVT_C_STORE, getter._take)
@@ -480,13 +501,6 @@ def test_an_object_that_is_never_acknowledged_ends_the_association(tmp_path: Pat
 
 def _living(association: Association) -> bool:
     return bool(association.is_established)
-
-
-def test_several_processes_that_receive_answer_alike(tmp_path: Path, shelf: Shelf) -> None:
-    with station(tmp_path / "state", holdings=shelf, processes=2) as link:
-        for _ in range(4):
-            statuses, _ = find(link, asked("STUDY", StudyInstanceUID=""))
-            assert statuses == [PENDING] * 3 + [SUCCESS]
 
 
 # -- what is told -------------------------------------------------------------------------
@@ -536,8 +550,6 @@ def test_a_command_on_the_wrong_context_aborts(link: Station) -> None:
 
 def test_an_archive_can_be_asked_beside_it(link: Station) -> None:
     """The questions that the plugin puts to a PACS are those that it answers."""
-    from listener.query import ArchiveQuery  # noqa: PLC0415
-
     here = DestinationSettings(name="here", ae_title="WRISTMIR", host=LOOPBACK, port=link.port)
     with ArchiveQuery(here, "PACS") as query:
         assert [one.uid for one in query.study("1.2.3.1").entries] == ["1.2.3.1"]
