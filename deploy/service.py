@@ -135,7 +135,7 @@ def receiver(
         message = f"systemd has handed over port {ports}; [listener] names another one."
         raise AddressError(message)
     return Listener(
-        settings.listener,
+        settings.receiving,
         ledger,
         site_key=key,
         is_own=KeyedUids(key).is_own,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from pipeline.region import Region
 from pipeline.request import Mode
 
 __all__ = [
@@ -143,6 +144,11 @@ class PipelineSettings(_Frozen):
     library_destination: str | None = Field(
         default=None,
         description="name of the destination for library copies; unset for the same",
+    )
+    answer_every_study: tuple[Region, ...] = Field(
+        default=(),
+        description="bones that every new study is answered for without being asked, once; empty "
+        "for none. To be set when the archive is in, for each of its studies would be answered",
     )
     keep_results_days: int = Field(
         default=7,

@@ -306,6 +306,8 @@ class Worker:
         request = self._request(job)
         if self.ledger.instances(job.subject, (InstanceState.QUARANTINED,)):
             return _Done({"answered": 0, "reason": _IDENTITY_CHANGED})
+        if job.argument.get("unasked") and self._is_answered(job.subject, request):
+            return _Done({"answered": 0, "reason": _ANSWERED})
         study = self.ledger.study(job.subject)
         indexed = None
         if study.indexed_generation < study.generation:
@@ -329,6 +331,13 @@ class Worker:
                 self.outbox.discard(name)
             return _Done({**outcome, "reason": "no destination is configured"})
         return _Done(outcome, [NewJob(DELIVER, name) for name in answered.result_ids])
+
+    def _is_answered(self, study_uid: str, request: Request) -> bool:
+        """Tell whether there is no more to say of a study than was said when it was new."""
+        study = self.ledger.study(study_uid)
+        files = stored_images(self.ledger, study_uid)
+        is_indexed = study.indexed_generation == study.generation
+        return is_indexed and self.answerer.is_answered(study_uid, files, request.regions)
 
     def _answered(self, job: Job, request: Request) -> Answered:
         return self.answerer.answer(
@@ -451,6 +460,7 @@ _IDENTITY_CHANGED = (
     "an image of this study came with another patient or study identity than before and is kept "
     "apart: see `wristmir doctor`"
 )
+_ANSWERED = "nobody has asked, and each of its images was answered for before"
 _NOT_KEPT = "the study's images are no longer kept: send them again"
 
 

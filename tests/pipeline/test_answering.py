@@ -24,6 +24,7 @@ from pipeline.worker import ANSWER, DELIVER, QUERY
 pytestmark = pytest.mark.slow
 
 PRIORS = ("TEST-0001-1", "TEST-0008-1", "TEST-0013-1")
+UNASKED = {"regions": ["distal_radius"], "unasked": True}
 ASKED = sorted((STUDIES / "TEST-0018-1").glob("*.dcm"))
 ASKED_STUDY = str(dcmread(ASKED[0], stop_before_pixels=True).StudyInstanceUID)
 
@@ -42,11 +43,15 @@ class Dying(Ledger):
         super().finish(job, outcome, then)
 
 
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugin]:
+@pytest.fixture(autouse=True)
+def _models(monkeypatch: pytest.MonkeyPatch) -> None:
     models = SimpleNamespace(load=lambda *_, **__: simple_bundle())
     monkeypatch.setattr("deploy.assembly.Bundle", models)
-    with plugin(tmp_path, lease_seconds=1.1, board_width=1200) as running:
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Plugin]:
+    with plugin(tmp_path, lease_seconds=1.1, board_width=1200, keep_results_days=0) as running:
         for study in PRIORS:
             running.send(sorted((STUDIES / study).glob("*.dcm")))
         running.settle()
@@ -117,6 +122,27 @@ def test_a_request_repeated_after_its_answer_supersedes_it_and_sends_no_copy_twi
     assert named.ReferencedSOPInstanceUID == first.SOPInstanceUID
     outcomes = [job.outcome or {} for job in service.ledger.jobs(kind=DELIVER)]
     assert [outcome["copies"] for outcome in outcomes] == [0, len(PRIORS)]
+
+
+def test_every_new_study_is_answered_once_where_the_settings_say_so(tmp_path: Path) -> None:
+    with plugin(tmp_path, answer_every_study=["distal_radius"]) as service:
+        service.send(sorted((STUDIES / PRIORS[0]).glob("*.dcm")))
+        service.send(ASKED)
+        service.settle()
+        reports = service.reports()
+        assert len(reports) == 2
+        assert ASKED_STUDY in {report.StudyInstanceUID for report in reports}
+
+        service.send(ASKED)  # nothing new
+        service.ledger.enqueue(ANSWER, ASKED_STUDY, UNASKED)  # as after a late report
+        service.settle()
+        assert len(service.reports()) == 2
+        (job, *_) = service.jobs(ASKED_STUDY, ANSWER)
+        assert "answered for before" in (job.outcome or {})["reason"]
+
+        service.send(ASKED, "WRISTMIR_Q_DR")  # who asks is answered
+        service.settle()
+        assert len(service.reports()) == 3
 
 
 def test_a_picture_that_is_asked_about_is_answered(service: Plugin) -> None:
