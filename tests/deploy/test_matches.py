@@ -218,7 +218,7 @@ def test_the_audit_trail_tells_who_has_asked_and_who_was_turned_away(tmp_path: P
         assert job is not None
         service.ledger.finish(job, FOUND)
         service.state(said["id"])
-        service.call("GET", f"/studies/{STUDY}/matches/1", token="another")
+        service.call("GET", f"/studies/{STUDY}/matches/1", token=TOKEN[1:])
     told = trail(tmp_path / "audit.log")
     assert [kind(one) for one in told if kind(one) in (QUERIED, ACCESSED, ALERT)] == [
         QUERIED,
