@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +16,7 @@ from listener.audit import Audit
 from listener.audit_event import Peer
 from listener.command import Command, Reply, SubOperations
 from listener.dialogue import Dialogue
-from listener.elements import read_values
 from listener.errors import (
-    CannotUnderstandError,
     ListenerError,
     NotAuthorisedError,
     PeerConnectionError,
@@ -26,31 +24,13 @@ from listener.errors import (
     TooManyMatchesError,
     UnknownDestinationError,
 )
-from listener.file_meta import read_file_meta
+from listener.holding_answers import answers
 from listener.holdings import Holding, Holdings, NoHoldings
 from listener.inbox import Spool
 from listener.retrieval_audit import RetrievalAudit
 from listener.sender import WARNINGS, send_each
 from listener.settings import DestinationSettings, ListenerSettings, RetrievalSettings
-from listener.study_root import (
-    CHARACTER_SET,
-    CLASS_UID,
-    CLASSES,
-    INSTANCE_UID,
-    MODALITIES,
-    MODALITY,
-    MOST_BYTES,
-    SERIES_INSTANCES,
-    SERIES_UID,
-    STUDY_INSTANCES,
-    STUDY_SERIES,
-    STUDY_UID,
-    Level,
-    Question,
-    encode_failed,
-    joined,
-    read_question,
-)
+from listener.study_root import MOST_BYTES, Question, encode_failed, read_question
 
 __all__ = ["RETRIEVAL", "Retrieval", "Terms"]
 
@@ -169,7 +149,7 @@ class Retrieval:
         until = time.monotonic() + self._terms.bounds.question_seconds
         status = _PENDING if question.is_understood else _PENDING_UNMATCHED
         count = 0
-        for values in _answers(question, self._held(question, _MOST_HELD)):
+        for values in answers(question, self._held(question, _MOST_HELD)):
             if dialogue.is_cancelled or dialogue.is_gone:
                 return Reply(_CANCELLED)
             if time.monotonic() > until:
@@ -302,47 +282,3 @@ class _Tally:
             reply = Reply(_SOME_FAILED if failed else _SUCCESS, counts=self._counts())
         done = self._completed + self._warned
         return _End(reply, failed, f"{done} objects sent, {len(failed)} failed, {remaining} left")
-
-
-def _answers(question: Question, held: Sequence[Holding]) -> Iterator[dict[int, bytes]]:
-    """Yield what is held of each study, series or object, in the keys that are asked for."""
-    groups: dict[tuple[str, ...], list[Holding]] = {}
-    for one in held:
-        uids = (one.study_uid, one.series_uid, one.sop_instance_uid)
-        groups.setdefault(uids[: question.level + 1], []).append(one)
-    for group in groups.values():
-        values = _read(group[0], question.asked)
-        if values is not None:
-            yield values | _counted(question, group)
-
-
-def _counted(question: Question, group: Sequence[Holding]) -> dict[int, bytes]:
-    """Return what is known of a group without its files, and what is counted over it."""
-    first, asked = group[0], question.asked
-    told: dict[int, bytes] = {STUDY_UID: first.study_uid.encode()}
-    series = {one.series_uid: one for one in group}
-    if question.level is Level.STUDY:
-        told[STUDY_SERIES] = str(len(series)).encode()
-        told[STUDY_INSTANCES] = str(len(group)).encode()
-        told[CLASSES] = joined([one.sop_class_uid.encode() for one in group])
-        if MODALITIES in asked:
-            read = [_read(one, (MODALITY,)) or {} for one in series.values()]
-            told[MODALITIES] = joined([values.get(MODALITY, b"") for values in read])
-        return told
-    told[SERIES_UID] = first.series_uid.encode()
-    told[SERIES_INSTANCES] = str(len(group)).encode()
-    if question.level is Level.IMAGE:
-        told[INSTANCE_UID] = first.sop_instance_uid.encode()
-        told[CLASS_UID] = first.sop_class_uid.encode()
-    return told
-
-
-def _read(held: Holding, tags: Collection[int]) -> dict[int, bytes] | None:
-    """Read elements of an object; None where its time is over and it is gone."""
-    try:
-        with held.path.open("rb") as stream:
-            meta = read_file_meta(stream)
-            wanted = tuple(sorted({CHARACTER_SET, *tags}))
-            return read_values(stream, meta.transfer_syntax, wanted)
-    except (OSError, CannotUnderstandError):
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import re
 import threading
 from pathlib import Path
@@ -11,8 +12,11 @@ from pathlib import Path
 from starlette.requests import Request
 
 from deploy.errors import ConfigurationError
+from listener.audit import Audit
 
 __all__ = ["BearerTokens"]
+
+_log = logging.getLogger("wristmir.web")
 
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,32}) (?P<digest>[0-9a-f]{64})")
 _OTHERS = 0o077
@@ -61,6 +65,21 @@ class BearerTokens:
             if hmac.compare_digest(digest, shown):
                 found = name
         return found
+
+    def admit(self, request: Request, audit: Audit) -> str | None:
+        """Return the name of whose token a request shows; the audit trail is told of who has none.
+
+        Where the file is broken nobody is admitted.
+        """
+        try:
+            name = self.holder(request)
+        except ConfigurationError as error:
+            _log.error("%s", error)
+            name = None
+        if name is None:
+            address = "" if request.client is None else request.client.host
+            audit.refused("", address, "HTTP: no token, or one that is not known")
+        return name
 
     def _refresh(self) -> dict[str, str]:
         with self._lock:

@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from deploy.errors import ConfigurationError
 from deploy.web.bearer import BearerTokens
 from listener.audit import Audit
 from listener.audit_event import End, StudyPart
@@ -129,14 +128,8 @@ class _Matches:
         body: bytes,
         step: Callable[[Request, str, str, bytes], Response],
     ) -> Response:
-        try:
-            holder = self._tokens.holder(request)
-        except ConfigurationError as error:
-            _log.error("%s", error)
-            holder = None
+        holder = self._tokens.admit(request, self._audit)
         if holder is None:
-            address = "" if request.client is None else request.client.host
-            self._audit.refused("", address, "HTTP: no token, or one that is not known")
             raise _RefusedError(401, "a bearer token of the token file is needed")
         study_uid = request.path_params["study_uid"]
         if not is_uid(study_uid):
