@@ -21,6 +21,7 @@ __all__ = ["Dialogue"]
 _LOOK_SECONDS = 0.05
 _MOST_QUEUED = 32  # PDUs that wait for a peer that reads slowly
 _MOST_SET_ASIDE = 8
+_LEAST_BYTES = 1024  # of a fragment; objects are not cut up finer than that
 
 
 class Dialogue:
@@ -93,7 +94,8 @@ class Dialogue:
             except CannotUnderstandError:
                 return None
             context_id = self._context_for(meta.sop_class_uid, meta.transfer_syntax)
-            if context_id is None or self.is_gone:
+            takes_crumbs = self._association.dimse.fragment_bytes < _LEAST_BYTES
+            if context_id is None or takes_crumbs or self.is_gone:
                 return None
             self._message_id = self._message_id % 65535 + 1
             request = encode_store(meta.sop_class_uid, meta.sop_instance_uid, self._message_id)

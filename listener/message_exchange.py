@@ -107,6 +107,11 @@ class MessageExchange(DIMSEServiceProvider):
         """Send the answer to a request."""
         self._send(context_id, encode_reply(command, reply), _COMMAND)
 
+    @property
+    def fragment_bytes(self) -> int:
+        """Bytes of a fragment: the peer may take PDUs of any length, and is not sent any."""
+        return max(16, min(self.maximum_pdu_size or _OWN_PDU, _MOST_PDU) - 6)
+
     def send_identifier(self, context_id: int, identifier: bytes) -> None:
         """Send the data set that belongs to the command before."""
         self._send(context_id, identifier, 0)
@@ -117,9 +122,9 @@ class MessageExchange(DIMSEServiceProvider):
 
     def pieces(self, stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
         """Cut a data set into what fits the peer's PDUs; the last one says so."""
-        piece = stream.read(self._most)
+        piece = stream.read(self.fragment_bytes)
         while True:
-            following = stream.read(self._most)
+            following = stream.read(self.fragment_bytes)
             yield piece, not following
             if not following:
                 return
@@ -158,7 +163,7 @@ class MessageExchange(DIMSEServiceProvider):
 
     def _send(self, context_id: int, encoded: bytes, kind: int) -> None:
         """Send a command or data set, in as many fragments as the peer wants."""
-        most = self._most
+        most = self.fragment_bytes
         for start in range(0, len(encoded), most):
             is_last = start + most >= len(encoded)
             header = bytes([kind | (_LAST if is_last else 0)])
@@ -167,11 +172,6 @@ class MessageExchange(DIMSEServiceProvider):
                 [context_id, header + encoded[start : start + most]]
             )
             self.dul.send_pdu(primitive)
-
-    @property
-    def _most(self) -> int:
-        """Bytes of a fragment: the peer may take PDUs of any length, and is not sent any."""
-        return max(16, min(self.maximum_pdu_size or _OWN_PDU, _MOST_PDU) - 6)
 
     def _take_command(self, context_id: int, piece: memoryview, *, is_last: bool) -> None:
         if self._command is not None:

@@ -108,7 +108,7 @@ def find(
 class Getter:
     """Retrieves by C-GET and keeps what it is sent."""
 
-    def __init__(self, link: Station, *, status: int = SUCCESS) -> None:
+    def __init__(self, link: Station, *, status: int = SUCCESS, max_pdu: int = 16382) -> None:
         self.got: list[Dataset] = []
         self.status = status
         ae = AE("PACS")
@@ -123,6 +123,7 @@ class Getter:
             link.port,
             ae_title="WRISTMIR",
             ext_neg=roles,
+            max_pdu=max_pdu,
             evt_handlers=[(evt.EVT_C_STORE, self._take)],
         )
         assert self.association.is_established
@@ -389,6 +390,12 @@ def test_whoever_only_retrieves_on_a_context_may_not_store_there(link: Station) 
     answer = getter.association.send_c_store(result(9, sop_class=str(context.abstract_syntax)))
     assert "Status" not in answer
     getter.association.join(5)
+
+
+def test_objects_are_not_cut_into_crumbs_for_a_peer_that_takes_no_more(link: Station) -> None:
+    getter = Getter(link, max_pdu=512)
+    final, _ = getter.get(asked("STUDY", StudyInstanceUID="1.2.3.1"))
+    assert (final.Status, getter.got) == (0xA702, [])
 
 
 def test_a_get_without_anything_that_matches_is_a_success(link: Station) -> None:
