@@ -20,7 +20,7 @@ from pynetdicom.sop_class import (
 )
 
 from deploy.specimen import Specimen, specimen
-from listener import commitment, errors, peers, query, sender
+from listener import commitment, errors, peers, query, sender, study_root
 from listener.errors import RefusalError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.instance import unused_reason
@@ -72,7 +72,7 @@ def _defaults() -> ListenerSettings:
 
 def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
     stored = [str(c.abstract_syntax) for c in supported_contexts()]
-    for other in (_VERIFICATION, commitment.SOP_CLASS):
+    for other in (_VERIFICATION, commitment.SOP_CLASS, *_ANSWERED):
         stored.remove(other)
     kept = [uid for uid in stored if unused_reason(uid) is None]
     syntaxes = supported_contexts()[0].transfer_syntax
@@ -90,7 +90,10 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
             ("result", "source", "reason", "when"),
             [(r.result, r.source, r.reason, r.words) for r in rejections],
         ),
-        "statuses": _table(("status", "meaning"), _statuses(refusals - _OF_COMMITMENT)),
+        "statuses": _table(
+            ("status", "meaning"), _statuses(refusals - _OF_COMMITMENT - _OF_RETRIEVAL)
+        ),
+        **_answered(settings),
         "commitment_statuses": _table(
             ("status", "meaning"), _statuses(_OF_COMMITMENT, "It is recorded durably.")
         ),
@@ -102,6 +105,41 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
         ),
         "parameters": _parameters(settings),
     }
+
+
+def _answered(settings: ListenerSettings) -> dict[str, Any]:
+    """Return what is told of the questions that RECEIVER answers."""
+    keys = [
+        (
+            key.level.name,
+            _tag(tag),
+            dictionary_description(tag),
+            "counted" if key.is_counted else "",
+        )
+        for tag, key in sorted(study_root.KEYS.items(), key=lambda one: (one[1].level, one[0]))
+    ]
+    failed = {kind.status: (kind.__doc__ or "").strip() for kind in _OF_RETRIEVAL}
+    others = {
+        0x0000: "All of it was answered or sent.",
+        0xA702: "None of it could be sent, or not in time.",
+        0xB000: "Some of it could not be sent; Failed SOP Instance UID List names it.",
+        0xC001: "It failed for a reason of our own.",
+        0xFE00: "The peer has cancelled it.",
+        0xFF00: "An answer, or one more object sent.",
+        0xFF01: "An answer; a key that was to be matched is none of Table 4.2-3b.",
+    }
+    told = sorted((failed | others).items())
+    return {
+        "answered_table": _classes(_ANSWERED, "SCP"),
+        "answered_keys": _table(("level", "tag", "key", ""), keys),
+        "answered_statuses": _table(
+            ("status", "meaning"), [(f"0x{status:04X}", words) for status, words in told]
+        ),
+    }
+
+
+def _tag(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def _sender(made: Specimen) -> dict[str, Any]:
@@ -119,7 +157,7 @@ def _sender(made: Specimen) -> dict[str, Any]:
 def _enquirer(settings: ListenerSettings) -> dict[str, Any]:
     indexing = [title.ae_title for title in settings.titles if not title.is_request]
     keys = [
-        (level, f"({tag >> 16:04X},{tag & 0xFFFF:04X})", dictionary_description(tag))
+        (level, _tag(tag), dictionary_description(tag))
         for level, tags in query.KEYS.items()
         for tag in tags
     ]
@@ -130,6 +168,7 @@ def _enquirer(settings: ListenerSettings) -> dict[str, Any]:
     }
 
 
+_ANSWERED = (study_root.FIND, study_root.MOVE, study_root.GET)
 _RETRIEVAL = (
     str(StudyRootQueryRetrieveInformationModelFind),
     str(StudyRootQueryRetrieveInformationModelMove),
@@ -180,7 +219,8 @@ def _services(kept: Sequence[str], made: Specimen) -> str:
     for uid in [*kept, *sorted(sent - set(kept))]:
         rows.append((UID(uid).name, "yes" if uid in sent else "no", "yes"))
     rows.append(("every other storage SOP class", "no", "accepted, not kept"))
-    rows += [(UID(uid).name, "yes", "no") for uid in _RETRIEVAL]
+    for uid in _ANSWERED:
+        rows.append((UID(uid).name, "yes" if uid in _RETRIEVAL else "no", "yes"))
     return _table(("network service", "SCU", "SCP"), rows)
 
 
@@ -244,13 +284,29 @@ _OF_COMMITMENT = frozenset(
 )
 
 
+# what a question about results may be answered with
+_OF_RETRIEVAL = frozenset(
+    {
+        errors.NotAuthorisedError,
+        errors.TooManyMatchesError,
+        errors.UnknownDestinationError,
+        errors.UnreadableIdentifierError,
+        errors.WrongIdentifierError,
+    }
+)
+
+
 def _is_refusal(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, RefusalError) and kind is not RefusalError
 
 
 def _parameters(settings: ListenerSettings) -> str:
     rows = []
-    for place, table in (("listener", settings), ("listener.tls", settings.tls)):
+    for place, table in (
+        ("listener", settings),
+        ("listener.tls", settings.tls),
+        ("listener.retrieval", settings.retrieval),
+    ):
         for name, field in type(table).model_fields.items():
             value = getattr(table, name)
             if name in _LISTED_ELSEWHERE or not isinstance(value, str | int | float):

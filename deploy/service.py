@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.errors import ServiceUnavailableError
+from deploy.kept_results import KeptResults
 from deploy.settings import Settings
 from deploy.state import key_of_site
 from listener.audit import Audit
@@ -134,13 +135,14 @@ def receiver(
         message = f"systemd has handed over port {ports}; [listener] names another one."
         raise AddressError(message)
     return Listener(
-        settings.listener,
+        settings.receiving,
         ledger,
         site_key=key,
         is_own=KeyedUids(key).is_own,
         audit=audit,
         handed_over=handed_over,
         prepare=partial(_log_to_stderr, settings.log_level),
+        holdings=KeptResults(settings.state_dir, settings.pipeline.keep_results_days),
     )
 
 

@@ -66,6 +66,21 @@ class Settings(BaseModel):
         return Shelf(self.state_dir / "bundles")
 
     @property
+    def receiving(self) -> ListenerSettings:
+        """The receiver's settings, with an answer to every new study where that is wanted."""
+        bones = self.pipeline.answer_every_study
+        if not bones:
+            return self.listener
+        unasked = {"regions": [bone.value for bone in bones], "unasked": True}
+        titles = [
+            title
+            if title.is_request or "answer" in title.jobs
+            else title.model_copy(update={"jobs": (*title.jobs, "answer"), "argument": unasked})
+            for title in self.listener.titles
+        ]
+        return self.listener.model_copy(update={"titles": tuple(titles)})
+
+    @property
     def ledger_url(self) -> str:
         """Database of the durable work, its password included."""
         return self.listener.ledger_url

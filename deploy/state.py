@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from datetime import timedelta
 from pathlib import Path
 
 from deploy.errors import ConfigurationError, ServiceUnavailableError
@@ -11,7 +12,7 @@ from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
 from pipeline.outbox import Outbox
 
-__all__ = ["check_owner", "has_ledger", "key_of_site", "open_ledger", "open_outbox"]
+__all__ = ["check_owner", "has_ledger", "key_of_site", "open_ledger", "open_outbox", "outbox_in"]
 
 
 def open_ledger(settings: Settings, *, upgrade: bool = True) -> Ledger:
@@ -58,8 +59,13 @@ def key_of_site(settings: Settings) -> bytes:
 
 def open_outbox(settings: Settings) -> Outbox:
     """Open what waits for delivery, and what was delivered before."""
-    state = settings.state_dir
-    return Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
+    return outbox_in(settings.state_dir, settings.pipeline.keep_results_days)
+
+
+def outbox_in(state_dir: Path, keep_days: int) -> Outbox:
+    """Open the outbox of a state folder, in which what is delivered is kept for so many days."""
+    url = f"sqlite:///{state_dir / 'outbox.sqlite3'}"
+    return Outbox(state_dir / "outbox", url, timedelta(days=keep_days))
 
 
 def _is_in_use(settings: Settings) -> bool:

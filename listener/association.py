@@ -12,9 +12,13 @@ from typing import cast
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 
+from listener.command import Command
+from listener.dialogue import Dialogue
 from listener.guard import Guard
+from listener.inbox import Spool
 from listener.message_exchange import MessageExchange, PendingMessage
 from listener.peers import Rejection
+from listener.retrieval import RETRIEVAL
 from listener.storage import Visit
 from listener.tls import PeerCertificate, SecureSocket, why
 from listener.upper_layer import BoundedSocket, Checkpoint, SteadyTimer, UpperLayer
@@ -129,18 +133,31 @@ class GuardedAssociation(Association):
         return True
 
     def _serve_request(self, msg: PendingMessage, context_id: int) -> None:
-        """Take a message about storage commitment; all others were served as they came."""
+        """Take a message that was not served as it came."""
         if self.visit is None:
             self.abort()
             return
-        correspondence = self.visit.correspondence
-        correspondence.heard()
+        self.visit.correspondence.heard()
+        if msg.spool is None:
+            # a C-CANCEL of what is over; nothing was stored that an answer could be for
+            if msg.command.field != Command.C_CANCEL:
+                self.abort()
+        elif msg.command.field in RETRIEVAL:
+            dialogue = Dialogue(self, context_id, msg.command)
+            self.visit.retrieval.serve(dialogue, msg.spool)
+        else:
+            self._serve_commitment(self.visit, msg, context_id, msg.spool)
+
+    def _serve_commitment(
+        self, visit: Visit, msg: PendingMessage, context_id: int, spool: Spool
+    ) -> None:
+        correspondence = visit.correspondence
         if msg.is_answer:
-            msg.spool.discard()
+            spool.discard()
             if not correspondence.answered(msg.command):
                 self.abort()
             return
-        reply = correspondence.serve(msg.command, context_id, msg.spool)
+        reply = correspondence.serve(msg.command, context_id, spool)
         if self.is_established:
             self.dimse.send_reply(context_id, msg.command, reply)
 

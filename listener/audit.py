@@ -196,7 +196,7 @@ class Audit:
             The AE title that they are sent under.
         """
         peer = Peer(destination.ae_title, destination.host, destination.tls)
-        parts = self._parts(paths)
+        parts = self.parts(paths)
         for part in parts:
             self._put(begin_transferring(self._own, _now(), peer, title, part, sends=True))
         end = _INTERRUPTED
@@ -217,7 +217,7 @@ class Audit:
     ) -> Iterator[None]:
         """Tell of library copies that leave in the block; see `sending`."""
         peer = Peer(destination.ae_title, destination.host, destination.tls)
-        parts = self._parts(paths)
+        parts = self.parts(paths)
         end = _INTERRUPTED
         try:
             yield
@@ -229,6 +229,24 @@ class Audit:
             if parts:
                 port = destination.port
                 self._put(data_export(self._own, _now(), peer, port, title, parts, end))
+
+    def parts(self, paths: Sequence[Path]) -> tuple[StudyPart, ...]:
+        """Return the studies that files are of; one that cannot be read is left to its sender.
+
+        Without an audit trail there are none to be told.
+        """
+        if self._spool is None:
+            return ()
+        parts: dict[tuple[str, str], Counter[str]] = {}
+        for path in paths:
+            try:
+                with path.open("rb") as stream:
+                    header = read_header(stream, read_file_meta(stream).transfer_syntax)
+            except (OSError, CannotUnderstandError):
+                continue
+            whose = (header.study_uid, self.patient_key(header))
+            parts.setdefault(whose, Counter())[header.sop_class_uid] += 1
+        return tuple(StudyPart(*whose, by_class) for whose, by_class in parts.items())
 
     def looked_up(self, copy_uid: str, study_uid: str | None, patient_key: str) -> None:
         """Tell that somebody asked what a library copy was made of.
@@ -253,21 +271,6 @@ class Audit:
         if self._spool is not None:
             told = instances_transferred(self._own, _now(), peer, title, part, end, sends=False)
             self._put(told)
-
-    def _parts(self, paths: Sequence[Path]) -> tuple[StudyPart, ...]:
-        """Return the studies that files are of; one that cannot be read is left to its sender."""
-        if self._spool is None:
-            return ()
-        parts: dict[tuple[str, str], Counter[str]] = {}
-        for path in paths:
-            try:
-                with path.open("rb") as stream:
-                    header = read_header(stream, read_file_meta(stream).transfer_syntax)
-            except (OSError, CannotUnderstandError):
-                continue
-            whose = (header.study_uid, self.patient_key(header))
-            parts.setdefault(whose, Counter())[header.sop_class_uid] += 1
-        return tuple(StudyPart(*whose, by_class) for whose, by_class in parts.items())
 
     def _put(self, message: AuditMessage) -> None:
         """Spool a message; whatever becomes of that, nobody is held up."""

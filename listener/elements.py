@@ -75,6 +75,7 @@ def read_items(
     *,
     end: int,
     most_items: int,
+    longest: int = 1024,
 ) -> tuple[dict[int, bytes], dict[int, list[dict[int, bytes]]]]:
     """Walk a whole data set from where the stream stands, one level into some sequences.
 
@@ -88,6 +89,8 @@ def read_items(
         Where the data set ends, as the stream's position.
     most_items
         Items of one sequence at the most.
+    longest
+        Bytes of a wanted value at the most.
 
     Returns
     -------
@@ -102,7 +105,7 @@ def read_items(
         If a sequence has more items.
     """
     source, encoding = _source(stream, transfer_syntax), _encoding(transfer_syntax)
-    walk = _Walk(source)
+    walk = _Walk(source, longest)
     values: dict[int, bytes] = {}
     items: dict[int, list[dict[int, bytes]]] = {}
     while (element := walk.next_within(encoding, end)) is not None:
@@ -249,8 +252,9 @@ class _Element:
 class _Walk:
     """Steps from element to element, counting them, without recursion."""
 
-    def __init__(self, source: _Source) -> None:
+    def __init__(self, source: _Source, longest: int = _LONGEST) -> None:
         self._source = source
+        self._longest = longest
         self._count = 0
 
     def next(self, encoding: _Encoding) -> _Element | None:
@@ -307,7 +311,7 @@ class _Walk:
 
     def value(self, element: _Element) -> bytes:
         """Read a value that cannot be long, or refuse."""
-        if element.length > _LONGEST:
+        if element.length > self._longest:
             msg = "An identifier in it is too long."
             raise CannotUnderstandError(msg)
         return self.exactly(element.length)

@@ -23,6 +23,7 @@ __all__ = [
     "NoSuchEventError",
     "NoSuchInstanceError",
     "NoSuchSopClassError",
+    "NotAuthorisedError",
     "NotCommittedError",
     "OutOfResourcesError",
     "PeerConnectionError",
@@ -32,7 +33,11 @@ __all__ = [
     "RefusalError",
     "ResourceLimitationError",
     "SopClassNotSupportedError",
+    "TooManyMatchesError",
+    "UnknownDestinationError",
+    "UnreadableIdentifierError",
     "UnusableReportError",
+    "WrongIdentifierError",
 ]
 
 
@@ -124,6 +129,36 @@ class ResourceLimitationError(RefusalError):
     """It is more than can be taken."""
 
     status: ClassVar[int] = 0x0213
+
+
+class NotAuthorisedError(RefusalError):
+    """The peer may not query or retrieve."""
+
+    status: ClassVar[int] = 0x0124
+
+
+class TooManyMatchesError(RefusalError):
+    """There are more matches than are answered: ask for less."""
+
+    status: ClassVar[int] = 0xA700
+
+
+class UnknownDestinationError(RefusalError):
+    """The move destination is not configured."""
+
+    status: ClassVar[int] = 0xA801
+
+
+class WrongIdentifierError(RefusalError):
+    """The identifier does not agree with the information model."""
+
+    status: ClassVar[int] = 0xA900
+
+
+class UnreadableIdentifierError(RefusalError):
+    """The identifier cannot be read."""
+
+    status: ClassVar[int] = 0xC000
 
 
 class PeerConnectionError(ListenerError, OSError):

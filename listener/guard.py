@@ -171,7 +171,13 @@ class Guard:
             self.tell_refused(call.calling, address, verdict.words)
             return verdict
         secure = isinstance(association.connection, SecureSocket)
-        return self._storage.visit(call.calling.strip(" "), verdict.title, address, secure=secure)
+        return self._storage.visit(
+            call.calling.strip(" "),
+            verdict.title,
+            address,
+            secure=secure,
+            may_retrieve=verdict.may_retrieve,
+        )
 
     def tell_refused(self, calling: str, address: str, words: str) -> None:
         """Tell the audit trail that a node was turned away."""

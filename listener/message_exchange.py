@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
@@ -15,7 +16,9 @@ from listener.commitment import SOP_CLASS as STORAGE_COMMITMENT
 from listener.correspondence import Report
 from listener.errors import PeerConnectionError
 from listener.inbox import Spool
+from listener.retrieval import RETRIEVAL
 from listener.storage import Visit
+from listener.study_root import FIND, GET, MOVE
 
 __all__ = ["MessageExchange", "PendingMessage"]
 
@@ -23,15 +26,16 @@ _log = logging.getLogger("wristmir.listener")
 
 _MOST_COMMAND_BYTES = 16 * 1024
 _MOST_PENDING = 8  # no asynchronous operations are negotiated: nobody may need more
+_OWN_PDU, _MOST_PDU = 16384, 131072
 _COMMAND, _LAST = 1, 2  # bits of a message control header (DICOM PS3.8 annex E.2)
 
 
 @dataclass(frozen=True, eq=False)
 class PendingMessage:
-    """A message about storage commitment, for the association's own thread."""
+    """A message for the association's own thread; one without a data set has no spool."""
 
     command: Command
-    spool: Spool
+    spool: Spool | None
 
     @property
     def is_answer(self) -> bool:
@@ -43,8 +47,9 @@ class MessageExchange(DIMSEServiceProvider):
     """Takes messages apart within bounds; a data set goes straight to its spool.
 
     C-STORE and C-ECHO are served in the network thread itself: a peer may not go on before it is
-    answered, so there is nothing to gain by handing them over. What is about storage commitment
-    is left to the association's own thread, which also tells peers what they are owed.
+    answered, so there is nothing to gain by handing them over. What is about storage commitment,
+    or asks for what is held, is left to the association's own thread, which also tells peers what
+    they are owed.
     """
 
     def prepare(self) -> None:
@@ -102,6 +107,36 @@ class MessageExchange(DIMSEServiceProvider):
         """Send the answer to a request."""
         self._send(context_id, encode_reply(command, reply), _COMMAND)
 
+    @property
+    def fragment_bytes(self) -> int:
+        """Bytes of a fragment: the peer may take PDUs of any length, and is not sent any."""
+        return max(16, min(self.maximum_pdu_size or _OWN_PDU, _MOST_PDU) - 6)
+
+    def send_identifier(self, context_id: int, identifier: bytes) -> None:
+        """Send the data set that belongs to the command before."""
+        self._send(context_id, identifier, 0)
+
+    def send_command(self, context_id: int, encoded: bytes) -> None:
+        """Send a command set."""
+        self._send(context_id, encoded, _COMMAND)
+
+    def pieces(self, stream: BinaryIO) -> Iterator[tuple[bytes, bool]]:
+        """Cut a data set into what fits the peer's PDUs; the last one says so."""
+        piece = stream.read(self.fragment_bytes)
+        while True:
+            following = stream.read(self.fragment_bytes)
+            yield piece, not following
+            if not following:
+                return
+            piece = following
+
+    def send_piece(self, context_id: int, piece: bytes, *, is_last: bool) -> None:
+        """Send one piece of a data set."""
+        primitive = P_DATA()
+        header = bytes([_LAST if is_last else 0])
+        primitive.presentation_data_value_list.append([context_id, header + piece])
+        self.dul.send_pdu(primitive)
+
     def discard(self) -> None:
         """Give up what was not served."""
         for spool in [*self._pending, *([] if self._spool is None else [self._spool])]:
@@ -128,7 +163,7 @@ class MessageExchange(DIMSEServiceProvider):
 
     def _send(self, context_id: int, encoded: bytes, kind: int) -> None:
         """Send a command or data set, in as many fragments as the peer wants."""
-        most = max(16, (self.maximum_pdu_size or 16384) - 6)
+        most = self.fragment_bytes
         for start in range(0, len(encoded), most):
             is_last = start + most >= len(encoded)
             header = bytes([kind | (_LAST if is_last else 0)])
@@ -153,7 +188,9 @@ class MessageExchange(DIMSEServiceProvider):
         self._context_id = context_id
         if command.field == Command.C_ECHO and not command.has_data_set:
             self._serve(command, None)
-        elif command.field in (Command.C_STORE, *_ABOUT_COMMITMENT):
+        elif command.field in _ABOUT_ANOTHER and not command.has_data_set:
+            self._hand_over(command, None)
+        elif command.field in (Command.C_STORE, *_HANDED_OVER):
             self._spool = self._opened(command)
             self._command = command
             if not command.has_data_set:  # it is answered all the same: nothing to understand
@@ -164,28 +201,30 @@ class MessageExchange(DIMSEServiceProvider):
     def _opened(self, command: Command) -> Spool:
         """Return where the data set of a message goes."""
         context, visit = self._context(), self._visit
-        about_commitment = command.field in _ABOUT_COMMITMENT
-        if about_commitment != (str(context.abstract_syntax) == STORAGE_COMMITMENT):
+        if command.field not in _SERVICES.get(str(context.abstract_syntax), (Command.C_STORE,)):
             _not_offered(command)
-        if command.field == Command.N_ACTION and not context.as_scp:
+        if command.field not in _REPORTS and not context.as_scp:
             _not_offered(command)  # it has negotiated the other role
         if visit is None:
             _not_offered(command)
         syntax = str(context.transfer_syntax[0])
-        if about_commitment:
+        if command.field in _ABOUT_COMMITMENT:
             return visit.correspondence.begin(syntax)
+        if command.field in RETRIEVAL:
+            return visit.retrieval.begin(syntax)
         return visit.begin(command, syntax)
 
     def _complete(self, command: Command) -> None:
         spool = self._spool
-        if command.field not in _ABOUT_COMMITMENT or spool is None:
+        if command.field not in _HANDED_OVER or spool is None:
             self._serve(command, spool)
         self._command = self._spool = None  # until here nothing else is said to the peer
-        if command.field in _ABOUT_COMMITMENT and spool is not None:
+        if command.field in _HANDED_OVER and spool is not None:
             self._hand_over(command, spool)
 
-    def _hand_over(self, command: Command, spool: Spool) -> None:
-        self._pending = [one for one in self._pending if not one.closed] + [spool]
+    def _hand_over(self, command: Command, spool: Spool | None) -> None:
+        self._pending = [one for one in self._pending if not one.closed]
+        self._pending += [] if spool is None else [spool]
         if max(len(self._pending), self.msg_queue.qsize()) > _MOST_PENDING:
             msg = "It sends without waiting for answers."
             raise PeerConnectionError(msg)
@@ -210,7 +249,17 @@ class MessageExchange(DIMSEServiceProvider):
 
 
 _REPORT_RESPONSE = Command.N_EVENT_REPORT | Command.RESPONSE
-_ABOUT_COMMITMENT = (Command.N_ACTION, Command.N_EVENT_REPORT, _REPORT_RESPONSE)
+_REPORTS = (Command.N_EVENT_REPORT, _REPORT_RESPONSE)
+_ABOUT_COMMITMENT = (Command.N_ACTION, *_REPORTS)
+_HANDED_OVER = (*_ABOUT_COMMITMENT, *RETRIEVAL)
+# what the peer has to say while it is answered, on whatever context
+_ABOUT_ANOTHER = (Command.C_CANCEL, Command.C_STORE | Command.RESPONSE)
+_SERVICES = {
+    STORAGE_COMMITMENT: _ABOUT_COMMITMENT,
+    FIND: (Command.C_FIND,),
+    MOVE: (Command.C_MOVE,),
+    GET: (Command.C_GET,),
+}
 
 
 def _not_offered(command: Command) -> NoReturn:

@@ -42,12 +42,13 @@ class Admission:
     """An association that may be: for which title, and who shares its places.
 
     ``share`` holds at most ``most`` associations at once; None for the service's own probe, which
-    has to get through however full the house is.
+    has to get through however full the house is. ``may_retrieve``: it may ask for results.
     """
 
     title: TitleSettings
     share: PeerSettings | IPv4Address | IPv6Address | None
     most: int
+    may_retrieve: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,10 @@ class Peers:
             return CERTIFICATE_NOT_ITS_OWN
         for peer in proven:
             if title is not None and _may_call(peer, title):
+                may = peer.may_retrieve
                 if peer.max_associations is not None:
-                    return Admission(title, peer, peer.max_associations)
-                return Admission(title, caller, self._most_per_address)
+                    return Admission(title, peer, peer.max_associations, may)
+                return Admission(title, caller, self._most_per_address, may)
         return CALLED_TITLE_UNKNOWN
 
     def most_from(self, address: str) -> int:

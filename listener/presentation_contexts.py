@@ -10,16 +10,18 @@ from pynetdicom.sop_class import Verification
 
 from listener.commitment import SOP_CLASS as STORAGE_COMMITMENT
 from listener.commitment import TRANSFER_SYNTAXES
+from listener.study_root import FIND, GET, MOVE
 
 __all__ = ["supported_contexts"]
 
 
 @cache
 def supported_contexts() -> tuple[PresentationContext, ...]:
-    """Return Verification and every storage SOP class, retired ones too, with all syntaxes.
+    """Return Verification, every storage SOP class, retired ones too, with all syntaxes, and more.
 
     What a PACS forwards must not fail for want of a context; what is not used is filtered later.
-    Storage commitment is there in both roles: a peer asks us, or tells us what we asked.
+    The storage classes are there in both roles, since a C-GET sends on its own association. So is
+    storage commitment: a peer asks us, or tells us what we asked.
     """
     named = {
         uid
@@ -32,12 +34,17 @@ def supported_contexts() -> tuple[PresentationContext, ...]:
         context = PresentationContext()
         context.abstract_syntax = uid
         context.transfer_syntax = list(_TRANSFER_SYNTAXES)
+        if uid in stored:
+            context.scu_role = context.scp_role = True
         contexts.append(context)
-    commitment = PresentationContext()
-    commitment.abstract_syntax = STORAGE_COMMITMENT
-    commitment.transfer_syntax = list(TRANSFER_SYNTAXES)
-    commitment.scu_role = commitment.scp_role = True
-    return (*contexts, commitment)
+    for uid in (STORAGE_COMMITMENT, FIND, MOVE, GET):
+        context = PresentationContext()
+        context.abstract_syntax = uid
+        context.transfer_syntax = list(TRANSFER_SYNTAXES)
+        if uid == STORAGE_COMMITMENT:
+            context.scu_role = context.scp_role = True
+        contexts.append(context)
+    return tuple(contexts)
 
 
 _MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"

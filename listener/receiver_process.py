@@ -26,12 +26,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from listener.arrivals import Arrivals
 from listener.audit import Audit
 from listener.errors import ListenerError, ReceiverProcessError
+from listener.holdings import Holdings
 from listener.inbox import Inbox
 from listener.ledger import Ledger
 from listener.listening_socket import ListeningSockets, listening
 from listener.places import Places
 from listener.probe import Probe
 from listener.receiver import Receiver
+from listener.retrieval import Terms
 from listener.settings import ListenerSettings
 from listener.storage import Storage
 from listener.tls import Credentials
@@ -60,6 +62,7 @@ class Share:
     is_own: Callable[[str], bool]
     probe: Probe
     prepare: Callable[[], object]
+    holdings: Holdings
 
 
 class ReceiverProcess:
@@ -198,6 +201,7 @@ def _serve(line: socket.socket) -> int:
             site_key=share.site_key,
             is_own=share.is_own,
             audit=audit,
+            terms=Terms.of(settings, share.holdings),
         )
         receiver = Receiver(settings, storage, places, share.probe, credentials)
         private = listening(_LOOPBACK, 0)

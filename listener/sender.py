@@ -47,6 +47,7 @@ __all__ = [
     "reference",
     "release",
     "send",
+    "send_each",
 ]
 
 _log = logging.getLogger("wristmir.listener")
@@ -93,6 +94,42 @@ def send(
             close(association)
     _log.info("%d objects delivered to %s", len(sent), destination.name)
     return tuple(sent)
+
+
+def send_each(
+    destination: DestinationSettings,
+    paths: Sequence[Path],
+    calling_ae: str,
+    originator: tuple[str, int],
+) -> Iterator[tuple[Path, int | None]]:
+    """Send files and yield what each was answered with; None where it was with nothing.
+
+    What cannot be read comes first. Whoever stops listening ends it.
+
+    Parameters
+    ----------
+    originator
+        AE title and Message ID of the C-MOVE that has it done (DICOM PS3.7 section 9.3.1.1).
+    """
+    objects: list[_Object] = []
+    for path in paths:
+        try:
+            objects.append(_read(path))
+        except DeliveryError:
+            yield path, None
+    for batch in _batches(objects):
+        try:
+            association = associate(destination, calling_ae, {o.context for o in batch})
+        except ListenerError as error:
+            _log.warning("destination %s: %s", destination.name, error.detail)
+            yield from ((item.path, None) for item in batch)
+            continue
+        try:
+            for number, item in enumerate(batch, 1):
+                yield item.path, _status(association, item, number, originator)
+        finally:
+            release(association)
+            close(association)
 
 
 def reference(path: Path) -> Reference:
@@ -315,7 +352,12 @@ def _store(
     return SentInstance(item.meta.sop_instance_uid, item.meta.sop_class_uid, status)
 
 
-def _status(association: Association, item: _Object, message_id: int) -> int | None:
+def _status(
+    association: Association,
+    item: _Object,
+    message_id: int,
+    originator: tuple[str, int] | None = None,
+) -> int | None:
     """Send one object and return the destination's status; None where there is none.
 
     pynetdicom's own `send_c_store` decodes and encodes the data set again, unless a setting of
@@ -333,6 +375,9 @@ def _status(association: Association, item: _Object, message_id: int) -> int | N
     request.Priority = 0x0000
     request.AffectedSOPClassUID = item.meta.sop_class_uid
     request.AffectedSOPInstanceUID = item.meta.sop_instance_uid
+    if originator is not None:
+        request.MoveOriginatorApplicationEntityTitle = originator[0]
+        request.MoveOriginatorMessageID = originator[1]
     request._dataset_path = (item.path, item.offset)
     with paused(association):
         association.dimse.send_msg(request, ids[0])

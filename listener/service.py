@@ -16,6 +16,7 @@ from listener.arrivals import Arrivals
 from listener.audit import Audit
 from listener.errors import AddressError, EchoError
 from listener.event_reports import EventReports
+from listener.holdings import Holdings, NoHoldings
 from listener.inbox import Inbox
 from listener.ledger import Ledger
 from listener.listening_socket import ListeningSockets
@@ -25,6 +26,7 @@ from listener.receiver import Receiver
 from listener.receiver_process import Share
 from listener.receiver_processes import ReceiverProcesses
 from listener.reports import Reports
+from listener.retrieval import Terms
 from listener.sender import echo
 from listener.settings import ListenerSettings
 from listener.storage import Storage
@@ -66,7 +68,10 @@ class Listener:
     handed_over
         Listening sockets by their ports, to be used in place of own ones; they stay the caller's.
     prepare
-        Called first in each process that is started; `is_own` and this can then be pickled.
+        Called first in each process that is started; `is_own`, this and `holdings` can then be
+        pickled.
+    holdings
+        Finds what was made here and is kept for peers that ask for it; None for nothing.
 
     Raises
     ------
@@ -84,6 +89,7 @@ class Listener:
         audit: Audit | None = None,
         handed_over: Mapping[int, socket.socket] | None = None,
         prepare: Callable[[], object] = _is_ready,
+        holdings: Holdings | None = None,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -91,12 +97,19 @@ class Listener:
         self._arrivals = Arrivals(ledger, settings.titles)
         self._event_reports = EventReports(ledger, settings.destinations, audit=audit)
         self._inbox = Inbox.of(settings)
+        held = holdings or NoHoldings()
         self._storage = Storage(
-            ledger, self._inbox, self._arrivals, site_key=site_key, is_own=is_own, audit=audit
+            ledger,
+            self._inbox,
+            self._arrivals,
+            site_key=site_key,
+            is_own=is_own,
+            audit=audit,
+            terms=Terms.of(settings, held),
         )
         self._reports = Reports(settings, ledger, self._storage, site_key=site_key)
         probe = Probe.of(settings)
-        self._share = Share(settings, site_key, is_own, probe, prepare)
+        self._share = Share(settings, site_key, is_own, probe, prepare, held)
         tls = settings.tls
         self._credentials = Credentials(tls, probe.identity) if tls.is_on else None
         self._places: Places | None = None

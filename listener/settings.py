@@ -17,6 +17,7 @@ from listener.errors import LedgerError
 from listener.frozen_settings import FrozenSettings
 from listener.reconciliation_settings import ReconciliationSettings
 from listener.report_settings import DropFolderSettings, Hl7Settings
+from listener.retrieval_settings import RetrievalSettings
 from listener.tls_settings import TlsSettings
 
 __all__ = ["ListenerSettings", "PeerSettings", "TitleSettings"]
@@ -104,6 +105,12 @@ class PeerSettings(FrozenSettings):
         "counted by address.",
     )
 
+    may_retrieve: bool = Field(
+        default=True,
+        description="Whether it may ask for results by C-FIND, C-MOVE and C-GET; a modality that "
+        "only sends need not.",
+    )
+
     @model_validator(mode="after")
     def _is_bound_in_one_way(self) -> Self:
         if self.certificates and self.certificate_names:
@@ -170,8 +177,9 @@ class ListenerSettings(FrozenSettings):
     )
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(),
-        description="Where results may be sent, and where a peer that asks for storage commitment "
-        "is told the outcome once its association has ended (found by its AE title).",
+        description="Where results may be sent, by a C-MOVE too, and where a peer that asks for "
+        "storage commitment is told the outcome once its association has ended (found by its AE "
+        "title).",
     )
     calling_ae_title: AETitle = Field(
         default="WRISTMIR", description="The AE title under which results are sent."
@@ -224,6 +232,10 @@ class ListenerSettings(FrozenSettings):
     drop_folder: DropFolderSettings = Field(
         default=DropFolderSettings(),
         description="reports and DICOM files that are laid into a folder",
+    )
+    retrieval: RetrievalSettings = Field(
+        default=RetrievalSettings(),
+        description="bounds of the answers to peers that ask for results",
     )
     reconciliation: ReconciliationSettings = Field(
         default=ReconciliationSettings(), description="the comparison with the PACS"

@@ -40,6 +40,7 @@ from listener.instance import (
 from listener.ledger import Ledger
 from listener.receipt import InstanceState, Outcome, Recorded
 from listener.reception import Reception
+from listener.retrieval import Retrieval, Terms
 from listener.settings import TitleSettings
 
 __all__ = ["Storage", "Visit"]
@@ -60,6 +61,8 @@ class Storage:
         Recognises SOP Instance UIDs that were given here.
     audit
         Is told what came; None for no audit trail.
+    terms
+        What peers are answered that ask for what is held; None to hold nothing.
     """
 
     def __init__(
@@ -71,12 +74,14 @@ class Storage:
         site_key: bytes,
         is_own: Callable[[str], bool],
         audit: Audit | None = None,
+        terms: Terms | None = None,
     ) -> None:
         self.ledger = ledger
         self.inbox = inbox
         self.arrivals = arrivals
         self.is_own = is_own
         self.audit = audit or Audit.off()
+        self.terms = terms or Terms()
         self._site_key = site_key
 
     def visit(
@@ -86,10 +91,11 @@ class Storage:
         address: str = "",
         *,
         secure: bool | None = None,
+        may_retrieve: bool = True,
     ) -> Visit:
         """Return what serves one association; without an address it comes from this machine."""
         told = self.audit.reception(calling_ae, address, title.ae_title, encrypted=secure)
-        return Visit(self, calling_ae, title, told)
+        return Visit(self, calling_ae, title, told, may_retrieve=may_retrieve)
 
     def pseudonym(self, uid: str) -> str:
         """Return what stands for a UID in logs."""
@@ -191,13 +197,24 @@ class Storage:
 class Visit:
     """One association's storing: what it sent, and which studies it touched.
 
-    ``correspondence`` is what it asks about storage commitment.
+    ``correspondence`` is what it asks about storage commitment, ``retrieval`` what it asks of what
+    is held.
     """
 
     def __init__(
-        self, storage: Storage, calling_ae: str, title: TitleSettings, reception: Reception
+        self,
+        storage: Storage,
+        calling_ae: str,
+        title: TitleSettings,
+        reception: Reception,
+        *,
+        may_retrieve: bool = True,
     ) -> None:
-        self.correspondence = Correspondence(storage, reception.peer, calling_ae, title.ae_title)
+        peer, called_ae = reception.peer, title.ae_title
+        self.correspondence = Correspondence(storage, peer, calling_ae, called_ae)
+        self.retrieval = Retrieval(
+            storage.terms, storage.audit, peer, called_ae, may_retrieve=may_retrieve
+        )
         self._storage = storage
         self._reception = reception
         self._calling_ae = calling_ae

@@ -22,6 +22,7 @@ from pipeline.index import ExamIndex
 from pipeline.outbox import Outbox
 from pipeline.radiograph import radiograph
 from pipeline.reference import PriorReference
+from pipeline.region import Region
 from pipeline.request import Answer, Request
 from pipeline.result_set import assert_sendable, build, referenced_instances
 from pipeline.retrieval import Retriever
@@ -135,6 +136,28 @@ class Answerer:
             answers.append(answer)
             names.append(name)
         return Answered(tuple(answers), tuple(names))
+
+    def is_answered(
+        self, study_uid: str, files: Sequence[StoredImage], regions: Sequence[Region]
+    ) -> bool:
+        """Tell whether each PA radiograph of a study, as it is now, has results for these bones.
+
+        Parameters
+        ----------
+        files
+            The study's current files; what is not among them cannot be answered for.
+        """
+        by_uid = {file.sop_instance_uid: file for file in files}
+        wanted = {region.value for region in regions}
+        current = (by_uid.get(exam.sop_instance_uid) for exam in self.index.exams(study_uid))
+        return all(
+            any(
+                wanted <= set(made.regions) and made.created_at >= file.received_at
+                for made in self.outbox.about(file.sop_instance_uid)
+            )
+            for file in current
+            if file is not None
+        )
 
     def find(self, study_uid: str, request: Request, asked_at: datetime) -> tuple[Answer, ...]:
         """Answer without making results: for the command line."""

@@ -1,12 +1,12 @@
-"""Result sets that wait for delivery, and what was delivered before."""
+"""Result sets that wait for delivery or are kept after it, and what was delivered before."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pipeline.database import open_database
 from pipeline.disk import sync_folder
 from pipeline.region import Region
 
-__all__ = ["Outbox", "OutboxResult", "PriorResult"]
+__all__ = ["KeptObject", "Outbox", "OutboxResult", "PriorResult"]
 
 _METADATA = sa.MetaData()
 _RESULT = sa.Table(
@@ -49,6 +49,18 @@ _COMPANION = sa.Table(
     sa.Column("sop_instance_uid", sa.String(64), nullable=False),
     sa.Column("series_uid", sa.String(64), nullable=False),
 )
+# the objects of result sets whose files are still here
+_KEPT = sa.Table(
+    "kept",
+    _METADATA,
+    sa.Column("result_id", sa.String(64), primary_key=True),
+    sa.Column("file", sa.String(64), primary_key=True),
+    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("series_uid", sa.String(64), nullable=False),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False, index=True),
+)
+_MOST_NAMES = 10_000  # that one query takes; the rest are for the next
 _THERE_SINCE = sa.func.coalesce(_STORED.c.stored_at, _RESULT.c.delivered_at)
 
 
@@ -76,6 +88,17 @@ class OutboxResult:
     delivered_at: datetime | None
 
 
+@dataclass(frozen=True)
+class KeptObject:
+    """A result object or library copy that the destination has, and that is still here."""
+
+    study_uid: str
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    path: Path
+
+
 class Outbox:
     """A folder per result set, and one row that remembers its report.
 
@@ -85,10 +108,13 @@ class Outbox:
         Made with mode 0700; each result set is a folder of DICOM files within.
     url
         Database of the rows.
+    keep
+        For how long files are kept after they were delivered.
     """
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str, keep: timedelta = timedelta(0)) -> None:
         self._folder = folder
+        self._keep = keep
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._engine = open_database(url, _METADATA)
 
@@ -123,15 +149,18 @@ class Outbox:
         partial = self._folder / f"{result_id}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
+        named: dict[str, Dataset] = {}
         for kind, datasets in (("1-copy", copies), ("2-result", results)):
-            for number, dataset in enumerate(datasets):
-                _write(dataset, partial / f"{kind}-{number:03d}.dcm")
+            named |= {f"{kind}-{n:03d}.dcm": dataset for n, dataset in enumerate(datasets)}
+        for name, dataset in named.items():
+            _write(dataset, partial / name)
         sync_folder(partial)
         final = self._folder / result_id
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         sync_folder(self._folder)
         self._remember(result_id, query_uid, results, now, regions)
+        self._note(result_id, named)
 
     def copies(self, result_id: str) -> tuple[Path, ...]:
         """Files of the library copies that go with a result set."""
@@ -210,17 +239,75 @@ class Outbox:
             )
 
     def delivered(self, result_id: str, now: datetime) -> None:
-        """Record the delivery and let the files go."""
+        """Record the delivery; the files go when their time is over."""
         with self._engine.begin() as connection:
             connection.execute(
                 sa.update(_RESULT)
                 .where(_RESULT.c.result_id == result_id)
                 .values(delivered_at=now.astimezone(UTC))
             )
-        self.discard(result_id)
+        self.expire(now)
+
+    def expire(self, now: datetime) -> int:
+        """Let the files go whose time is over, and return of how many result sets."""
+        names = [path.name for path in self._folder.iterdir() if path.suffix != ".partial"]
+        query = sa.select(_RESULT.c.result_id).where(
+            _RESULT.c.delivered_at <= (now - self._keep).astimezone(UTC),
+            _RESULT.c.result_id.in_(names[:_MOST_NAMES]),
+        )
+        with self._engine.connect() as connection:
+            over = list(connection.execute(query).scalars())
+        for name in over:
+            self.discard(name)
+        return len(over)
+
+    def kept(
+        self,
+        now: datetime,
+        most: int,
+        *,
+        studies: Collection[str] = (),
+        series: Collection[str] = (),
+        instances: Collection[str] = (),
+    ) -> tuple[KeptObject, ...]:
+        """Return what the destination has and is still here, the newest first, each once.
+
+        Parameters
+        ----------
+        most
+            So many at the most.
+        studies, series, instances
+            UIDs of those that are wanted; empty for any.
+        """
+        oldest = (now - self._keep).astimezone(UTC)
+        query = (
+            _there(sa.select(_KEPT))
+            .join(_KEPT, _KEPT.c.result_id == _RESULT.c.result_id)
+            .where(sa.or_(_RESULT.c.delivered_at.is_(None), _RESULT.c.delivered_at > oldest))
+            .order_by(_RESULT.c.created_at.desc(), _KEPT.c.result_id, _KEPT.c.file.desc())
+        )
+        for column, uids in (
+            (_KEPT.c.study_uid, studies),
+            (_KEPT.c.series_uid, series),
+            (_KEPT.c.sop_instance_uid, instances),
+        ):
+            query = query.where(column.in_(uids)) if uids else query
+        found: dict[str, KeptObject] = {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(query):
+                if len(found) == most:
+                    break
+                path = self._folder / row.result_id / row.file
+                one = KeptObject(
+                    row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid, path
+                )
+                found.setdefault(one.sop_instance_uid, one)
+        return tuple(found.values())
 
     def discard(self, result_id: str) -> None:
         """Let the files of a result set go; what was delivered stays known."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_KEPT).where(_KEPT.c.result_id == result_id))
         shutil.rmtree(self._folder / result_id, ignore_errors=True)
 
     def is_delivered(self, result_id: str) -> bool:
@@ -260,6 +347,22 @@ class Outbox:
                     created_at=now.astimezone(UTC),
                 )
             )
+
+    def _note(self, result_id: str, named: Mapping[str, Dataset]) -> None:
+        rows = [
+            {
+                "result_id": result_id,
+                "file": name,
+                "study_uid": str(dataset.StudyInstanceUID),
+                "series_uid": str(dataset.SeriesInstanceUID),
+                "sop_class_uid": str(dataset.SOPClassUID),
+                "sop_instance_uid": str(dataset.SOPInstanceUID),
+            }
+            for name, dataset in named.items()
+        ]
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(_KEPT).where(_KEPT.c.result_id == result_id))
+            connection.execute(sa.insert(_KEPT), rows)
 
 
 def _companion(connection: sa.Connection, result_id: str, study_uid: str) -> PriorResult | None:

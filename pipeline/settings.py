@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from pipeline.region import Region
 from pipeline.request import Mode
 from pipeline.result_language import Language
 
@@ -172,6 +173,17 @@ class PipelineSettings(_Frozen):
     library_destination: str | None = Field(
         default=None,
         description="name of the destination for library copies; unset for the same",
+    )
+    answer_every_study: tuple[Region, ...] = Field(
+        default=(),
+        description="bones that every new study is answered for without being asked, once; empty "
+        "for none. To be set when the archive is in, for each of its studies would be answered",
+    )
+    keep_results_days: int = Field(
+        default=7,
+        ge=0,
+        description="results and library copies that were delivered can be asked for here by "
+        "C-FIND, C-MOVE and C-GET for so many days; 0 keeps none. A result set takes 10 to 300 MB",
     )
     board_width: int = Field(
         default=2048,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -84,6 +85,7 @@ _OUTAGES = (
 _TRIES_OF_AN_ANSWER = 3  # a language model's; then the rules read, until `wristmir reread`
 _LEDGER_PAUSE_SECONDS = 5.0
 _MOST_LEASES = 15
+_TIDY_SECONDS = 3600.0
 
 
 def uploads_dir(state_dir: Path) -> Path:
@@ -194,11 +196,15 @@ class Worker:
         return True
 
     def _run(self, stop: threading.Event, idle_seconds: float, alive: Callable[[], None]) -> None:
+        tidy_at = time.monotonic()
         while not stop.is_set():
             alive()
             if stop.is_set():
                 return
             try:
+                if time.monotonic() >= tidy_at:
+                    tidy_at = time.monotonic() + _TIDY_SECONDS
+                    self.outbox.expire(utc_now())
                 worked = self.work_once()
             except SQLAlchemyError as error:
                 _LOG.error("the ledger cannot be used: %s", type(error).__name__)
@@ -298,6 +304,8 @@ class Worker:
         request = self.defaults.asked(job.argument)
         if self.ledger.instances(job.subject, (InstanceState.QUARANTINED,)):
             return _Done({"answered": 0, "reason": _IDENTITY_CHANGED})
+        if job.argument.get("unasked") and self._is_answered(job.subject, request):
+            return _Done({"answered": 0, "reason": _ANSWERED})
         study = self.ledger.study(job.subject)
         indexed = None
         if study.indexed_generation < study.generation:
@@ -321,6 +329,13 @@ class Worker:
                 self.outbox.discard(name)
             return _Done({**outcome, "reason": "no destination is configured"})
         return _Done(outcome, [NewJob(DELIVER, name) for name in answered.result_ids])
+
+    def _is_answered(self, study_uid: str, request: Request) -> bool:
+        """Tell whether there is no more to say of a study than was said when it was new."""
+        study = self.ledger.study(study_uid)
+        files = self._files(study_uid)
+        is_indexed = study.indexed_generation == study.generation
+        return is_indexed and self.answerer.is_answered(study_uid, files, request.regions)
 
     def _answered(self, job: Job, request: Request) -> Answered:
         return self.answerer.answer(
@@ -350,7 +365,7 @@ class Worker:
 
     def _deliver(self, job: Job) -> _Done:
         if self.outbox.is_delivered(job.subject):
-            self.outbox.discard(job.subject)
+            self.outbox.expire(utc_now())
             return _Done({"delivered": 0})
         results, library = self._destinations()
         copies = self.outbox.copies(job.subject)
@@ -385,7 +400,7 @@ class Worker:
     def _commit(self, job: Job) -> _Done:
         """Count a result set as delivered once its destinations have committed to it."""
         if self.outbox.is_delivered(job.subject):
-            self.outbox.discard(job.subject)
+            self.outbox.expire(utc_now())
             return _Done({"committed": 0})
         results, library = self._destinations()
         objects = self.outbox.results(job.subject)
@@ -450,6 +465,7 @@ _IDENTITY_CHANGED = (
     "an image of this study came with another patient or study identity than before and is kept "
     "apart: see `wristmir doctor`"
 )
+_ANSWERED = "nobody has asked, and each of its images was answered for before"
 _NOT_KEPT = "the study's images are no longer kept: send them again"
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 from archive import archive
+from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
 from pydicom.uid import UID
 from pynetdicom.sop_class import CTImageStorage
+from shelf import Shelf, result
 from station import station
 from typer.testing import CliRunner
 from wire import rejection
@@ -17,7 +20,7 @@ from wire import rejection
 from deploy.cli import app
 from deploy.conformance import conformance
 from deploy.specimen import specimen
-from listener import audit_event
+from listener import audit_event, study_root
 from listener.query import ArchiveQuery
 from listener.settings import ListenerSettings, PeerSettings
 
@@ -103,6 +106,28 @@ def test_the_keys_of_a_query_are_those_that_are_asked_for_on_the_wire(text: str)
             if element.keyword != "QueryRetrieveLevel"
         ]
     assert sorted(table(text, "Table 4.2-5")) == sorted(asked)
+
+
+def test_every_key_that_it_says_is_answered_is_answered(text: str, tmp_path: Path) -> None:
+    listed = [(level, int(tag[1:5] + tag[6:10], 16)) for level, tag, *_ in table(text, "4.2-3b")]
+    above = {"STUDY": {}, "SERIES": {"StudyInstanceUID": "1.2.3.1"}}
+    above["IMAGE"] = above["SERIES"] | {"SeriesInstanceUID": "1.2.3.1.1"}
+    (tmp_path / "shelf").mkdir()
+    shelf = Shelf(tmp_path / "shelf")
+    shelf.put(result(1))
+    with station(tmp_path / "state", holdings=shelf) as link:
+        association = link.associate(study_root.FIND)
+        for level, keys in above.items():
+            question = Dataset()
+            question.QueryRetrieveLevel = level
+            question.update(keys)
+            own = [tag for at, tag in listed if at == level]
+            for tag in own:
+                question.add_new(tag, dictionary_VR(tag), None)
+            (_, answer), _ = association.send_c_find(question, study_root.FIND)
+            assert answer is not None
+            assert set(own) <= {int(element.tag) for element in answer}
+        association.release()
 
 
 def test_the_attributes_are_those_of_a_result_and_name_no_value_of_the_specimen(text: str) -> None:

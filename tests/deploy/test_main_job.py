@@ -17,7 +17,10 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
 from listener.job import JobState
+from listener.move import ArchiveMove
+from listener.query import ArchiveQuery
 from listener.receipt import InstanceState
+from listener.settings import DestinationSettings
 from pipeline.match_report import readable
 from pipeline.region import Laterality, Region
 from pipeline.result_set import referenced_instances
@@ -122,6 +125,23 @@ def test_every_uid_that_a_result_refers_to_can_be_fetched_from_the_pacs(asked: P
     referenced = referenced_instances(report)
     assert len(referenced) > 5
     assert referenced - there == {query}  # which came from the PACS in the first place
+
+
+def test_results_and_copies_can_be_asked_for_at_the_plugin_and_nothing_else(
+    asked: Plugin,
+) -> None:
+    here = DestinationSettings(name="here", ae_title="WRISTMIR", host="127.0.0.1", port=asked.port)
+    made = {str(one.SOPInstanceUID): one for one in map(dcmread, asked.pacs.files())}
+    with ArchiveQuery(here, "SMALLPACS") as query:
+        series = query.series(QUERY_STUDY).entries
+        found = {one.uid for own in series for one in query.instances(QUERY_STUDY, own.uid).entries}
+        copies = [one for one in made.values() if one.StudyInstanceUID != QUERY_STUDY]
+        assert all(query.study(one.StudyInstanceUID).entries for one in copies)
+        assert not any(query.study(study).entries for study in prior_studies())
+    assert {one.modality for one in series} == {"SR", "OT"}
+    assert found == {uid for uid, one in made.items() if one.StudyInstanceUID == QUERY_STUDY}
+    with ArchiveMove(here, "SMALLPACS", "SMALLPACS", 30) as move:
+        assert sum(move.series(QUERY_STUDY, one.uid) for one in series) == len(found)
 
 
 def test_no_identifier_of_a_priors_patient_stands_in_any_byte_sent(asked: Plugin) -> None:

@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from receiver import Receiver
-from station import DEFLATED, EXPLICIT, encoded, radiograph
+from station import DEFLATED, EXPLICIT, IMPLICIT, encoded, radiograph
 from wire import CR, VERIFICATION, Wire, association_request, command
+
+from listener.study_root import FIND, GET, MOVE
 
 PLANTED = "SECRET^PATIENT"  # in no log
 DATA = Path(__file__).parent.parent / "data" / "hostile"
@@ -598,6 +601,80 @@ def speaks_tls(target: Receiver) -> set[str]:
         return {drained(one)}
 
 
+# -- questions ----------------------------------------------------------------------------
+
+
+def question(**keys: str | bytes) -> bytes:
+    """Encode an identifier in Implicit VR, whatever stands in it."""
+    told = b""
+    for name, value in sorted(keys.items(), key=lambda one: tag_for_keyword(one[0]) or 0):
+        tag = tag_for_keyword(name) or 0
+        raw = value.encode() if isinstance(value, str) else value
+        raw += b" " * (len(raw) % 2)
+        told += struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(raw)) + raw
+    return told
+
+
+_STUDIES = question(QueryRetrieveLevel="STUDY", StudyInstanceUID="", PatientName=PLANTED)
+_NESTED = struct.pack("<HHI", 0x0008, 0x1199, 0xFFFFFFFF) + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+QUESTIONS: dict[str, tuple[str, bytes, str]] = {
+    "a question without end": (FIND, bytes(3_000_000), NOT_UNDERSTOOD),
+    "a question of one endless value": (
+        FIND,
+        question(QueryRetrieveLevel="STUDY", StudyDescription=PLANTED * 9000),
+        NOT_UNDERSTOOD,
+    ),
+    "a question that declares 4 GiB": (
+        FIND,
+        struct.pack("<HHI", 0x0008, 0x0052, 0xFFFFFFF0) + b"STUDY ",
+        NOT_UNDERSTOOD,
+    ),
+    "a question that nests without end": (FIND, _NESTED * 4000, NOT_UNDERSTOOD),
+    "a question about nothing": (FIND, b"", MISMATCH),
+    "a question about patients": (
+        FIND,
+        question(QueryRetrieveLevel="PATIENT", PatientName=PLANTED),
+        MISMATCH,
+    ),
+    "a question about a path": (
+        FIND,
+        question(QueryRetrieveLevel="STUDY", StudyInstanceUID="../../../../etc/x"),
+        MISMATCH,
+    ),
+    "a question of wildcards alone": (
+        FIND,
+        question(QueryRetrieveLevel="STUDY", PatientName="*?" * 20_000),
+        SUCCESS,
+    ),
+    "a retrieval of everything": (GET, _STUDIES, MISMATCH),
+    "a retrieval to a stranger": (
+        MOVE,
+        question(QueryRetrieveLevel="STUDY", StudyInstanceUID="1.2.3"),
+        "0xA801",
+    ),
+}
+_FIELDS = {FIND: 0x0020, GET: 0x0010, MOVE: 0x0021}
+
+
+def asks(target: Receiver, name: str) -> set[str]:
+    """Ask a question, of whatever size."""
+    service, identifier, _ = QUESTIONS[name]
+    with wire(target, service, IMPLICIT) as one:
+        tell(one, fragment(3, command(_FIELDS[service], service)))
+        for at in range(0, max(1, len(identifier)), 16_000):
+            is_last = at + 16_000 >= len(identifier)
+            tell(one, fragment(2 if is_last else 0, identifier[at : at + 16_000]))
+        return {ending(one)}
+
+
+def asks_without_waiting(target: Receiver) -> set[str]:
+    """Ask a hundred questions at once."""
+    with wire(target, FIND, IMPLICIT) as one:
+        ask = fragment(3, command(0x0020, FIND)) + fragment(2, _STUDIES)
+        tell(one, ask * 100)
+        return {drained(one)}
+
+
 TABLE: tuple[Attack, ...] = (
     *(
         attack(
@@ -651,6 +728,13 @@ TABLE: tuple[Attack, ...] = (
         )
         for name, found in files().items()
     ),
+    *(
+        attack(
+            name, partial(asks, name=name), ends, says="C-FIND" if ends == SUCCESS else "refused"
+        )
+        for name, (_, _, ends) in QUESTIONS.items()
+    ),
+    attack("a hundred questions at once", asks_without_waiting, ABORTED, SUCCESS),
     attack("a thousand health checks", probes, CUT, says="said nothing"),
     attack("a web browser", web_requests, CUT, ABORTED, says="became no association"),
     attack("a TLS client where none is spoken", speaks_tls, CUT, ABORTED, says="became no"),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from attacks import ABSURD, DATA, ODD_MESSAGES, PDUS, STORE, fragment, patient
+from attacks import ABSURD, DATA, ODD_MESSAGES, PDUS, QUESTIONS, STORE, fragment, patient
 from pydicom.filereader import read_dataset
 from pynetdicom.pdu import (
     A_ABORT_RQ,
@@ -34,9 +34,15 @@ from wire import CR, VERIFICATION, Wire, command
 
 from listener.command import Reply, encode_reply, read_command
 from listener.elements import is_uid
-from listener.errors import CannotUnderstandError, PeerConnectionError
+from listener.errors import (
+    CannotUnderstandError,
+    PeerConnectionError,
+    UnreadableIdentifierError,
+    WrongIdentifierError,
+)
 from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.header import read_header
+from listener.study_root import KEYS, read_question
 from pipeline.dicom_file import FileLimits
 from pipeline.dicom_file import read_header as read_header_of_file
 from pipeline.errors import DecodeError, DecodeReason
@@ -96,6 +102,19 @@ def reads_file_meta(data: bytes) -> None:
     meta = read_file_meta(io.BytesIO(bytes(128) + b"DICM" + data))
     assert is_uid(meta.sop_instance_uid)
     assert is_uid(meta.transfer_syntax)
+
+
+def reads_identifier(data: bytes) -> None:
+    """The first byte chooses the encoding, and whether it is a retrieval's."""
+    kind = data[0] if data else 0
+    syntax = (EXPLICIT, IMPLICIT)[kind % 2]
+    body = io.BytesIO(data[1:])
+    asked = read_question(body, syntax, max(0, len(data) - 1), retrieves=bool(kind & 2))
+    assert all(is_uid(uid) for uid in asked.wanted().study_uids)
+    began = time.process_time()
+    asked.matches(dict.fromkeys(KEYS, b"INVENTED^" * 100))
+    asked.answer({}, "WRISTMIR", syntax)
+    assert time.process_time() - began < SECONDS
 
 
 # -- files, as the worker reads them ------------------------------------------------------
@@ -242,6 +261,12 @@ READERS = {
             (CannotUnderstandError,),
             (encoded(patient(), EXPLICIT),),
             examples=100,
+        ),
+        Reader(
+            "identifier",
+            reads_identifier,
+            (UnreadableIdentifierError, WrongIdentifierError),
+            tuple(b"\1" + asked for _, asked, _ in QUESTIONS.values() if len(asked) < 50_000),
         ),
         Reader("file", reads_file, (DecodeError,), _FILES, examples=50),
         Reader("file-meta", reads_file_meta, (CannotUnderstandError,), (_META[132:],)),

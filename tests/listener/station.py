@@ -28,6 +28,7 @@ from pynetdicom.sop_class import (
 )
 
 from listener.audit import Audit
+from listener.holdings import Holdings
 from listener.ledger import Ledger
 from listener.service import Listener
 from listener.settings import ListenerSettings, PeerSettings, TitleSettings
@@ -198,12 +199,13 @@ def station(
     clock: Callable[[], datetime] | None = None,
     handed_over: Mapping[int, socket.socket] | None = None,
     prepare: Callable[[], object] | None = None,
+    holdings: Holdings | None = None,
     **changes: Any,
 ) -> Iterator[Station]:
     """Run a listener in this process until the block ends, with the audit trail it is to keep."""
     chosen = settings(folder, **changes)
     # what is not given can be handed to another process
-    given: dict[str, Any] = {"is_own": is_own, "prepare": prepare}
+    given: dict[str, Any] = {"is_own": is_own, "prepare": prepare, "holdings": holdings}
     given = {name: value for name, value in given.items() if value is not None}
     with (
         Ledger(chosen.ledger_url, clock, steady=time.monotonic) as ledger,

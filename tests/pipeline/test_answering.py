@@ -25,6 +25,7 @@ from pipeline.worker import ANSWER, DELIVER, QUERY
 pytestmark = pytest.mark.slow
 
 PRIORS = ("TEST-0001-1", "TEST-0008-1", "TEST-0013-1")
+UNASKED = {"regions": ["distal_radius"], "unasked": True}
 ASKED = sorted((STUDIES / "TEST-0018-1").glob("*.dcm"))
 ASKED_STUDY = str(dcmread(ASKED[0], stop_before_pixels=True).StudyInstanceUID)
 
@@ -46,7 +47,7 @@ class Dying(Ledger):
 @pytest.fixture
 def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plugin]:
     monkeypatch.setattr("deploy.assembly.Bundle", MODELS)
-    with plugin(tmp_path, lease_seconds=1.1, board_width=1200) as running:
+    with plugin(tmp_path, lease_seconds=1.1, board_width=1200, keep_results_days=0) as running:
         fill(running)
         yield running
 
@@ -151,6 +152,30 @@ def test_every_kind_of_result_is_delivered_and_each_sr_supersedes_its_own_kind(
     assert "Benzer önceki el bileği grafileri" in {
         str(one.ConceptNameCodeSequence[0].CodeMeaning) for one in results if one.Modality == "SR"
     }
+
+
+def test_every_new_study_is_answered_once_where_the_settings_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.assembly.Bundle", MODELS)
+    with plugin(tmp_path, answer_every_study=["distal_radius"]) as service:
+        service.send(sorted((STUDIES / PRIORS[0]).glob("*.dcm")))
+        service.send(ASKED)
+        service.settle()
+        reports = service.reports()
+        assert len(reports) == 2
+        assert ASKED_STUDY in {report.StudyInstanceUID for report in reports}
+
+        service.send(ASKED)  # nothing new
+        service.ledger.enqueue(ANSWER, ASKED_STUDY, UNASKED)  # as after a late report
+        service.settle()
+        assert len(service.reports()) == 2
+        (job, *_) = service.jobs(ASKED_STUDY, ANSWER)
+        assert "answered for before" in (job.outcome or {})["reason"]
+
+        service.send(ASKED, "WRISTMIR_Q_DR")  # who asks is answered
+        service.settle()
+        assert len(service.reports()) == 3
 
 
 def test_a_picture_that_is_asked_about_is_answered(service: Plugin) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -177,3 +177,60 @@ def test_a_report_put_again_without_a_companion_has_none(outbox: Outbox) -> None
     assert known is not None
     assert known.companion is None
     assert outbox.reports(QUERY) == {"1.2.3.7.1.1"}
+
+
+# -- what is kept after it was delivered --------------------------------------------------
+
+
+@pytest.fixture
+def keeping(tmp_path: Path) -> Iterator[Outbox]:
+    box = Outbox(tmp_path / "kept", f"sqlite:///{tmp_path / 'kept.sqlite3'}", timedelta(days=7))
+    yield box
+    box.close()
+
+
+def kept(box: Outbox, now: datetime = NOW, **wanted: list[str]) -> list[str]:
+    return [one.sop_instance_uid for one in box.kept(now, 100, **wanted)]
+
+
+def test_what_was_delivered_is_kept_for_its_time_and_no_longer(keeping: Outbox) -> None:
+    keeping.put("answer-1-1", QUERY, [header(5)], [report(7)], NOW)
+    keeping.delivered("answer-1-1", NOW)
+    last = NOW + timedelta(days=7) - timedelta(seconds=1)
+    assert keeping.expire(last) == 0
+    assert set(kept(keeping, last)) == {"1.2.3.5.1.1", "1.2.3.7.1.1"}
+    assert [path.is_file() for path in keeping.results("answer-1-1")] == [True]
+    over = NOW + timedelta(days=7)
+    assert kept(keeping, over) == []  # whether or not somebody has deleted it yet
+    assert keeping.expire(over) == 1
+    assert keeping.results("answer-1-1") == ()
+    assert keeping.is_delivered("answer-1-1")
+
+
+def test_only_what_the_destination_has_can_be_asked_for(keeping: Outbox) -> None:
+    keeping.put("answer-1-1", QUERY, [], [report(7)], NOW)
+    assert kept(keeping) == []
+    keeping.stored("answer-1-1", NOW)
+    assert kept(keeping) == ["1.2.3.7.1.1"]
+
+
+def test_it_is_asked_for_by_uids_of_every_level(keeping: Outbox) -> None:
+    keeping.put("answer-1-1", QUERY, [header(5), header(6)], [report(7)], NOW)
+    keeping.delivered("answer-1-1", NOW)
+    assert kept(keeping, studies=["1.2.3.0"]) == ["1.2.3.7.1.1"]
+    assert kept(keeping, series=["1.2.3.5.1", "1.2.3.9.1"]) == ["1.2.3.5.1.1"]
+    assert kept(keeping, instances=["1.2.3.6.1.1"]) == ["1.2.3.6.1.1"]
+    assert kept(keeping, studies=["1.2.3.0"], instances=["1.2.3.6.1.1"]) == []
+
+
+def test_a_copy_of_several_result_sets_is_one_object_and_its_file_is_there(
+    keeping: Outbox,
+) -> None:
+    for number, at in ((1, NOW), (2, NOW + timedelta(days=3))):
+        keeping.put(f"answer-{number}-1", QUERY, [header(5)], [report(10 + number)], at)
+        keeping.delivered(f"answer-{number}-1", at)
+    later = NOW + timedelta(days=8)
+    keeping.expire(later)
+    (copy,) = keeping.kept(later, 100, instances=["1.2.3.5.1.1"])
+    assert copy.path.is_file()
+    assert len(keeping.kept(later, 1)) == 1
