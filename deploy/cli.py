@@ -45,6 +45,8 @@ bundle_app = typer.Typer(
     help="Install, compare and change bundles of models.", no_args_is_help=True
 )
 app.add_typer(bundle_app, name="bundle")
+users_app = typer.Typer(help="Accounts that may sign in to the pages.", no_args_is_help=False)
+app.add_typer(users_app, name="users")
 
 Config = Annotated[
     Path,
@@ -104,6 +106,80 @@ def work(config: Config = CONFIG) -> None:
     from deploy import service
 
     service.serve(_settings(config), receive=False, work=True)
+
+
+@app.command()
+def web(config: Config = CONFIG) -> None:
+    """Serve the pages: results for radiologists, the service's status for IT."""
+    from deploy.service import log_to_stderr
+    from deploy.web.server import serve_web
+
+    settings = _settings(config)
+    log_to_stderr(settings.log_level)
+    serve_web(settings)
+
+
+@app.command()
+def feedback(
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Write every judgement to FILE.jsonl, under a table's pseudonyms."),
+    ] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="The key of the exam table's pseudonyms, for --export; made if missing."),
+    ] = None,
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """Say how relevant radiologists found the matches, or export it for training."""
+    from deploy import feedback as feedback_
+
+    settings = _settings(config)
+    if (export is None) != (key is None):
+        message = "--export and --key belong together"
+        raise typer.BadParameter(message)
+    if export is not None and key is not None:
+        feedback_.export(settings, export, key)
+    found = feedback_.summary(settings)
+    _print(found.as_json(), (found.as_table(),), as_json)
+
+
+@users_app.callback(invoke_without_command=True)
+def users(context: typer.Context, as_json: Json = False, config: Config = CONFIG) -> None:
+    """List the accounts that may sign in to the pages."""
+    from deploy import accounts
+
+    context.obj = config
+    if context.invoked_subcommand is None:
+        rows = accounts.listed(_settings(config))
+        for row in rows:
+            _print(accounts.as_json(row), (accounts.as_sentence(row),), as_json)
+
+
+@users_app.command("add")
+def users_add(
+    context: typer.Context,
+    name: str,
+    role: Annotated[
+        list[str], typer.Option("--role", "-r", help="radiologist or it; may be repeated.")
+    ],
+    config: Annotated[Path | None, _OWN_CONFIG] = None,
+) -> None:
+    """Make an account, or give one another password; it is asked for, or read from a pipe."""
+    from deploy import accounts
+
+    accounts.add(_settings(config or context.obj), name, role)
+
+
+@users_app.command("remove")
+def users_remove(
+    context: typer.Context, name: str, config: Annotated[Path | None, _OWN_CONFIG] = None
+) -> None:
+    """Take an account away; who is signed in with it is signed out."""
+    from deploy import accounts
+
+    accounts.remove(_settings(config or context.obj), name)
 
 
 @app.command()

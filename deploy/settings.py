@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.errors import ConfigurationError
+from deploy.web.settings import WebSettings
 from listener.settings import ListenerSettings
 from pipeline.disk import sync_folder
 from pipeline.settings import PipelineSettings
@@ -52,6 +53,9 @@ class Settings(BaseModel):
     pipeline: PipelineSettings = Field(
         default=PipelineSettings(), description="from study to result set"
     )
+    web: WebSettings = Field(
+        default=WebSettings(), description="the pages of results and status: `wristmir web`"
+    )
 
     @property
     def bundle(self) -> Path:
@@ -64,6 +68,11 @@ class Settings(BaseModel):
         from deploy.shelf import Shelf  # noqa: PLC0415  the receiver alone needs no models
 
         return Shelf(self.state_dir / "bundles")
+
+    @property
+    def users_file(self) -> Path:
+        """Accounts that may sign in to the pages."""
+        return self.web.login.users or self.state_dir / "users"
 
     @property
     def ledger_url(self) -> str:

@@ -9,9 +9,19 @@ from pathlib import Path
 from deploy.errors import ConfigurationError, ServiceUnavailableError
 from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
+from pipeline.answer_record import AnswerRecords
+from pipeline.feedback import Feedback
 from pipeline.outbox import Outbox
 
-__all__ = ["check_owner", "has_ledger", "key_of_site", "open_ledger", "open_outbox"]
+__all__ = [
+    "check_owner",
+    "has_ledger",
+    "key_of_site",
+    "open_answers",
+    "open_feedback",
+    "open_ledger",
+    "open_outbox",
+]
 
 
 def open_ledger(settings: Settings, *, upgrade: bool = True) -> Ledger:
@@ -60,6 +70,16 @@ def open_outbox(settings: Settings) -> Outbox:
     """Open what waits for delivery, and what was delivered before."""
     state = settings.state_dir
     return Outbox(state / "outbox", f"sqlite:///{state / 'outbox.sqlite3'}")
+
+
+def open_answers(settings: Settings) -> AnswerRecords:
+    """Open what was answered, as the pages show it."""
+    return AnswerRecords(f"sqlite:///{settings.state_dir / 'answers.sqlite3'}")
+
+
+def open_feedback(settings: Settings) -> Feedback:
+    """Open what radiologists have said of matches."""
+    return Feedback(f"sqlite:///{settings.state_dir / 'feedback.sqlite3'}")
 
 
 def _is_in_use(settings: Settings) -> bool:
