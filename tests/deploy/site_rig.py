@@ -1,4 +1,4 @@
-"""The site on a free port of this machine, for as long as a test needs it, and a browser of sorts."""
+"""The site on a free port of this machine, as long as a test needs it, and who asks for pages."""
 
 from __future__ import annotations
 
