@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deploy.decoding import decoder_limits
@@ -72,8 +71,6 @@ def open_worker(
         outbox = open_outbox(settings)
         stack.callback(outbox.close)
         answers = stack.enter_context(closing(open_answers(settings)))
-        if days := settings.listener.retention_days:
-            answers.forget(datetime.now(UTC) - timedelta(days=days))
         if pipeline.index.engine == "embedded":
             ledger.claim()
             ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker

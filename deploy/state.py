@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from datetime import timedelta
 from pathlib import Path
 
 from deploy.errors import ConfigurationError, ServiceUnavailableError
@@ -74,7 +75,9 @@ def open_outbox(settings: Settings) -> Outbox:
 
 def open_answers(settings: Settings) -> AnswerRecords:
     """Open what was answered, as the pages show it."""
-    return AnswerRecords(f"sqlite:///{settings.state_dir / 'answers.sqlite3'}")
+    days = settings.listener.retention_days
+    url = f"sqlite:///{settings.state_dir / 'answers.sqlite3'}"
+    return AnswerRecords(url, timedelta(days=days) if days else None)
 
 
 def open_feedback(settings: Settings) -> Feedback:

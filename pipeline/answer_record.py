@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from pipeline.database import open_database
 from pipeline.exam import SIDE_FROM_IMAGE, Exam, RegionFindings
@@ -248,13 +248,16 @@ class AnswerRecords:
     ----------
     url
         SQLAlchemy URL of the database, for example ``sqlite:////var/lib/wristmir/answers.sqlite3``.
+    retention
+        How much older than the latest an answer may be; None for any age.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, retention: timedelta | None = None) -> None:
         self._engine = open_database(url, _METADATA)
+        self._retention = retention
 
     def keep(self, record: AnswerRecord) -> None:
-        """Keep an answer; the same result set again replaces it."""
+        """Keep an answer, forget those that are too old; the same result set again replaces it."""
         with self._engine.begin() as connection:
             here = _ANSWER.c.result_id == record.result_id
             connection.execute(sa.delete(_ANSWER).where(here))
@@ -266,6 +269,9 @@ class AnswerRecords:
                     record=record.model_dump_json(),
                 )
             )
+            if self._retention is not None:
+                oldest = _sortable(record.asked_at - self._retention)
+                connection.execute(sa.delete(_ANSWER).where(_ANSWER.c.asked_at < oldest))
 
     def get(self, result_id: str) -> AnswerRecord | None:
         """Return an answer, None where it is not known."""
@@ -279,12 +285,6 @@ class AnswerRecords:
     def of_study(self, study_uid: str) -> tuple[AnswerRecord, ...]:
         """Return the answers about a study, the latest first."""
         return self._found(_ANSWER.c.study_uid == study_uid, 100, 0)
-
-    def forget(self, before: datetime) -> int:
-        """Forget what was asked before a time (timezone-aware); return how many answers."""
-        old = _ANSWER.c.asked_at < _sortable(before)
-        with self._engine.begin() as connection:
-            return connection.execute(sa.delete(_ANSWER).where(old)).rowcount
 
     def close(self) -> None:
         """Let the database go."""
@@ -302,7 +302,15 @@ class AnswerRecords:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).scalars().all()
-        return tuple(AnswerRecord.model_validate_json(row) for row in rows)
+        return tuple(found for row in rows if (found := _read(row)) is not None)
+
+
+def _read(row: str) -> AnswerRecord | None:
+    """Return an answer; None for one that another release has kept in another form."""
+    try:
+        return AnswerRecord.model_validate_json(row)
+    except ValidationError:  # its message would print the record
+        return None
 
 
 def _sortable(moment: datetime) -> str:

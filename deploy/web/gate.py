@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from listener.audit_query import Person
 
 __all__ = ["Gate", "checked_form", "cookie_name", "for_role", "person_of", "session_of"]
 
+_LOG = logging.getLogger("wristmir.web")
 _CONTENT_POLICY: Final = HEADERS["Content-Security-Policy"] + "; connect-src 'self'"
 # Origin is sent as "null" with no-referrer; this one tells other sites nothing either
 _REFERRER: Final = "same-origin"
@@ -88,7 +90,11 @@ class Gate:
         key = Request(scope).cookies.get(cookie_name(secure=self.secure), "")
         session = self.sessions.find(key) if key else None
         state = {**scope.get("state", {}), "session": session, "session_key": key}
-        await self.app({**scope, "state": state}, receive, send_with_headers)
+        try:
+            await self.app({**scope, "state": state}, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001 - a request ends here, with a page; it is recorded
+            # the class alone: another library's message may hold a value
+            _LOG.error("a page failed: %s", type(error).__name__)
 
     def _is_own(self, headers: Headers) -> bool:
         origin = urlsplit(headers.get("origin", ""))

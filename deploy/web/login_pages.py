@@ -85,16 +85,16 @@ class LoginPages:
         name, wanted = sent.get("name", "").strip().lower()[:64], sent.get("next", "")
         person = person_of(request, name)
         if self.names.is_shut(name) or self.addresses.is_shut(person.address):
-            self._tell(request, name, "too many tries")
+            await self._tell(request, name, "too many tries")
             return self._form(request, wanted, name, _SHUT, 429)
         user = await run_in_threadpool(self.users.check, name, sent.get("password", ""))
         if user is None:
             self.names.failed(name)
             self.addresses.failed(person.address)
-            self._tell(request, name, "name or password is wrong")
+            await self._tell(request, name, "name or password is wrong")
             return self._form(request, wanted, name, _WRONG, 401)
         self.names.passed(name)
-        self._tell(request, name)
+        await self._tell(request, name)
         self.sessions.end(request.state.session_key)
         return self._begun(user, wanted)
 
@@ -103,7 +103,8 @@ class LoginPages:
         await checked_form(request)
         person = person_of(request)
         self.sessions.end(request.state.session_key)
-        self.audit.tell(partial(user_authentication, person=person, end=End(), login=False))
+        event = partial(user_authentication, person=person, end=End(), login=False)
+        await run_in_threadpool(self.audit.tell, event)
         answer = RedirectResponse("/login", 303)
         name = cookie_name(secure=self.secure)
         answer.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")
@@ -125,12 +126,13 @@ class LoginPages:
             request, "login.html", status, wanted=wanted, name=name, problem=problem
         )
 
-    def _tell(self, request: Request, name: str, problem: str = "") -> None:
+    async def _tell(self, request: Request, name: str, problem: str = "") -> None:
         """Tell of a try; a name that no account has may be anything, a password too."""
         known = self.users.get(name) is not None
         person = person_of(request, name if known else UNKNOWN)
         end = End(Action.EXECUTE, Indicator.MINOR_FAILURE, problem) if problem else End()
-        self.audit.tell(partial(user_authentication, person=person, end=end, login=True))
+        event = partial(user_authentication, person=person, end=end, login=True)
+        await run_in_threadpool(self.audit.tell, event)
 
 
 def _home(session: Session) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -73,7 +73,7 @@ class ResultPages:
         """Return where they are."""
         within = "/results/{result_id}"
         pages = {
-            "/results": self.list,
+            "/results": self.latest,
             "/studies/{study_uid}": self.of_study,
             within: self.result,
             f"{within}/{{part}}/cases/{{case:int}}": self.case,
@@ -86,7 +86,7 @@ class ResultPages:
         judged = for_role(Role.RADIOLOGIST, self.judge)
         return [*gets, Route(f"{within}/{{part}}/cases/{{case:int}}", judged, methods=["POST"])]
 
-    async def list(self, request: Request) -> Response:
+    async def latest(self, request: Request) -> Response:
         """Show the latest results."""
         asked = request.query_params.get("page", "1")
         number = max(1, int(asked)) if asked.isdecimal() and len(asked) < 6 else 1
@@ -287,7 +287,7 @@ class ResultPages:
 
 
 _SIDE: Final = {Laterality.LEFT: "left", Laterality.RIGHT: "right", Laterality.UNKNOWN: "side ?"}
-_WORDS: Final = {
+_WORDS: Final[Mapping[str, Any]] = {
     "demonstration": DEMONSTRATION,
     "score_words": SCORE_WORDS,
     "relevance": RELEVANCE,

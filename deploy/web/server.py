@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 
 from deploy.decoding import decoder_limits
 from deploy.errors import ServiceUnavailableError
-from deploy.settings import Settings, site_key
-from deploy.state import open_answers, open_feedback, open_ledger, open_outbox
+from deploy.settings import Settings
+from deploy.state import key_of_site, open_answers, open_feedback, open_ledger, open_outbox
 from deploy.web.login_pages import LoginPages
 from deploy.web.page import Pages
 from deploy.web.pictures import Pictures
@@ -130,7 +130,7 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
     ConfigurationError
         Where the accounts cannot be read.
     """
-    key, web = site_key(settings.state_dir), settings.web
+    key, web = key_of_site(settings), settings.web
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(settings, upgrade=False))
         audit = stack.enter_context(Audit(settings.listener, site_key=key))

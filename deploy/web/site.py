@@ -73,7 +73,7 @@ def site(
             Mount("/static", StaticFiles(directory=STATIC)),
             *routes,
         ],
-        exception_handlers={HTTPException: problem},
+        exception_handlers={HTTPException: problem, Exception: problem},
     )
     gate = Gate(behind, sessions, hosts, secure)
     return Starlette(routes=[*beside, Mount("/", gate)], lifespan=lifespan)

@@ -26,11 +26,11 @@ from listener.audit_event import End
 from listener.audit_query import command_query
 from listener.elements import is_uid
 from listener.errors import LedgerError
-from listener.job import Job, JobState
+from listener.job import COMMIT, Job, JobState
 from listener.ledger import Ledger
 from listener.settings import DestinationSettings
 from pipeline.uid import KeyedUids
-from pipeline.worker import COMMIT, DELIVER
+from pipeline.worker import DELIVER
 
 __all__ = ["StatusPages"]
 
@@ -91,7 +91,7 @@ class StatusPages:
 
     async def status(self, request: Request) -> Response:
         """Show how everything stands."""
-        self._tell(request, "web status")
+        await self._tell(request, "web status")
         found = await run_in_threadpool(self._found)
         return self.pages.page(request, "status.html", **found)
 
@@ -99,7 +99,7 @@ class StatusPages:
         """Give a dead job its attempts again."""
         await checked_form(request)
         number = request.path_params["number"]
-        self._tell(request, f"web retry {number}")
+        await self._tell(request, f"web retry {number}")
         try:
             await run_in_threadpool(self.ledger.retry, number)
         except LedgerError:
@@ -109,7 +109,7 @@ class StatusPages:
     async def retry_all(self, request: Request) -> Response:
         """Give every dead job its attempts again."""
         await checked_form(request)
-        self._tell(request, "web retry --all")
+        await self._tell(request, "web retry --all")
         await run_in_threadpool(self._retry_dead)
         return RedirectResponse("/status#dead", 303)
 
@@ -117,9 +117,9 @@ class StatusPages:
         for job in reversed(self.ledger.jobs(state=JobState.DEAD, limit=1_000_000)):
             self.ledger.retry(job.id)
 
-    def _tell(self, request: Request, command: str) -> None:
-        person = person_of(request)
-        self.audit.tell(partial(command_query, person=person, command=command, end=End()))
+    async def _tell(self, request: Request, command: str) -> None:
+        event = partial(command_query, person=person_of(request), command=command, end=End())
+        await run_in_threadpool(self.audit.tell, event)
 
     def _found(self) -> dict[str, Any]:
         ledger, serving = self.ledger, self.ledger.serving_index()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -105,7 +107,7 @@ def test_the_same_result_set_again_replaces_the_first(records: AnswerRecords) ->
     assert [one.pool for one in records.latest(10)] == [35]
 
 
-def test_the_latest_come_first_and_old_ones_are_forgotten(records: AnswerRecords) -> None:
+def test_the_latest_come_first(records: AnswerRecords) -> None:
     times = [NOW - timedelta(days=days) for days in (2, 0, 1)]
     for number, at in enumerate(times):
         records.keep(record(f"answer-{number}-1-A", at))
@@ -113,9 +115,26 @@ def test_the_latest_come_first_and_old_ones_are_forgotten(records: AnswerRecords
     assert [one.result_id[7] for one in records.latest(1, 1)] == ["2"]
     assert len(records.of_study(record().study_uid)) == 3
     assert records.of_study("1.2.3") == ()
-    assert records.forget(NOW - timedelta(hours=30)) == 1
-    assert records.get("answer-0-1-A") is None
-    assert len(records.latest(10)) == 2
+
+
+def test_what_is_older_than_retention_is_forgotten(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'answers.sqlite3'}"
+    with closing(AnswerRecords(url, timedelta(days=30))) as records:
+        for days in (40, 20, 0):
+            records.keep(record(f"answer-{days}-1-A", NOW - timedelta(days=days)))
+        assert [one.result_id for one in records.latest(10)] == ["answer-0-1-A", "answer-20-1-A"]
+        assert records.get("answer-40-1-A") is None
+
+
+def test_what_another_release_has_kept_in_another_form_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "answers.sqlite3"
+    with closing(AnswerRecords(f"sqlite:///{file}")) as records:
+        records.keep(record("answer-1-1-A"))
+        records.keep(record("answer-2-1-A"))
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("update answer set record = '{}' where result_id = 'answer-1-1-A'")
+            other.commit()
+        assert [one.result_id for one in records.latest(10)] == ["answer-2-1-A"]
 
 
 def test_nobody_else_may_read_the_file(records: AnswerRecords, tmp_path: Path) -> None:
