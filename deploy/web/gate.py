@@ -68,8 +68,12 @@ class Gate:
             await self.app(scope, receive, send)
             return
 
+        begun = False
+
         async def send_with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 headers.update({**HEADERS, "Content-Security-Policy": _CONTENT_POLICY})
                 headers["Referrer-Policy"] = _REFERRER
@@ -77,24 +81,28 @@ class Gate:
                     headers["Strict-Transport-Security"] = "max-age=31536000"
             await send(message)
 
+        try:
+            await self._answer(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001 - a request ends here; it is recorded
+            # the class alone: another library's message may hold a value
+            _LOG.error("a page failed: %s", type(error).__name__)
+            if not begun:
+                await PlainTextResponse("That did not work.", 500)(
+                    scope, receive, send_with_headers
+                )
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         if headers.get("host", "") not in self.hosts:
-            refused = PlainTextResponse("This host is not served here.", 421)
-            await refused(scope, receive, send_with_headers)
+            await PlainTextResponse("This host is not served here.", 421)(scope, receive, send)
             return
         if scope["method"] not in _SAFE and not self._is_own(headers):
-            await PlainTextResponse("Not sent by this site.", 403)(
-                scope, receive, send_with_headers
-            )
+            await PlainTextResponse("Not sent by this site.", 403)(scope, receive, send)
             return
         key = Request(scope).cookies.get(cookie_name(secure=self.secure), "")
         session = self.sessions.find(key) if key else None
         state = {**scope.get("state", {}), "session": session, "session_key": key}
-        try:
-            await self.app({**scope, "state": state}, receive, send_with_headers)
-        except Exception as error:  # noqa: BLE001 - a request ends here, with a page; it is recorded
-            # the class alone: another library's message may hold a value
-            _LOG.error("a page failed: %s", type(error).__name__)
+        await self.app({**scope, "state": state}, receive, send)
 
     def _is_own(self, headers: Headers) -> bool:
         origin = urlsplit(headers.get("origin", ""))

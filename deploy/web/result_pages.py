@@ -37,7 +37,7 @@ from pipeline.wording import DEMONSTRATION, SCORE_WORDS, finding_words
 __all__ = ["ResultPages"]
 
 _ON_A_PAGE: Final = 25
-_SIDES_BY_SIDE: Final = 3  # priors that one link opens beside the query
+_SIDE_BY_SIDE: Final = 3  # priors that one link opens beside the query
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +111,8 @@ class ResultPages:
         identity = await run_in_threadpool(self._told, request, record)
         given = await run_in_threadpool(self._given, request, record)
         matches = ranked(record, part, wish) if part else ()
+        there = [one.case for one in matches if one.place and one.case.viewer_study_uid]
+        first = there[:_SIDE_BY_SIDE]
         return self.pages.page(
             request,
             "result.html",
@@ -127,10 +129,8 @@ class ResultPages:
             query_view=SIZES["small"]["wrist"],
             bones=tuple(Region),
             delivered=await run_in_threadpool(self._delivered, record),
-            all_in_viewer=self._in_viewer(
-                record, [one.case for one in matches if one.place][:_SIDES_BY_SIDE]
-            ),
-            side_by_side=_SIDES_BY_SIDE,
+            all_in_viewer=self._in_viewer(record, first),
+            side_by_side=len(first),
             asked=request.url.query,
             **_WORDS,
         )

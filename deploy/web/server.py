@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -158,6 +159,9 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
 
 def serve_web(settings: Settings) -> None:
     """Serve the site until SIGTERM or SIGINT; tell systemd when it is ready, and that it lives."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # the server's own handlers end it, then raise the signal again for those from before
+        signal.signal(number, lambda *_: None)
     with closing(WebServer(settings.web)) as server, open_site(settings, server, _alive) as app:
         _LOG.info("the pages are at %s", server.address)
         server.run(app)

@@ -434,6 +434,22 @@ def test_an_address_that_names_nothing_harms_nothing(site: Site, path: str) -> N
     assert site.visit("reader").get(path).status == (200 if "page" in path else 404)
 
 
+def test_a_page_that_fails_tells_nothing_of_why(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, users = site.visit("reader"), site.settings.users_file
+    text = users.read_bytes()
+    try:
+        users.write_text("no accounts\n", encoding="ascii")
+        answer = reader.get("/results")
+    finally:
+        users.write_bytes(text)
+    assert (answer.status, answer.text) == (500, "That did not work.")
+    assert answer.headers["cache-control"] == "no-store"
+    assert "a page failed: ConfigurationError" in caplog.text
+    assert reader.get("/results").status == 200
+
+
 # -- feedback ---------------------------------------------------------------------------------
 
 
