@@ -70,7 +70,7 @@ class Pictures:
         self._decoder = decoder
         self._ledger = ledger
         self._lock = threading.Lock()
-        self._decoded: OrderedDict[tuple[str, int], NDArray[np.uint16]] = OrderedDict()
+        self._decoded: OrderedDict[tuple[str, int, bool], NDArray[np.uint16]] = OrderedDict()
         self._drawn: OrderedDict[tuple[str, int, str, str], bytes] = OrderedDict()
 
     def identity(self, record: AnswerRecord) -> Identity | None:
@@ -141,13 +141,14 @@ class Pictures:
         )
 
     def _grey(self, case: CaseRecord, path: Path) -> NDArray[np.uint16]:
-        known = (case.sop_instance_uid, case.version)
+        is_prior = case.number > 0  # a query's own picture may bear its patient's name
+        known = (case.sop_instance_uid, case.version, is_prior)
         if known in self._decoded:
             self._decoded.move_to_end(known)
             return self._decoded[known]
         try:
             header = self._decoder.header(path)
-            if case.number and withheld_reason(header):
+            if is_prior and withheld_reason(header):
                 raise PictureGoneError
             pixels = radiograph(self._decoder, path, header).pixels
         except (DecodeError, DecoderUnavailableError):
