@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from deploy.decoding import decoder_limits
 from deploy.miner import open_miner
 from deploy.settings import Settings
-from deploy.state import open_outbox
+from deploy.state import open_answers, open_outbox
 from listener.audit import Audit
 from listener.ledger import Ledger
 from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
 from pipeline.crosswalk import Crosswalk, LibraryCopy, LookedUp
-from pipeline.decoder import Decoder, DecoderLimits, FileLimits
+from pipeline.decoder import Decoder
 from pipeline.disk import write_whole
 from pipeline.edge_index import EdgeIndex
 from pipeline.errors import BundleError
@@ -59,7 +60,7 @@ def open_worker(
     uids = KeyedUids(key)
     audit = audit or Audit.off()
     with ExitStack() as stack:
-        decoder = stack.enter_context(Decoder(_limits(settings)))
+        decoder = stack.enter_context(Decoder(decoder_limits(settings)))
         index = stack.enter_context(open_index(settings, bundle))
         records = stack.enter_context(closing(open_records(settings)))
         miner = stack.enter_context(open_miner(pipeline.mining))
@@ -69,6 +70,7 @@ def open_worker(
         stack.callback(crosswalk.close)
         outbox = open_outbox(settings)
         stack.callback(outbox.close)
+        answers = stack.enter_context(closing(open_answers(settings)))
         if pipeline.index.engine == "embedded":
             ledger.claim()
             ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker
@@ -82,6 +84,7 @@ def open_worker(
             uids=uids,
             crosswalk=crosswalk,
             outbox=outbox,
+            records=answers,
             words=BundleWords(bundle.id, bundle.manifest.intended_use, bundle.demonstration),
             references=pipeline.references,
             library=delivery.library.name if delivery.library else "",
@@ -123,7 +126,7 @@ def open_indexer(
         Where another process owns the bundle's index, or its server cannot be reached.
     """
     with (
-        Decoder(_limits(settings)) as decoder,
+        Decoder(decoder_limits(settings)) as decoder,
         open_index(settings, bundle) as index,
         closing(open_records(settings)) as records,
         open_miner(settings.pipeline.mining) as miner,
@@ -218,14 +221,6 @@ def _audited(audit: Audit, ledger: Ledger) -> LookedUp:
         audit.looked_up(copy_uid, found.source_study_uid, rows[-1].patient_key if rows else "")
 
     return looked_up
-
-
-def _limits(settings: Settings) -> DecoderLimits:
-    decoding = settings.pipeline.decoding
-    file = FileLimits(max_file_bytes=decoding.max_file_mib << 20, max_pixels=decoding.max_pixels)
-    return DecoderLimits(
-        file=file, memory_bytes=decoding.memory_mib << 20, seconds=decoding.seconds
-    )
 
 
 def _delivery(settings: Settings) -> Delivery:

@@ -6,6 +6,7 @@ __all__ = [
     "ConfigurationError",
     "DeployError",
     "InputError",
+    "PictureGoneError",
     "ServiceUnavailableError",
     "WaitError",
 ]
@@ -27,6 +28,12 @@ class InputError(DeployError):
     """A file that was named cannot be read."""
 
     exit_status = 66  # EX_NOINPUT
+
+
+class PictureGoneError(DeployError):
+    """There is no picture to show: its file is no longer kept, or it may not be shared."""
+
+    exit_status = 66
 
 
 class ServiceUnavailableError(DeployError):

@@ -33,7 +33,7 @@ from pipeline.uid import KeyedUids
 if TYPE_CHECKING:
     from pipeline.worker import Worker
 
-__all__ = ["receiver", "serve"]
+__all__ = ["log_to_stderr", "receiver", "serve"]
 
 _LOG = logging.getLogger("wristmir.service")
 _WATCHDOG_SECONDS = 10.0
@@ -57,7 +57,7 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
     receive, work
         Which halves run in this process: both for ``wristmir serve``.
     """
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -141,7 +141,7 @@ def receiver(
         is_own=KeyedUids(key).is_own,
         audit=audit,
         handed_over=handed_over,
-        prepare=partial(_log_to_stderr, settings.log_level),
+        prepare=partial(log_to_stderr, settings.log_level),
         holdings=KeptResults(settings.state_dir, settings.pipeline.keep_results_days),
     )
 
@@ -245,7 +245,7 @@ class _WorkerThread(threading.Thread):
         self._worker.run(make_way, alive=between_jobs)
 
 
-def _log_to_stderr(level: str) -> None:
+def log_to_stderr(level: str) -> None:
     """Log plain lines in UTC; systemd's journal adds its own time, so none is doubled there."""
     stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)sZ "
     handler = logging.StreamHandler()

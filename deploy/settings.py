@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deploy.errors import ConfigurationError
+from deploy.web.settings import WebSettings
 from listener.settings import ListenerSettings
 from pipeline.disk import sync_folder
 from pipeline.settings import PipelineSettings
@@ -52,6 +53,9 @@ class Settings(BaseModel):
     pipeline: PipelineSettings = Field(
         default=PipelineSettings(), description="from study to result set"
     )
+    web: WebSettings = Field(
+        default=WebSettings(), description="the pages of results and status: `wristmir web`"
+    )
 
     @property
     def bundle(self) -> Path:
@@ -79,6 +83,11 @@ class Settings(BaseModel):
             for title in self.listener.titles
         ]
         return self.listener.model_copy(update={"titles": tuple(titles)})
+
+    @property
+    def users_file(self) -> Path:
+        """Accounts that may sign in to the pages."""
+        return self.web.login.users or self.state_dir / "users"
 
     @property
     def ledger_url(self) -> str:

@@ -10,9 +10,20 @@ from pathlib import Path
 from deploy.errors import ConfigurationError, ServiceUnavailableError
 from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
+from pipeline.answer_record import AnswerRecords
+from pipeline.feedback import Feedback
 from pipeline.outbox import Outbox
 
-__all__ = ["check_owner", "has_ledger", "key_of_site", "open_ledger", "open_outbox", "outbox_in"]
+__all__ = [
+    "check_owner",
+    "has_ledger",
+    "key_of_site",
+    "open_answers",
+    "open_feedback",
+    "open_ledger",
+    "open_outbox",
+    "outbox_in",
+]
 
 
 def open_ledger(settings: Settings, *, upgrade: bool = True) -> Ledger:
@@ -66,6 +77,18 @@ def outbox_in(state_dir: Path, keep_days: int) -> Outbox:
     """Open the outbox of a state folder, in which what is delivered is kept for so many days."""
     url = f"sqlite:///{state_dir / 'outbox.sqlite3'}"
     return Outbox(state_dir / "outbox", url, timedelta(days=keep_days))
+
+
+def open_answers(settings: Settings) -> AnswerRecords:
+    """Open what was answered, as the pages show it."""
+    days = settings.listener.retention_days
+    url = f"sqlite:///{settings.state_dir / 'answers.sqlite3'}"
+    return AnswerRecords(url, timedelta(days=days) if days else None)
+
+
+def open_feedback(settings: Settings) -> Feedback:
+    """Open what radiologists have said of matches."""
+    return Feedback(f"sqlite:///{settings.state_dir / 'feedback.sqlite3'}")
 
 
 def _is_in_use(settings: Settings) -> bool:

@@ -27,6 +27,8 @@ __all__ = [
     "IMPORT",
     "INSTANCES_ACCESSED",
     "INSTANCES_TRANSFERRED",
+    "LOGIN",
+    "LOGOUT",
     "NODE_AUTHENTICATION",
     "NODE_ID",
     "PATIENT_NUMBER",
@@ -40,6 +42,7 @@ __all__ = [
     "SOURCE_MEDIA",
     "STUDY_INSTANCE_UID",
     "URI",
+    "USER_AUTHENTICATION",
     "Action",
     "AuditMessage",
     "AuditSource",
@@ -73,9 +76,12 @@ IMPORT = Code("110107", "DCM", "Import")
 QUERY = Code("110112", "DCM", "Query")
 PATIENT_RECORD = Code("110110", "DCM", "Patient Record")
 SECURITY_ALERT = Code("110113", "DCM", "Security Alert")
+USER_AUTHENTICATION = Code("110114", "DCM", "User Authentication")
 # PS3.16 CID 401, Audit Event Type Code
 APPLICATION_START = Code("110120", "DCM", "Application Start")
 APPLICATION_STOP = Code("110121", "DCM", "Application Stop")
+LOGIN = Code("110122", "DCM", "Login")
+LOGOUT = Code("110123", "DCM", "Logout")
 NODE_AUTHENTICATION = Code("110126", "DCM", "Node Authentication")
 # a UID as a code, PS3.16 table 8-1
 COMMITMENT = Code("1.2.840.10008.1.20.1", "DCMUID", "Storage Commitment Push Model SOP Class")

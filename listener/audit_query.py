@@ -37,24 +37,30 @@ __all__ = ["Person", "command_query", "dicom_query", "records_accessed", "retrie
 
 @dataclass(frozen=True)
 class Person:
-    """Who gives a command, as the operating system knows it.
+    """Who gives a command, as the operating system knows it, or who is signed in to the pages.
 
     Parameters
     ----------
     account
-        The account that the command runs under.
+        The account that the command runs under, or that is signed in.
     login
         The account that was logged in to, where that is another one; empty where it is not known.
+    address
+        Where the person's browser is; empty on this host.
     """
 
     account: str
     login: str = ""
+    address: str = ""
 
     def as_participant(self, own: Reporter) -> Participant:
         """Return the person as the one that asked."""
         name = f"{self.login} as {self.account}" if self.login else self.account
         return Participant(
-            user_id=self.login or self.account, is_requestor=True, name=name, network=own.host
+            user_id=self.login or self.account,
+            is_requestor=True,
+            name=name,
+            network=self.address or own.host,
         )
 
 

@@ -289,6 +289,11 @@ class Ledger:
         with self._database.reading() as connection:
             return milestone.of_study(connection, study_uid)
 
+    def count_placed(self, index: str, detail: Mapping[str, str]) -> int:
+        """Count the instances that are this to an index; see `listener.milestone.Placement`."""
+        with self._database.reading() as connection:
+            return milestone.count_placed(connection, index, detail)
+
     def study(self, study_uid: str) -> StudyRow:
         """Return a study's bookkeeping.
 

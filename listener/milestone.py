@@ -22,6 +22,7 @@ __all__ = [
     "PLACED",
     "Milestone",
     "Placement",
+    "count_placed",
     "forget_placements",
     "note_placements",
     "note_state",
@@ -61,6 +62,19 @@ class Placement:
     sop_instance_uid: str
     version: int
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def count_placed(connection: Connection, index: str, detail: Mapping[str, str]) -> int:
+    """Count the instances that are something to an index; `detail` is a part of what is kept."""
+    query = sa.select(sa.func.count(sa.distinct(MILESTONE.c.sop_instance_uid))).where(
+        MILESTONE.c.kind == PLACED,
+        MILESTONE.c.index_name == index,
+        *(
+            MILESTONE.c.detail.contains(canonical({name: value})[1:-1], autoescape=True)
+            for name, value in detail.items()
+        ),
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def note_state(

@@ -26,6 +26,7 @@ __all__ = [
     "SecureSocket",
     "certificate_name",
     "client_context",
+    "server_context",
     "why",
 ]
 
@@ -173,6 +174,21 @@ def client_context(
     _trust(context, there.authorities)
     if there.certificate is not None:
         _show(context, there.certificate, there.private_key)
+    return context
+
+
+def server_context(
+    certificate: Path | None, private_key: Path | None, oldest: TlsVersion
+) -> ssl.SSLContext:
+    """Return what a server speaks that asks nobody for a certificate: the web pages.
+
+    Raises
+    ------
+    CredentialsError
+        If the files cannot be used.
+    """
+    context = _context(ssl.PROTOCOL_TLS_SERVER, oldest)
+    _show(context, certificate, private_key)
     return context
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
+from pipeline.answer_record import AnswerRecord, AnswerRecords, Shown
 from pipeline.crosswalk import Crosswalk
 from pipeline.decoder import Decoder
 from pipeline.deidentify import library_copy, withheld_reason
@@ -29,7 +30,7 @@ from pipeline.retrieval import Retriever
 from pipeline.settings import ResultSettings
 from pipeline.stored_study import StoredImage
 from pipeline.uid import KeyedUids
-from pipeline.wording import BundleWords
+from pipeline.wording import BundleWords, wanted_words
 
 __all__ = ["Answered", "Answerer", "Originals"]
 
@@ -52,6 +53,7 @@ class _Priors:
     references: dict[str, PriorReference] = field(default_factory=dict)
     pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     copies: list[Dataset] = field(default_factory=list)
+    shown: dict[str, Shown] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +73,8 @@ class Answerer:
         Remembers which copy stands for which prior.
     outbox
         Takes the result sets.
+    records
+        Keep what was answered, for the pages.
     words
         What a result says of the models.
     references
@@ -90,6 +94,7 @@ class Answerer:
     uids: KeyedUids
     crosswalk: Crosswalk
     outbox: Outbox
+    records: AnswerRecords
     words: BundleWords
     references: Literal["library", "original"]
     library: str
@@ -256,6 +261,10 @@ class Answerer:
             board_width=self.board_width,
             settings=self.settings,
         )
+        # first: what is delivered can be looked up
+        shown = {query_uid: Shown(stored.version, pictured=True), **priors.shown}
+        wanted = wanted_words(answer.request)
+        self.records.keep(AnswerRecord.of(name, answer, shown, self.words, wanted))
         self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
 
     def _priors(self, answer: Answer, originals: Originals) -> _Priors:
@@ -285,7 +294,9 @@ class Answerer:
             )
             priors.references[uid] = PriorReference.to_copy(exam, copy)
             priors.copies.append(copy)
-        if not withheld_reason(header):
+        pictured = not withheld_reason(header)
+        priors.shown[uid] = Shown(stored.version, pictured, priors.references[uid])
+        if pictured:
             priors.pictures[uid] = radiograph(self.decoder, stored.path, header, pixels).pixels
 
     def _keep_missing(self, priors: _Priors) -> None:

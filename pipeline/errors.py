@@ -11,6 +11,7 @@ __all__ = [
     "DecodeError",
     "DecodeReason",
     "DecoderUnavailableError",
+    "FeedbackError",
     "GoldError",
     "IdentityError",
     "IndexUnavailableError",
@@ -103,6 +104,10 @@ class DecoderUnavailableError(PipelineError):
 
 class ReportError(PipelineError):
     """The object is no report that can be read."""
+
+
+class FeedbackError(PipelineError):
+    """Relevance is said in one of five points, 1 to 5, of a match that an answer names."""
 
 
 class GoldError(PipelineError):

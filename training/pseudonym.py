@@ -57,6 +57,10 @@ class Pseudonyms:
         """Return an image by its SOP Instance UID."""
         return self._of("exam", sop_uid)
 
+    def rater(self, account: str) -> str:
+        """Return who judged a match by the account that was signed in."""
+        return self._of("rater", account)
+
     def _of(self, kind: str, uid: str) -> str:
         message = f"wristmir training {kind}\0{uid}".encode()
         return hmac.new(self._key, message, sha256).hexdigest()[:32]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
@@ -16,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from deploy.marked_text import Evidence, evidence_of
+from deploy.web.posted_form import posted_form
 from deploy.web.review_form import DETAILS, GROUPS, ReviewForm
 from deploy.worklist import Show, Worklist, WorklistEntry
 from pipeline.errors import GoldError
@@ -26,7 +26,6 @@ from pipeline.region import Region
 __all__ = ["review_app"]
 
 _HERE = Path(__file__).parent
-_MAX_FORM_BYTES = 64 << 10
 
 
 def review_app(worklist: Worklist) -> Starlette:
@@ -93,7 +92,7 @@ class _Pages:
     async def save(self, request: Request) -> Response:
         """Keep a correction, or take it back, and go on; say at the field what cannot be."""
         entry, show = self._entry(request), _show(request)
-        sent = await _form(request)
+        sent = await posted_form(request)
         action = sent.get("action", "go_on")
         try:
             if action == "take_back":
@@ -184,15 +183,6 @@ def _show(request: Request) -> Show:
         return Show(request.query_params.get("show", Show.ALL))
     except ValueError:
         return Show.ALL
-
-
-async def _form(request: Request) -> dict[str, str]:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_FORM_BYTES:
-            raise HTTPException(413)
-    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _changes(correction: GoldReport, entry: WorklistEntry) -> int:

@@ -13,10 +13,10 @@ from station import Station, station
 
 from deploy.kept_results import KeptResults
 from deploy.state import outbox_in
+from listener.destination_settings import DestinationSettings
 from listener.errors import LedgerUnavailableError
 from listener.holdings import Wanted
 from listener.query import ArchiveQuery
-from listener.settings import DestinationSettings
 
 QUERY = "1.2.3.0.1.1"
 

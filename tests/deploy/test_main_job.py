@@ -16,11 +16,11 @@ from plugin import REGIONS, STUDIES, Plugin, plugin, saved
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from listener.destination_settings import DestinationSettings
 from listener.job import JobState
 from listener.move import ArchiveMove
 from listener.query import ArchiveQuery
 from listener.receipt import InstanceState
-from listener.settings import DestinationSettings
 from pipeline.match_report import readable
 from pipeline.region import Laterality, Region
 from pipeline.result_set import referenced_instances

@@ -21,8 +21,9 @@ CONFIGS = sorted((DEPLOY / "vllm").glob("*.yaml"))
 _FLAG = re.compile(r"^([a-z-]+): '?(.*?)'?$", re.MULTILINE)
 
 
-def test_both_halves_the_language_model_and_the_reconciliation_have_a_unit() -> None:
-    names = ["wristmir-listen", "wristmir-reconcile", "wristmir-vllm", "wristmir-work"]
+def test_both_halves_the_language_model_the_reconciliation_and_the_pages_have_a_unit() -> None:
+    names = ["wristmir-listen", "wristmir-reconcile", "wristmir-vllm"]
+    names += ["wristmir-web", "wristmir-work"]
     assert [unit.stem for unit in UNITS] == names
 
 
@@ -115,7 +116,7 @@ def test_the_unit_is_tighter_than_most(unit: Path) -> None:
 def test_the_unit_runs_a_command_that_exists(unit: Path) -> None:
     command = re.search(r"ExecStart=\S+ (\w+)", unit.read_text(encoding="utf-8"))
     assert command is not None
-    assert command[1] in ("listen", "reconcile", "work")
+    assert command[1] in ("listen", "reconcile", "web", "work")
 
 
 def test_the_language_model_hears_this_machine_alone_and_fetches_nothing() -> None:

@@ -16,7 +16,7 @@ from pydicom import Dataset, dcmread
 from shelf import BOARD, Shelf, result
 from station import LOOPBACK, Station, eventually, station
 
-from listener.settings import DestinationSettings
+from listener.destination_settings import DestinationSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 

@@ -36,6 +36,17 @@ def test_every_index_has_places_of_its_own(ledger: Ledger) -> None:
     assert told(ledger) == [(1, PLACED, "two")]
 
 
+def test_what_instances_are_to_an_index_is_counted(ledger: Ledger) -> None:
+    record(ledger)
+    of_study = [Placement(UID, 1, {"side": "left", "used_as": "exam"}), Placement(UID, 2)]
+    ledger.mark_indexed(STUDY, 1, "one", of_study)
+    ledger.note_placements("one", [Placement("1.2.3.5", 1, {"used_as": "report"})])
+    assert ledger.count_placed("one", {"used_as": "exam"}) == 1
+    assert ledger.count_placed("one", {"used_as": "report"}) == 1
+    assert ledger.count_placed("one", {"used_as": "exa%"}) == 0
+    assert ledger.count_placed("two", {"used_as": "exam"}) == 0
+
+
 def test_where_another_index_serves_by_now_the_place_is_noted_for_its_own(ledger: Ledger) -> None:
     record(ledger)
     ledger.indices.serve("two")

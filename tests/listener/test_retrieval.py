@@ -34,8 +34,9 @@ from shelf import BOARD, REPORT, Shelf, result
 from station import LOOPBACK, Station, eventually, station
 from wire import Wire, command
 
+from listener.destination_settings import DestinationSettings
 from listener.query import ArchiveQuery
-from listener.settings import DestinationSettings, PeerSettings
+from listener.settings import PeerSettings
 from listener.study_root import FIND, GET, MOVE
 
 PENDING, UNMATCHED, SUCCESS, CANCELLED = 0xFF00, 0xFF01, 0x0000, 0xFE00

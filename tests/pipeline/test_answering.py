@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -18,8 +19,10 @@ from plugin import STUDIES, Plugin, plugin
 from pydicom import dcmread
 from simple_bundle import simple_bundle
 
+from deploy.state import open_answers
 from listener.job import Job, JobState, NewJob
 from listener.ledger import Ledger
+from pipeline.region import Region
 from pipeline.worker import ANSWER, DELIVER, QUERY
 
 pytestmark = pytest.mark.slow
@@ -84,6 +87,20 @@ def test_an_answer_that_is_worked_out_twice_makes_the_same_objects(service: Plug
     (report,), (board,) = service.reports(), service.boards()
     assert {str(report.SOPInstanceUID), str(board.SOPInstanceUID)} < made
     assert waiting(service) == {}
+
+
+def test_an_answer_is_kept_for_the_pages_after_its_files_have_gone(service: Plugin) -> None:
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    with closing(open_answers(service.settings)) as answers:
+        (record,) = answers.of_study(ASKED_STUDY)
+    assert waiting(service) == {}
+    assert [part.region for part in record.parts] == [Region.DISTAL_RADIUS]
+    assert len(record.cases) == len(PRIORS) == len(record.parts[0].matches)
+    sent = {str(dcmread(file).StudyInstanceUID) for file in service.pacs.files()}
+    assert {case.viewer_study_uid for case in record.cases} <= sent
+    assert all(case.pictured and case.version == 1 for case in record.cases)
+    assert (record.bundle_id, record.pool) == (service.index.bundle_id, len(PRIORS))
 
 
 def test_the_board_is_as_wide_as_the_settings_say(service: Plugin) -> None:
