@@ -14,13 +14,18 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp
 
 from deploy.decoding import decoder_limits
 from deploy.errors import ServiceUnavailableError
+from deploy.kept_results import KeptResults
 from deploy.settings import Settings
 from deploy.state import key_of_site, open_answers, open_feedback, open_ledger, open_outbox
+from deploy.web.bearer import BearerTokens
+from deploy.web.dicomweb import dicomweb_app
 from deploy.web.login_pages import LoginPages
+from deploy.web.matches import matches_app
 from deploy.web.page import Pages
 from deploy.web.pictures import Pictures
 from deploy.web.result_pages import ResultPages
@@ -30,6 +35,7 @@ from deploy.web.site import Lifespan, site
 from deploy.web.status_pages import StatusPages
 from deploy.web.users import Users
 from listener.audit import Audit
+from listener.ledger import Ledger
 from listener.service import notify
 from listener.tls import server_context
 from pipeline.decoder import Decoder
@@ -153,8 +159,15 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
         )
         status = StatusPages(pages, settings, ledger, KeyedUids(key), audit)
         logins = LoginPages(pages, users, sessions, audit, web.is_secure)
-        routes = [*logins.routes(), *results.routes(), *status.routes()]
-        yield site(pages, routes, sessions, server.hosts, secure=web.is_secure, lifespan=lifespan)
+        yield site(
+            pages,
+            [*logins.routes(), *results.routes(), *status.routes()],
+            sessions,
+            server.hosts,
+            secure=web.is_secure,
+            beside=_for_programs(settings, ledger, audit),
+            lifespan=lifespan,
+        )
 
 
 def serve_web(settings: Settings) -> None:
@@ -166,6 +179,18 @@ def serve_web(settings: Settings) -> None:
         _LOG.info("the pages are at %s", server.address)
         server.run(app)
     _LOG.info("stopped")
+
+
+def _for_programs(settings: Settings, ledger: Ledger, audit: Audit) -> list[BaseRoute]:
+    """Return what programs may ask for that show a token; nothing where none is given out."""
+    if settings.web.tokens is None:
+        return []
+    tokens = BearerTokens(settings.web.tokens)
+    shows_originals = settings.pipeline.references == "original"
+    kept = KeptResults(settings.state_dir, settings.pipeline.keep_results_days)
+    archive = dicomweb_app(kept, tokens, audit, settings.listener.retrieval)
+    matches = matches_app(ledger, tokens, audit, shows_originals=shows_originals)
+    return [*matches.routes, Mount("/dicomweb", archive)]
 
 
 @asynccontextmanager

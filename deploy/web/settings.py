@@ -72,6 +72,11 @@ class WebSettings(_Frozen):
         "becomes their Study Instance UIDs, by commas. OHIF: https://ohif.example.org/viewer?"
         "StudyInstanceUIDs={studies}&hangingprotocolId=@ohif/hpCompare",
     )
+    tokens: Path | None = Field(
+        default=None,
+        description="file of the programs that may ask for matches over HTTP and fetch results by "
+        "DICOMweb, one a line: a name and its bearer token's SHA-256 (mode 0600); unset for none",
+    )
     login: LoginSettings = Field(default=LoginSettings(), description="how people sign in")
 
     @field_validator("trusted_proxies")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import signal
 import socket
@@ -129,3 +130,35 @@ def test_behind_a_proxy_its_word_counts_only_where_it_is_trusted(settings: Setti
             (line,) = [one for one in audit.read_text("ascii").splitlines() if "110122" in one]
             assert f'NetworkAccessPointID="{address}"' in line
             assert browser.get("/login").status == 421  # by another name than the public one
+
+
+def test_programs_with_a_token_ask_for_matches_and_search_what_is_kept(
+    settings: Settings, tmp_path: Path
+) -> None:
+    token, tokens = "an-invented-token", tmp_path / "tokens"
+    tokens.touch(mode=0o600)
+    tokens.write_text(f"viewer {hashlib.sha256(token.encode()).hexdigest()}\n", encoding="ascii")
+    study = "1.2.826.0.1.3680043.8.498.1"
+    with site_of(with_web(settings, tokens=tokens)) as address:
+
+        def answered(method: str, path: str, shown: str = token) -> http.client.HTTPResponse:
+            connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+            connection.request(method, path, headers={"Authorization": f"Bearer {shown}"})
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            return answer
+
+        assert answered("POST", f"/studies/{study}/matches").status == 404  # it is not here
+        assert answered("POST", f"/studies/{study}/matches", "another").status == 401
+        assert answered("GET", "/dicomweb/studies").status in (200, 204)
+        assert answered("GET", "/dicomweb/studies", "another").status == 401
+        assert answered("GET", "/results").status == 303  # a token opens no page
+
+
+def test_without_a_file_of_tokens_programs_get_nothing(settings: Settings) -> None:
+    with site_of(with_web(settings)) as address:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+        connection.request("GET", "/dicomweb/studies", headers={"Authorization": "Bearer x"})
+        assert connection.getresponse().status in (303, 404)
+        connection.close()
