@@ -187,9 +187,11 @@ def installed(folder: Path) -> Iterator[Site]:
         shut=(Role.IT,),
     )
     with Ledger(settings.ledger_url) as ledger:
-        ledger.serve_index("wristmir-test-1")
+        ledger.indices.serve("wristmir-test-1")
         image = str(clean.SOPInstanceUID)
-        ledger.note_placements("wristmir-test-1", [Placement(image, 1, {"used_as": "exam"})])
+        ledger.indices.note_placements(
+            "wristmir-test-1", [Placement(image, 1, {"used_as": "exam"})]
+        )
     audit.unlink(missing_ok=True)  # what was received is not of interest here
     with site_of(settings) as address:
         yield Site(settings, address, record, audit)
@@ -391,9 +393,9 @@ def test_a_prior_that_is_rejected_is_shown_no_more(site: Site) -> None:
     assert reader.get(picture).status == 200
     with Ledger(site.settings.ledger_url) as ledger:
         rejected = Placement(uid, 1, {"reason": "a rejection note withdraws it"})
-        ledger.note_placements("wristmir-test-1", [rejected])
+        ledger.indices.note_placements("wristmir-test-1", [rejected])
         assert reader.get(picture).status == 404
-        ledger.note_placements("wristmir-test-1", [Placement(uid, 1, {"used_as": "exam"})])
+        ledger.indices.note_placements("wristmir-test-1", [Placement(uid, 1, {"used_as": "exam"})])
     assert reader.get(picture).status == 200
 
 

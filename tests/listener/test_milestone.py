@@ -39,8 +39,8 @@ def test_every_index_has_places_of_its_own(ledger: Ledger) -> None:
 def test_what_instances_are_to_an_index_is_counted(ledger: Ledger) -> None:
     record(ledger)
     of_study = [Placement(UID, 1, {"side": "left", "used_as": "exam"}), Placement(UID, 2)]
-    ledger.mark_indexed(STUDY, 1, "one", of_study)
-    ledger.note_placements("one", [Placement("1.2.3.5", 1, {"used_as": "report"})])
+    ledger.indices.mark_indexed(STUDY, 1, "one", of_study)
+    ledger.indices.note_placements("one", [Placement("1.2.3.5", 1, {"used_as": "report"})])
     assert ledger.count_placed("one", {"used_as": "exam"}) == 1
     assert ledger.count_placed("one", {"used_as": "report"}) == 1
     assert ledger.count_placed("one", {"used_as": "exa%"}) == 0
