@@ -56,7 +56,7 @@ class Indexer:
 with Ledger(sys.argv[1]) as ledger:
     note("ready", "-")
     worker = Worker(
-        ledger, Indexer(), None, None, Delivery(None, None, "X"), Path("/nowhere"),
+        ledger, Indexer(), None, SimpleNamespace(expire=lambda _: 0), Delivery(None, None, "X"), Path("/nowhere"),
         lease_seconds=float(sys.argv[3]), kinds=(MINE,),
     )
     worker.run(threading.Event())
