@@ -264,7 +264,11 @@ def _sqlite(target: sa.URL) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun below, not by the driver
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # of several processes that find a new file, one turns it over to the write-ahead log; the
+    # others are not kept waiting meanwhile, but told at once that it is busy
+    if not _is_done(connection, "PRAGMA journal_mode=WAL"):
+        connection.execute("PRAGMA journal_mode=WAL")
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -273,12 +277,12 @@ def _begin_sqlite(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN")
         return
     # a read lock that grows into a write lock would fail at once when another process writes
-    if not _is_begun(connection.connection.driver_connection):
+    if not _is_done(connection.connection.driver_connection, "BEGIN IMMEDIATE"):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _is_begun(driver: Any) -> bool:
-    """Begin to write as soon as nobody else does; False where somebody does all the time.
+def _is_done(driver: Any, statement: str) -> bool:
+    """Do what needs the file alone as soon as nobody else has it; False where somebody always has.
 
     SQLite's own waiting sleeps up to 100 ms at a time, where a transaction takes one: several
     processes that receive would mostly sleep, and now and then one of them for very long.
@@ -289,7 +293,7 @@ def _is_begun(driver: Any) -> bool:
     try:
         while time.monotonic() < until:
             try:
-                driver.execute("BEGIN IMMEDIATE")
+                driver.execute(statement)
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     return False
