@@ -6,13 +6,16 @@ import os
 import pwd
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.errors import ConfigurationError, ServiceUnavailableError
 from deploy.settings import Settings, site_key
 from listener.ledger import Ledger
-from pipeline.answer_record import AnswerRecords
-from pipeline.feedback import Feedback
 from pipeline.outbox import Outbox
+
+if TYPE_CHECKING:
+    from pipeline.answer_record import AnswerRecords
+    from pipeline.feedback import Feedback
 
 __all__ = [
     "check_owner",
@@ -81,6 +84,9 @@ def outbox_in(state_dir: Path, keep_days: int) -> Outbox:
 
 def open_answers(settings: Settings) -> AnswerRecords:
     """Open what was answered, as the pages show it."""
+    # a receiver, which opens the outbox, stays small without these
+    from pipeline.answer_record import AnswerRecords  # noqa: PLC0415
+
     days = settings.listener.retention_days
     url = f"sqlite:///{settings.state_dir / 'answers.sqlite3'}"
     return AnswerRecords(url, timedelta(days=days) if days else None)
@@ -88,6 +94,8 @@ def open_answers(settings: Settings) -> AnswerRecords:
 
 def open_feedback(settings: Settings) -> Feedback:
     """Open what radiologists have said of matches."""
+    from pipeline.feedback import Feedback  # noqa: PLC0415  see above
+
     return Feedback(f"sqlite:///{settings.state_dir / 'feedback.sqlite3'}")
 
 

@@ -73,8 +73,8 @@ def children(pid: int) -> list[int]:
 
 def peak_kib(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(peak.split()[1])
+    peaks = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(peaks[0].split()[1]) if peaks else 0  # one that has ended is still listed
 
 
 @contextmanager

@@ -55,8 +55,9 @@ class Indexer:
 
 with Ledger(sys.argv[1]) as ledger:
     note("ready", "-")
+    outbox = SimpleNamespace(expire=lambda _: 0)
     worker = Worker(
-        ledger, Indexer(), None, SimpleNamespace(expire=lambda _: 0), Delivery(None, None, "X"), Path("/nowhere"),
+        ledger, Indexer(), None, outbox, Delivery(None, None, "X"), Path("/nowhere"),
         lease_seconds=float(sys.argv[3]), kinds=(MINE,),
     )
     worker.run(threading.Event())
