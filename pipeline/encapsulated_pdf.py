@@ -6,18 +6,16 @@ from datetime import datetime
 from importlib.metadata import version
 
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import (
-    PYDICOM_IMPLEMENTATION_UID,
     EncapsulatedPDFStorage,
-    ExplicitVRLittleEndian,
 )
 
 from pipeline import terms
 from pipeline.character_set import fit_character_set
 from pipeline.deidentify import withheld_reason
 from pipeline.dictionary import ENGLISH, Dictionary
+from pipeline.file_meta import made_file_meta
 from pipeline.identity import adopt_identity, content_time
 from pipeline.uid import KeyedUids
 
@@ -75,7 +73,7 @@ def encapsulated_pdf(
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
     made.EncapsulatedDocumentLength = len(document)
     made.add_new("EncapsulatedDocument", "OB", document + b"\0" * (len(document) % 2))
-    made.file_meta = _file_meta(made)
+    made.file_meta = made_file_meta(made)
     adopt_identity(made, query_header)
     fit_character_set(made, words)
     return made
@@ -93,12 +91,3 @@ def _reference(header: Dataset) -> Dataset:
     item.ReferencedSOPClassUID = header.SOPClassUID
     item.ReferencedSOPInstanceUID = header.SOPInstanceUID
     return item
-
-
-def _file_meta(made: Dataset) -> FileMetaDataset:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = made.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-    return meta

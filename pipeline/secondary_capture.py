@@ -8,14 +8,12 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
-    PYDICOM_IMPLEMENTATION_UID,
-    ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
 )
 
 from pipeline.deidentify import withheld_reason
+from pipeline.file_meta import made_file_meta
 from pipeline.identity import adopt_identity, content_time
 from pipeline.uid import KeyedUids
 
@@ -75,15 +73,6 @@ def secondary_capture(
     image.PixelRepresentation = 0
     data = np.ascontiguousarray(board).tobytes()
     image.add_new("PixelData", "OB", data + b"\0" * (len(data) % 2))
-    image.file_meta = _file_meta(image)
+    image.file_meta = made_file_meta(image)
     adopt_identity(image, query_header)
     return image
-
-
-def _file_meta(image: Dataset) -> FileMetaDataset:
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = image.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-    return meta
