@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Row
 from listener import study
 from listener.job import INDEX, NewJob, canonical
 from listener.job_queue import JobQueue
+from listener.prepared import Prepared
 from listener.settings import TitleSettings
 from listener.tables import ARRIVAL, STUDY
 
@@ -38,7 +39,7 @@ def touch(
         Whether what came is new or changed.
     """
     here = {"uid": study_uid, "called": title.ae_title}
-    row = connection.execute(_HELD, here).first()
+    row = _HELD.first(connection, here)
     # a clock that was put back must not make the cap later
     first = now if row is None else min(now, row.first_at)
     capped = first + timedelta(seconds=title.cap_seconds)
@@ -53,10 +54,10 @@ def touch(
         "argument": canonical(title.argument),
     }
     if row is not None:
-        connection.execute(_EXTENDED, {**here, **values})
+        _EXTENDED.run(connection, {**here, **values})
         return
     opened = {"study_uid": study_uid, "title": title.ae_title, "first_at": now}
-    connection.execute(_OPENED, {**opened, **values})
+    _OPENED.run(connection, {**opened, **values})
 
 
 def end_association(
@@ -155,6 +156,6 @@ def _quiet(now: datetime, title: TitleSettings) -> datetime:
 
 # every reception runs these: they are made once
 _HERE = (ARRIVAL.c.study_uid == sa.bindparam("uid")) & (ARRIVAL.c.title == sa.bindparam("called"))
-_HELD = sa.select(ARRIVAL).where(_HERE).with_for_update()
-_EXTENDED = sa.update(ARRIVAL).where(_HERE)
-_OPENED = sa.insert(ARRIVAL)
+_HELD = Prepared(sa.select(ARRIVAL).where(_HERE).with_for_update())
+_EXTENDED = Prepared(sa.update(ARRIVAL).where(_HERE))
+_OPENED = Prepared(sa.insert(ARRIVAL))

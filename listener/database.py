@@ -106,7 +106,10 @@ class Database:
         It keeps its connection, and so SQLite's pages in memory, from one to the next.
         """
         if self._leader is None:
-            self._leader = self._engine.connect().execution_options(**{_WRITES: True})
+            leads = {_WRITES: True, _LEADS: True}
+            self._leader = self._engine.connect().execution_options(**leads)
+            driver: Any = self._leader.connection.driver_connection
+            driver.execute(_IMPATIENT)  # for good: it only ever waits to begin
         leader = self._leader
         try:
             with leader.begin():
@@ -218,8 +221,11 @@ def repeated(transaction: Callable[_Given, _Result]) -> Callable[_Given, _Result
 
 
 _WRITES = "ledger_writes"
+_LEADS = "ledger_leads"
 _MOST_TRIES = 20
 _BUSY_SECONDS = 30
+_IMPATIENT = "PRAGMA busy_timeout=0"
+_PATIENT = f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}"
 _FIRST_PAUSE_SECONDS = 0.0003
 _LONGEST_PAUSE_SECONDS = 0.004
 _random = random.SystemRandom()
@@ -266,44 +272,52 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun below, not by the driver
     # of several processes that find a new file, one turns it over to the write-ahead log; the
     # others are not kept waiting meanwhile, but told at once that it is busy
-    if not _is_done(connection, "PRAGMA journal_mode=WAL"):
+    connection.execute(_IMPATIENT)
+    is_done = _is_done(connection, "PRAGMA journal_mode=WAL")
+    connection.execute(_PATIENT)
+    if not is_done:
         connection.execute("PRAGMA journal_mode=WAL")
     for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    if not connection.get_execution_options().get(_WRITES, False):
+    options = connection.get_execution_options()
+    if not options.get(_WRITES, False):
         connection.exec_driver_sql("BEGIN")
         return
     # a read lock that grows into a write lock would fail at once when another process writes
-    if not _is_done(connection.connection.driver_connection, "BEGIN IMMEDIATE"):
+    driver: Any = connection.connection.driver_connection
+    if options.get(_LEADS, False):
+        is_done = _is_done(driver, "BEGIN IMMEDIATE")
+    else:
+        driver.execute(_IMPATIENT)
+        is_done = _is_done(driver, "BEGIN IMMEDIATE")
+        driver.execute(_PATIENT)
+    if not is_done:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _is_done(driver: Any, statement: str) -> bool:
     """Do what needs the file alone as soon as nobody else has it; False where somebody always has.
 
-    SQLite's own waiting sleeps up to 100 ms at a time, where a transaction takes one: several
-    processes that receive would mostly sleep, and now and then one of them for very long.
+    SQLite's own waiting, which has to be off, sleeps up to 100 ms at a time, where a transaction
+    takes one: several processes that receive would mostly sleep, and now and then one of them for
+    very long.
     """
     until = time.monotonic() + _BUSY_SECONDS
     pause = _FIRST_PAUSE_SECONDS
-    driver.execute("PRAGMA busy_timeout=0")
-    try:
-        while time.monotonic() < until:
-            try:
-                driver.execute(statement)
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    return False
-            else:
-                return True
-            time.sleep(_random.uniform(pause / 2, pause))
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        return False
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    while time.monotonic() < until:
+        try:
+            driver.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                return False
+        else:
+            return True
+        time.sleep(_random.uniform(pause / 2, pause))
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+    return False
 
 
 def _postgresql(target: sa.URL) -> Engine:

@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from listener.errors import CannotUnderstandError, ResourceLimitationError
 
@@ -242,8 +242,7 @@ def _source(stream: BinaryIO, transfer_syntax: str) -> _Source:
     return _InflatedSource(stream) if transfer_syntax in _DEFLATED else _FileSource(stream)
 
 
-@dataclass(frozen=True)
-class _Element:
+class _Element(NamedTuple):  # there is one for each step of a walk: it costs less than a record
     tag: int
     vr: bytes
     length: int

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import io
+import itertools
 import os
 import re
 import secrets
@@ -13,7 +14,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from listener.disk import disk_refusal, shelved, sweep, sync_folder
 from listener.errors import ListenerError, OutOfResourcesError, RefusalError
@@ -25,7 +26,8 @@ __all__ = ["Inbox", "Spool"]
 
 _WATCH_EVERY = 64 * 1024 * 1024  # bytes between two looks at the free space
 _WRITTEN_BACK = 1024 * 1024  # bytes after which the disk is set to work, and a digest beside
-_SKIMMED = 256 * 1024  # bytes kept of an object that is only looked at
+_SKIMMED = 256 * 1024  # bytes kept in memory of an object that is only looked at
+_BEGINNING = 8 * 1024  # bytes kept in memory of one that is written: most headers are shorter
 _NAME = re.compile(r"[0-9a-f]{64}\.dcm")
 
 
@@ -103,12 +105,13 @@ class Spool:
         return len(data)
 
     def stream(self) -> BinaryIO:
-        """Open what was kept, from the data set's first byte on."""
+        """Open what was kept, from the data set's first byte on.
+
+        Its beginning is in memory: what is looked at mostly lies there, and no file is opened.
+        """
         if self._fd is None or self.path is None:
             return io.BytesIO(self._memory)
-        stream = self.path.open("rb")
-        stream.seek(self._offset)
-        return stream
+        return io.BufferedReader(_Kept(bytes(self._memory), self.path, self._offset))
 
     def sync(self) -> None:
         """Bring the file's bytes to the disk.
@@ -152,9 +155,11 @@ class Spool:
             self._hash.update(data)
         if self.size > self._most_bytes:
             self._fail(OutOfResourcesError("It is larger than max_object_bytes."))
-        elif self._fd is None:
-            self._memory += data[: max(0, _SKIMMED - len(self._memory))]
-        else:
+            return
+        most = _SKIMMED if self._fd is None else _BEGINNING
+        if len(self._memory) < most:
+            self._memory += data[: most - len(self._memory)]
+        if self._fd is not None:
             try:
                 self._watch()
                 _write_all(self._fd, data)
@@ -222,6 +227,7 @@ class Inbox:
         self._incoming = self._folder / "incoming"
         self._watermark_bytes = watermark_bytes
         self._most_bytes = most_bytes
+        self._run, self._numbers = secrets.token_hex(8), itertools.count()
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for shelf in ("incoming", *(f"{n:02x}" for n in range(256))):
@@ -266,7 +272,7 @@ class Inbox:
         if self.is_short_of_space():
             error = OutOfResourcesError("Free disk space is under watermark_bytes.")
             return self.refuse(transfer_syntax, error)
-        path = self._incoming / f"{os.getpid()}-{secrets.token_hex(16)}.part"
+        path = self._incoming / f"{os.getpid()}-{self._run}-{next(self._numbers)}.part"
         return Spool(transfer_syntax, most_bytes or self._most_bytes, path, start)
 
     def skim(self, transfer_syntax: str) -> Spool:
@@ -288,12 +294,13 @@ class Inbox:
         if spool.path is None:
             msg = "Nothing of it was kept."
             raise OutOfResourcesError(msg)
-        target = self._folder / name[:2] / name
+        shelf = self._folder / name[:2]
+        target = shelf / name
         spool.sync()
         try:
-            spool.path.rename(target)
+            os.rename(spool.path, target)  # noqa: PTH104 - no second Path of the same place
             spool.release()
-            sync_folder(target.parent)
+            sync_folder(shelf)
         except OSError as error:
             with contextlib.suppress(OSError):
                 target.unlink(missing_ok=True)
@@ -316,6 +323,55 @@ class Inbox:
         return sweep(
             self._incoming.glob("*.part" if process_id is None else f"{process_id}-*.part")
         )
+
+
+class _Kept(io.RawIOBase):
+    """A data set on the disk, from its first byte on, with its beginning in memory.
+
+    Parameters
+    ----------
+    beginning
+        Its first bytes.
+    path
+        The file, opened where more is read.
+    offset
+        Where the data set begins in it.
+    """
+
+    def __init__(self, beginning: bytes, path: Path, offset: int) -> None:
+        super().__init__()
+        self._beginning = beginning
+        self._path = path
+        self._offset = offset
+        self._at = 0
+        self._file: BinaryIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END:
+            offset, whence = self._path.stat().st_size - self._offset + offset, os.SEEK_SET
+        self._at = max(0, offset if whence == os.SEEK_SET else self._at + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._beginning[self._at : self._at + len(buffer)]
+        if not piece:
+            self._file = self._file or self._path.open("rb", buffering=0)
+            self._file.seek(self._offset + self._at)
+            piece = self._file.read(len(buffer))
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
 
 
 def _write_all(fd: int, data: bytes | memoryview) -> None:

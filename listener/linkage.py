@@ -19,6 +19,7 @@ from listener.instance import Instance, same_issued, same_patient
 from listener.job import INDEX, NewJob
 from listener.job_queue import JobQueue
 from listener.named_lock import hold_names
+from listener.prepared import Prepared
 from listener.tables import ACCESSION, ARRIVAL, REPORT, STUDY
 
 __all__ = [
@@ -82,7 +83,7 @@ def study_came(connection: Connection, instance: Instance) -> None:
     note_accession(connection, instance)
     _, number_key = instance.accession_keys or (None, None)
     named = {"uid": instance.study_uid, "number": number_key}
-    for row in connection.execute(_WAITING_FOR, named).all():
+    for row in _WAITING_FOR.rows(connection, named):
         _link(connection, row)
 
 
@@ -138,8 +139,7 @@ def note_accession(connection: Connection, instance: Instance) -> None:
     if instance.accession_keys is None:
         return
     key, number_key = instance.accession_keys
-    here = (ACCESSION.c.study_uid == instance.study_uid) & (ACCESSION.c.accession_key == key)
-    if connection.execute(sa.select(ACCESSION.c.study_uid).where(here)).first() is None:
+    if _NUMBERED.first(connection, {"uid": instance.study_uid, "number": key}) is None:
         connection.execute(
             sa.insert(ACCESSION).values(
                 study_uid=instance.study_uid, accession_key=key, accession_number_key=number_key
@@ -170,11 +170,19 @@ def _waiting(which: sa.ColumnElement[bool]) -> sa.Select[Any]:
     return waiting.order_by(REPORT.c.id).with_for_update()
 
 
-# every reception runs it: it is made once
-_WAITING_FOR = _waiting(
-    sa.or_(
-        REPORT.c.named_study_uid == sa.bindparam("uid"),
-        REPORT.c.accession_number_key == sa.bindparam("number"),
+# every reception runs these: they are made once
+_NUMBERED = Prepared(
+    sa.select(ACCESSION.c.study_uid).where(
+        ACCESSION.c.study_uid == sa.bindparam("uid"),
+        ACCESSION.c.accession_key == sa.bindparam("number"),
+    )
+)
+_WAITING_FOR = Prepared(
+    _waiting(
+        sa.or_(
+            REPORT.c.named_study_uid == sa.bindparam("uid"),
+            REPORT.c.accession_number_key == sa.bindparam("number"),
+        )
     )
 )
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection, Row
 
 from listener import milestone, study
 from listener.instance import Instance, same_patient
+from listener.prepared import Prepared
 from listener.tables import INSTANCE
 
 __all__ = [
@@ -306,13 +307,13 @@ def kept_studies() -> sa.Select[tuple[str]]:
 
 
 # every reception runs these: they are made once
-_EVERY_VERSION = (
+_EVERY_VERSION = Prepared(
     sa.select(INSTANCE)
     .where(INSTANCE.c.sop_instance_uid == sa.bindparam("uid"))
     .order_by(INSTANCE.c.version)
     .with_for_update()
 )
-_NEW_VERSION = sa.insert(INSTANCE)
+_NEW_VERSION = Prepared(sa.insert(INSTANCE))
 
 _KNOWN_AS: Mapping[str, Outcome] = {
     InstanceState.STORED: Outcome.KNOWN,
@@ -324,7 +325,7 @@ _KNOWN_AS: Mapping[str, Outcome] = {
 
 def _versions(connection: Connection, instance: Instance) -> Sequence[Row[Any]]:
     """Return every version of an instance; they are numbered from 1 without gaps."""
-    return connection.execute(_EVERY_VERSION, {"uid": instance.sop_instance_uid}).all()
+    return _EVERY_VERSION.rows(connection, {"uid": instance.sop_instance_uid})
 
 
 def _known(versions: Sequence[Row[Any]], instance: Instance) -> Recorded | None:
@@ -376,7 +377,7 @@ def _insert(
         "calling_ae": origin.calling_ae,
         "called_ae": origin.called_ae,
     }
-    connection.execute(_NEW_VERSION, row)
+    _NEW_VERSION.run(connection, row)
 
 
 def _rows(connection: Connection, query: sa.Select[Any]) -> tuple[InstanceRow, ...]:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection, Row
 
 from listener.errors import LedgerError
 from listener.instance import Instance
+from listener.prepared import Prepared
 from listener.tables import STUDY
 
 __all__ = [
@@ -56,7 +57,7 @@ def of(connection: Connection, study_uid: str) -> StudyRow:
 
 def find(connection: Connection, study_uid: str) -> Row[Any] | None:
     """Return a study's row, held until the transaction ends, or None."""
-    return connection.execute(_HELD, {"uid": study_uid}).first()
+    return _HELD.first(connection, {"uid": study_uid})
 
 
 def ensure(connection: Connection, study_uid: str, now: datetime) -> None:
@@ -76,7 +77,7 @@ def advance(
     if known.patient_key not in (None, known.patient_id_key):
         keys = {}  # an issuer, once known, stays
     row = {"uid": instance.study_uid, "generation": known.generation + 1, "last_at": now}
-    connection.execute(_CHANGED, {**row, **keys})
+    _CHANGED.run(connection, {**row, **keys})
 
 
 def begin_generation(connection: Connection, study_uid: str, now: datetime) -> None:
@@ -125,5 +126,5 @@ def _insert(connection: Connection, study_uid: str, now: datetime, **values: str
 
 
 # every reception runs these: they are made once
-_HELD = sa.select(STUDY).where(STUDY.c.study_uid == sa.bindparam("uid")).with_for_update()
-_CHANGED = sa.update(STUDY).where(STUDY.c.study_uid == sa.bindparam("uid"))
+_HELD = Prepared(sa.select(STUDY).where(STUDY.c.study_uid == sa.bindparam("uid")).with_for_update())
+_CHANGED = Prepared(sa.update(STUDY).where(STUDY.c.study_uid == sa.bindparam("uid")))

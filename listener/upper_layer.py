@@ -42,6 +42,7 @@ BUFFER_BYTES = 256 * 1024
 """What is read at once at the most."""
 
 _LONGEST_WAIT_SECONDS = 0.25  # timers are looked at so often
+_PUNCTUAL = 0.9  # of the time for a PDU: so exactly is a deadline kept
 _DATA_TRANSFER = "Sta6"
 _ENDED = frozenset({"Sta1", "Sta13"})
 _P_DATA_TF = 0x04
@@ -89,6 +90,11 @@ class BoundedSocket(AssociationSocket):
             return True
         ready = bool(super().ready)
         return ready and (not isinstance(self.socket, SecureSocket) or self.socket.has_data())
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether there is something to read of which the kernel knows nothing any more."""
+        return bool(self.buffered) or (isinstance(self.socket, SecureSocket) and self.ready)
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Read exactly so many bytes, or what came before the peer closed.
@@ -181,12 +187,17 @@ class BoundedSocket(AssociationSocket):
             if left <= 0 or self.socket is None:
                 msg = "It did not complete a PDU in time."
                 raise _broken(msg)
-            self.socket.settimeout(left)
+            # the socket's own time is this one, also for sending to a peer that does not read: it
+            # is changed, by two calls of the kernel, for what is late alone
+            is_late = left < _PUNCTUAL * self.seconds
+            if is_late:
+                self.socket.settimeout(left)
             try:
                 count: int = self.socket.recv_into(self._buffer[self._end :])
             except TimeoutError:
                 continue
-            self.socket.settimeout(self.seconds)  # for sending to a peer that does not read
+            if is_late:
+                self.socket.settimeout(self.seconds)
             return count
 
     def _shutdown_socket(self) -> None:
@@ -320,7 +331,7 @@ class UpperLayer(DULServiceProvider):
         if not is_own or self._kill_thread or self.state_machine.current_state in _ENDED:
             return 0.001
         connection = None if self.socket is None else self.socket.socket
-        if connection is None or self.socket.ready:
+        if connection is None or self.socket.holds_data:
             return 0.0
         try:
             select.select([connection, self._wake], [], [], _LONGEST_WAIT_SECONDS)
