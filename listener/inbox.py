@@ -298,7 +298,7 @@ class Inbox:
         target = shelf / name
         spool.sync()
         try:
-            os.rename(spool.path, target)  # noqa: PTH104 - no second Path of the same place
+            spool.path.rename(target)
             spool.release()
             sync_folder(shelf)
         except OSError as error:
