@@ -40,7 +40,7 @@ faults: .venv/development  ## 200 kills of receiver and worker, 200 of the recei
 fuzz: .venv/fuzzing  ## feed every reader of what peers send with nonsense: make fuzz SECONDS=3600 [READER=header]
 	.venv/bin/python tests/hostile/fuzz.py --seconds "$(or $(SECONDS),600)" $(if $(READER),--reader "$(READER)")
 
-bench: .venv/development  ## exams indexed per second, time to the stored result, query latency
+bench: .venv/development .venv-training/ready  ## exams indexed per second, time to the stored result by stage, query latency
 	.venv/bin/pytest -q -s -m benchmark --timeout=1800 tests/benchmarks
 
 train: .venv-training/ready  ## a bundle from nothing: make train DATA=folder OUT=folder NAME=id [SHARE=0.02] (see CONTRIBUTING.md)

@@ -28,6 +28,7 @@ from pipeline.request import Answer, Request
 from pipeline.result_set import assert_sendable, build, referenced_instances
 from pipeline.retrieval import Retriever
 from pipeline.settings import ResultSettings
+from pipeline.stage_clock import StageClock
 from pipeline.stored_study import StoredImage
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords, wanted_words
@@ -40,10 +41,14 @@ Originals = Callable[[str], StoredImage | None]
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """The answers about one study, one for each PA radiograph, and their result sets' names."""
+    """The answers about one study, one for each PA radiograph, and their result sets' names.
+
+    ``seconds`` tells how long each stage took.
+    """
 
     answers: tuple[Answer, ...] = ()
     result_ids: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -128,19 +133,20 @@ class Answerer:
             Timezone-aware time of the request: the results' content time.
         """
         by_uid = {file.sop_instance_uid: file for file in files}
-        answers, names = [], []
+        answers, names, clock = [], [], StageClock()
         for number, exam in enumerate(self.index.exams(study_uid), 1):
             stored = by_uid.get(exam.sop_instance_uid)
             if stored is None:
                 continue
             answer = self.retriever.answer(exam, request, asked_at)
+            clock.lap("retrieval")
             # a job's number alone comes again after a restore from backup
             once = self.uids.name("result set", exam.sop_instance_uid, asked_at.isoformat())
             name = f"{named}-{number}-{once}"
-            self._put(name, answer, stored, originals, asked_at)
+            self._put(name, answer, stored, originals, asked_at, clock)
             answers.append(answer)
             names.append(name)
-        return Answered(tuple(answers), tuple(names))
+        return Answered(tuple(answers), tuple(names), clock.seconds)
 
     def is_answered(
         self, study_uid: str, files: Sequence[StoredImage], regions: Sequence[Region]
@@ -242,11 +248,14 @@ class Answerer:
         stored: StoredImage,
         originals: Originals,
         asked_at: datetime,
+        clock: StageClock,
     ) -> None:
         header = self.decoder.header(stored.path)
         query = radiograph(self.decoder, stored.path, header)
         query_uid, regions = answer.query.sop_instance_uid, answer.request.regions
+        clock.lap("query picture")
         priors = self._priors(answer, originals)
+        clock.lap("priors")
         results = build(
             answer,
             header,
@@ -260,12 +269,14 @@ class Answerer:
             predecessor=self.outbox.predecessor(query_uid, name, regions),
             board_width=self.board_width,
             settings=self.settings,
+            clock=clock,
         )
         # first: what is delivered can be looked up
         shown = {query_uid: Shown(stored.version, pictured=True), **priors.shown}
         wanted = wanted_words(answer.request)
         self.records.keep(AnswerRecord.of(name, answer, shown, self.words, wanted))
         self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
+        clock.lap("outbox")
 
     def _priors(self, answer: Answer, originals: Originals) -> _Priors:
         """Collect what may be shown of each prior; one whose file is gone is listed without."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +25,7 @@ from pipeline.radiograph import (
     radiograph,
 )
 from pipeline.region import Laterality
+from pipeline.stage_clock import StageClock
 from pipeline.view import ViewDecision, decide_view, is_stated
 from pipeline.view_model import ViewModel
 
@@ -106,7 +106,7 @@ class Examiner:
         DecodeError
             Where the file cannot be read within its limits.
         """
-        clock = _Clock()
+        clock = StageClock()
         seen = self._read(path, header)
         clock.lap("decode")
         scores = self._view_model.classify(seen.pixels)
@@ -117,11 +117,11 @@ class Examiner:
             scores = manifest.witness.weighed(scores, anatomy.scores)
         view = decide_view(seen.header, scores, accept_at=manifest.thresholds.view)
         if not view.accepted:
-            return Examination(seen, view, Anatomy(None), view.reason, clock.laps)
+            return Examination(seen, view, Anatomy(None), view.reason, clock.seconds)
         anatomy = anatomy or self._detector.locate(seen.pixels)
         clock.lap("anatomy")
         reason = "" if anatomy.wrist else "no wrist was found in the image"
-        return Examination(seen, view, anatomy, reason, clock.laps)
+        return Examination(seen, view, anatomy, reason, clock.seconds)
 
     def exam(
         self, seen: Examination, sop_instance_uid: str, received_at: datetime, now: datetime
@@ -135,7 +135,7 @@ class Examiner:
         """
         if not seen.accepted:
             raise RequestError(seen.reason)
-        clock = _Clock()
+        clock = StageClock()
         preprocessing = self._bundle.manifest.preprocessing
         cuts = crops(seen.radiograph.pixels, seen.anatomy, preprocessing)
         if preprocessing.mirror_right:
@@ -163,7 +163,7 @@ class Examiner:
             spacing_mm=seen.radiograph.spacing_mm,
             flags=_flags(seen),
         )
-        return exam, clock.laps
+        return exam, clock.seconds
 
     def _read(self, path: Path, header: Dataset | None) -> Radiograph:
         if _is_picture(path):
@@ -188,17 +188,6 @@ def patient_key(header: Dataset, key: bytes) -> str:
 def _flags(seen: Examination) -> tuple[str, ...]:
     guessed = (SIDE_FROM_IMAGE,) if seen.side_from_image else ()
     return tuple(dict.fromkeys((*seen.radiograph.flags, *seen.view.flags, *guessed)))
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.laps: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = now - self._last
-        self._last = now
 
 
 def _is_picture(path: Path) -> bool:

@@ -26,6 +26,7 @@ from pipeline.reference import PriorReference
 from pipeline.request import Answer
 from pipeline.secondary_capture import secondary_capture
 from pipeline.settings import ResultSettings
+from pipeline.stage_clock import StageClock
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 
@@ -48,6 +49,7 @@ def build(
     predecessor: PriorResult | None = None,
     board_width: int = 2048,
     settings: ResultSettings = ResultSettings(),  # noqa: B008 - frozen
+    clock: StageClock | None = None,
 ) -> tuple[Dataset, ...]:
     """Build the result set: the readable SR first, then its companion and the picture board.
 
@@ -72,6 +74,8 @@ def build(
         Width of the picture board, in pixels.
     settings
         Which objects, and in which language.
+    clock
+        Is told of the stages.
 
     Raises
     ------
@@ -95,13 +99,15 @@ def build(
         "created_at": created_at,
         "words": words,
     }
-    results = (
-        *_reports(answer, query_header, references, predecessor, bundle, settings, once),
-        secondary_capture(
-            board, query_header, uids=uids, result_id=result_id, created_at=created_at
-        ),
-        *_by_setting(answer, query_header, references, board, bundle, settings, once),
+    clock = clock or StageClock()
+    picture = secondary_capture(
+        board, query_header, uids=uids, result_id=result_id, created_at=created_at
     )
+    clock.lap("board")
+    reports = tuple(_reports(answer, query_header, references, predecessor, bundle, settings, once))
+    clock.lap("reports")
+    others = _by_setting(answer, query_header, references, board, bundle, settings, once)
+    results = (*reports, picture, *others)
     known = {answer.query.sop_instance_uid, *(r.sop_instance_uid for r in references.values())}
     if predecessor is not None:
         known.add(predecessor.sop_instance_uid)
@@ -109,6 +115,7 @@ def build(
             known.add(predecessor.companion.sop_instance_uid)
     for result in results:
         assert_sendable(result, query_header, known)
+    clock.lap("other objects, checks")
     return results
 
 

@@ -44,6 +44,7 @@ from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.report import ReportText
 from pipeline.request import Request
+from pipeline.stage_clock import StageClock
 from pipeline.stored_study import StoredImage, stored_images, told_reports
 
 __all__ = [
@@ -323,6 +324,7 @@ class Worker:
             "answered": len(answered.answers),
             "matches": sum(len(part.matches) for a in answered.answers for part in a.regions),
             "results": list(answered.result_ids),
+            "seconds": _rounded(indexed.seconds if indexed else {}, answered.seconds),
         }
         if self.delivery.results is None:
             for name in answered.result_ids:
@@ -374,7 +376,9 @@ class Worker:
         if query is None or not objects:
             message = "The query image or the result set is no longer kept."
             raise RequestError(message)
+        clock = StageClock()
         self.answerer.guard(objects, copies, query, lambda uid: bool(self.ledger.receipt(uid)))
+        clock.lap("last checks")
         # what a destination has committed to already is not sent again
         committed = self._committer.committed(job.subject)
         title = self.delivery.calling_ae_title
@@ -382,13 +386,16 @@ class Worker:
             with self.audit.exporting(library, missing, title):
                 send(library, missing, title)
             self.answerer.copies_delivered(missing, library.name)
+        clock.lap("copies sent")
         if missing := [path for path in objects if reference(path) not in committed]:
             with self.audit.sending(results, missing, title):
                 send(results, missing, title)
+        clock.lap("results sent")
         outcome = {
             "delivered": len(objects),
             "copies": len(copies),
             "destination": results.name,
+            "seconds": _rounded(clock.seconds),
         }
         if {results.commitment, library.commitment} == {"never"}:
             self.outbox.delivered(job.subject, utc_now())
@@ -484,6 +491,10 @@ def placements(indexed: IndexedStudy, gone: Sequence[InstanceRow]) -> tuple[Plac
         if row.sop_instance_uid in indexed.withdrawn
     ]
     return tuple(placed)
+
+
+def _rounded(*stages: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(seconds, 4) for each in stages for name, seconds in each.items()}
 
 
 def _is_unanswered(job: Job) -> bool:

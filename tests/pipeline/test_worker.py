@@ -717,8 +717,9 @@ def test_a_delivery_waits_for_a_destination_that_is_down_and_succeeds_when_it_is
     with SmallPacs(rig.folder / "pacs") as pacs:
         rig.worker = replace(rig.worker, delivery=place(pacs.port))
         rig.work()
-    expected = {"delivered": 2, "copies": 1, "destination": "pacs"}
-    assert rig.job(number).outcome == expected
+    outcome = rig.job(number).outcome or {}
+    assert outcome.pop("seconds").keys() == {"last checks", "copies sent", "results sent"}
+    assert outcome == {"delivered": 2, "copies": 1, "destination": "pacs"}
     assert sent(rig.folder / "pacs") == EVERYTHING
     assert rig.outbox.results("answer-1-1") == ()
 
@@ -819,7 +820,8 @@ def test_a_result_set_is_delivered_when_its_destination_has_committed_to_it(rig:
     with Archive() as pacs:
         committed_by(rig, pacs)
         assert rig.worker.work_once()
-        assert rig.job(number).outcome == {"delivered": 2, "copies": 1, "destination": "pacs"}
+        outcome = rig.job(number).outcome or {}
+        assert (outcome["delivered"], outcome["copies"]) == (2, 1)
         assert not rig.outbox.is_delivered("answer-1-1")
         assert rig.outbox.results("answer-1-1")
         rig.work()
