@@ -40,6 +40,7 @@ def studies(link: Station) -> list[str]:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.slow
 def test_what_was_delivered_is_found_by_every_process_that_receives(
     tmp_path: Path, processes: int
 ) -> None:

@@ -411,6 +411,7 @@ def test_a_crashed_child_is_replaced(tmp_path: Path) -> None:
     assert _children() == before
 
 
+@pytest.mark.slow
 def test_a_child_that_does_not_answer_in_time_is_replaced(tmp_path: Path) -> None:
     path = store(image(hand(), 12), tmp_path / "a.dcm")
     before = _children()
@@ -426,6 +427,7 @@ def test_a_child_that_does_not_answer_in_time_is_replaced(tmp_path: Path) -> Non
         assert decoder.header(path).Modality == "DX"
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_is_a_limit_and_the_next_file_is_read(tmp_path: Path) -> None:
     large = np.zeros((9000, 9000), np.uint16)
     path = store(image(large), tmp_path / "large.dcm")
@@ -444,6 +446,7 @@ def test_a_child_that_cannot_start_is_no_fault_of_the_file(tmp_path: Path) -> No
     assert _children() == before
 
 
+@pytest.mark.slow
 def test_a_child_is_replaced_after_its_share_of_calls(tmp_path: Path) -> None:
     path = store(image(hand(), 12), tmp_path / "a.dcm")
     before = _children()
@@ -471,6 +474,7 @@ def test_calls_of_several_threads_take_turns(decoder: Decoder, tmp_path: Path) -
     assert read == {n: n for n in range(8)}
 
 
+@pytest.mark.slow
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     path = store(image(hand(), 12), tmp_path / "a.dcm")
     program = (

@@ -291,6 +291,7 @@ def test_three_hundred_reports_a_second_are_read_by_one_core():
         "no sign that it ",
     ],
 )
+@pytest.mark.slow
 def test_no_text_takes_time_without_end(piece):
     start = time.process_time()
     mine(piece * (20_000 // len(piece)))

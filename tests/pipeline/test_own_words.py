@@ -107,6 +107,7 @@ def nothing(report: WristReport) -> bool:
 
 
 @pytest.mark.parametrize("language", list(Language))
+@pytest.mark.slow
 def test_no_result_is_taken_for_a_report_wherever_it_was_made(language: Language) -> None:
     made = results(language)
     assert {one.Modality for one in made} == {"SR", "OT", "PR", "KO", "DOC"}
@@ -122,6 +123,7 @@ def test_our_own_miner_finds_nothing_for_this_patient_in_our_own_words(language:
         assert nothing(report), report
 
 
+@pytest.mark.slow
 def test_the_words_would_be_read_if_they_were_a_radiologist_s() -> None:
     text = "".join(texts(results(Language.ENGLISH))).replace("Findings of this other patient:", "")
     assert not nothing(RulesMiner().mine(text))

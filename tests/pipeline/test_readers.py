@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import pytest
 from sqlalchemy.exc import OperationalError
 
 from pipeline.readers import Readers
@@ -76,6 +77,7 @@ def test_what_is_under_way_is_finished_before_leaving() -> None:
     assert finished.is_set()
 
 
+@pytest.mark.slow
 def test_a_ledger_that_cannot_be_used_for_a_while_is_waited_for() -> None:
     done = threading.Event()
     tries: list[int] = []

@@ -52,7 +52,7 @@ def index(request: pytest.FixtureRequest) -> Iterator[ExamIndex]:
         yield index
 
 
-@pytest.fixture(scope="module", params=["edge", "server"])
+@pytest.fixture(scope="module", params=["edge", pytest.param("server", marks=pytest.mark.slow)])
 def library(request: pytest.FixtureRequest) -> Iterator[tuple[ExamIndex, list[Exam]]]:
     """Three hundred priors of all sides, ages and patients, some without some bones."""
     exams = [random_exam(number) for number in range(300)]

@@ -411,6 +411,7 @@ def test_a_withdrawn_exam_whose_file_is_gone_is_known_to_be(rig: Rig) -> None:
 # -- leases -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_lease_is_renewed_while_a_long_step_runs(rig: Rig) -> None:
     rig.receive(GOOD)
     with Ledger(ledger_of(rig.folder)) as ledger:
@@ -430,6 +431,7 @@ def test_a_lease_is_renewed_while_a_long_step_runs(rig: Rig) -> None:
         assert (job.state, job.attempts, job.token) == (JobState.DONE, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_renewal_that_fails_once_does_not_lose_the_lease(rig: Rig) -> None:
     class Locked(Ledger):
         failures = 0
