@@ -14,6 +14,7 @@ from highdicom.sr import (
     AlgorithmIdentification,
     Comprehensive3DSR,
     ComprehensiveSR,
+    CoordinatesForMeasurement,
     FindingSite,
     GraphicTypeValues,
     ImageRegion,
@@ -69,9 +70,10 @@ def measurement_report(
     """Build the companion: an Imaging Measurement Report (PS3.16 TID 1500).
 
     First a group for each box in the query, as a closed polyline on its image (TID 1410); then a
-    group for each match (TID 1501) with its rank, its similarity indices in percent and the image
-    of the prior. Viewers go blank where the two kinds are mixed. A match is no finding of this
-    patient: its group's subject is another patient, and no finding is coded in it.
+    group for each match (TID 1501) with its rank, its similarity indices in percent, the image of
+    the prior, and the boxes in it that were compared (TID 320). Viewers go blank where the two
+    kinds are mixed, OHIF also where a group has no coordinates at all. A match is no finding of
+    this patient: its group's subject is another patient, and no finding is coded in it.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ def measurement_report(
         Where evidence and content disagree.
     """
     make = _Groups(answer, bundle, uids, result_id, words)
-    groups = [*make.boxes(query_header), *make.matches(references)]
+    groups = [*make.boxes(query_header), *make.matches(references, query_header)]
     if not groups:
         return None
     local = content_time(created_at, query_header)
@@ -195,7 +197,9 @@ class _Groups:
                 algorithm_id=self._algorithm,
             )
 
-    def matches(self, references: Mapping[str, PriorReference]) -> Iterator[Any]:
+    def matches(
+        self, references: Mapping[str, PriorReference], header: Dataset
+    ) -> Iterator[Any]:
         """Yield a group for each match of each bone, in their order."""
         labels = case_labels(self._answer, self._words)
         for part in self._answer.regions:
@@ -211,29 +215,57 @@ class _Groups:
                     tracking_identifier=self._tracked(told, "match", str(part.region), uid),
                     finding_sites=[self._site(part.region, match.exam.laterality)],
                     algorithm_id=self._algorithm,
-                    measurements=list(self._scores(match)),
+                    measurements=list(
+                        self._scores(part.region, match, references.get(uid), header)
+                    ),
                     source_images=_sources(references.get(uid)),
                 )
                 group[0].ContentSequence[:0] = self._another_patient
                 yield group
 
-    def _scores(self, match: Match) -> Iterator[Measurement]:
+    def _scores(
+        self,
+        region: Region | None,
+        match: Match,
+        reference: PriorReference | None,
+        header: Dataset,
+    ) -> Iterator[Measurement]:
         named = self._words.named
         yield Measurement(name=named(terms.RANK), value=match.rank, unit=terms.RANKS)
-        if match.region_index is not None:
-            yield _percent(named(terms.REGION_INDEX), match.region_index)
-        yield _percent(named(terms.GLOBAL_INDEX), match.global_index)
+        if match.region_index is not None and region is not None:
+            compared = self._compared(region.value, reference, header)
+            yield _percent(named(terms.REGION_INDEX), match.region_index, compared)
+        compared = self._compared(_WRIST, reference, header)
+        yield _percent(named(terms.GLOBAL_INDEX), match.global_index, compared)
+
+    def _compared(
+        self, name: str, reference: PriorReference | None, header: Dataset
+    ) -> list[CoordinatesForMeasurement]:
+        """Return the box that a score was inferred from: in the prior, or else in the query."""
+        query = self._answer.query
+        if reference is not None and name in reference.exam.boxes:
+            outline = _outline(reference.exam.boxes[name])
+            source = SourceImageForRegion(reference.sop_class_uid, reference.sop_instance_uid)
+        elif name in query.boxes:
+            outline = _outline(query.boxes[name], header)
+            source = SourceImageForRegion(query.sop_class_uid, query.sop_instance_uid)
+        else:
+            return []
+        return [CoordinatesForMeasurement(GraphicTypeValues.POLYLINE, outline, source)]
 
     def _tracked(self, told: str, *parts: str) -> TrackingIdentifier:
         uid = self._uids.make("tracked", self._result_id, *parts)
         return TrackingIdentifier(uid=uid, identifier=told)
 
 
-def _outline(box: Sequence[float], header: Dataset) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _outline(
+    box: Sequence[float], header: Dataset | None = None
+) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return a box as a closed polyline within the image: (column, row), PS3.3 C.18.6.1.2."""
     x0, y0, x1, y1 = box
     corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]], dtype=np.float64)
-    return np.clip(corners.round(2), 0, [int(header.Columns), int(header.Rows)])
+    edge = [np.inf, np.inf] if header is None else [int(header.Columns), int(header.Rows)]
+    return np.clip(corners.round(2), 0, edge)
 
 
 def _site(region: Region | None, side: Laterality) -> FindingSite:
@@ -246,6 +278,11 @@ def _sources(reference: PriorReference | None) -> list[SourceImageForMeasurement
     return [SourceImageForMeasurementGroup(reference.sop_class_uid, reference.sop_instance_uid)]
 
 
-def _percent(name: Code, index: float) -> Measurement:
+def _percent(name: Code, index: float, compared: list[CoordinatesForMeasurement]) -> Measurement:
     """Return a similarity index: viewers print a number of unit 1 as "0.97 1"."""
-    return Measurement(name=name, value=round(float(index), 1), unit=terms.PERCENT)
+    return Measurement(
+        name=name,
+        value=round(float(index), 1),
+        unit=terms.PERCENT,
+        referenced_coordinates=compared or None,
+    )

@@ -16,6 +16,7 @@ from pydicom import Dataset
 from station import eventually
 
 from deploy.service_process import service_process
+from deploy.settings import Settings
 from listener.job import Job, JobState
 from listener.ledger import Ledger
 
@@ -31,6 +32,7 @@ class Hospital:
     pacs: Orthanc
     ledger: Ledger
     log: Path
+    settings: Settings
 
     def store(self, files: Sequence[Path], sender: str) -> None:
         """Store files into the PACS by DCMTK, as a modality does."""
@@ -81,8 +83,18 @@ class Hospital:
 
 
 @contextmanager
-def hospital(folder: Path) -> Iterator[Hospital]:
-    """Run PACS and plugin until the block ends."""
+def hospital(folder: Path, plugins: Sequence[str] = (), more: str = "") -> Iterator[Hospital]:
+    """Run PACS and plugin until the block ends.
+
+    Parameters
+    ----------
+    folder
+        For what both of them keep.
+    plugins
+        Of the PACS, as in `orthanc.DICOMWEB`.
+    more
+        Lines at the end of the plugin's configuration.
+    """
     port = free_port()
     modalities = {
         "archive": (ARCHIVE, 104),
@@ -91,17 +103,18 @@ def hospital(folder: Path) -> Iterator[Hospital]:
         "wristmir_q": ("WRISTMIR_Q", port),
     }
     with ExitStack() as stack:
-        pacs = stack.enter_context(orthanc(folder / "orthanc", modalities))
+        pacs = stack.enter_context(orthanc(folder / "orthanc", modalities, plugins))
         config = folder / "wristmir.toml"
         config.write_text(
             CONFIGURATION.format(
                 state=folder / "state", port=port, title=TITLE, pacs_port=pacs.dicom_port
-            ),
+            )
+            + more,
             encoding="utf-8",
         )
         settings = stack.enter_context(service_process(config, folder / "serve.log"))
         ledger = stack.enter_context(Ledger(settings.ledger_url))
-        yield Hospital(pacs, ledger, folder / "serve.log")
+        yield Hospital(pacs, ledger, folder / "serve.log", settings)
 
 
 def study_files(study_uid: str, kind: str | None = None) -> list[Path]:

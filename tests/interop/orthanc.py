@@ -14,27 +14,47 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from peers import peer
+from peers import peer, present
 from plugin import free_port
 from pydicom import Dataset, dcmread
 
-__all__ = ["ARCHIVE", "EMERGENCY", "TITLE", "Orthanc", "orthanc", "program"]
+__all__ = [
+    "ARCHIVE",
+    "DICOMWEB",
+    "EMERGENCY",
+    "TITLE",
+    "WEB_VIEWER",
+    "Orthanc",
+    "library",
+    "orthanc",
+    "program",
+]
 
 TITLE = "LABPACS"
 ARCHIVE = "ARCHIVE"
 """Who sends old studies: its images are only to be indexed."""
 EMERGENCY = "EMERGENCY"
 """Who sends new studies: its images are questions."""
+DICOMWEB = "libOrthancDicomWeb.so"
+"""Its plugin that speaks DICOMweb (Debian: orthanc-dicomweb)."""
+WEB_VIEWER = "libOrthancWebViewer.so"
+"""Its plugin that shows images in a browser (Debian: orthanc-webviewer)."""
 
 _LOOPBACK = "127.0.0.1"
 _START_SECONDS = 30.0
 _DEBIAN = Path("/usr/sbin/Orthanc")
+_PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
 def program() -> str:
     """Return the path of Orthanc; skip where it is missing, unless it has to be there."""
     # Debian keeps it where a user's PATH does not always lead
     return str(_DEBIAN) if _DEBIAN.is_file() else peer("Orthanc")
+
+
+def library(name: str) -> str:
+    """Return the path of a plugin; skip where it is missing, unless it has to be there."""
+    return present(_PLUGINS / name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +114,9 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, modalities: Mapping[str, tuple[str, int]]) -> Iterator[Orthanc]:
+def orthanc(
+    folder: Path, modalities: Mapping[str, tuple[str, int]], plugins: Sequence[str] = ()
+) -> Iterator[Orthanc]:
     """Run Orthanc until the block ends.
 
     Parameters
@@ -104,13 +126,16 @@ def orthanc(folder: Path, modalities: Mapping[str, tuple[str, int]]) -> Iterator
     modalities
         Whom it sends to and admits: its name for them, their AE title and port. The router sends
         to ``wristmir`` and ``wristmir_q``.
+    plugins
+        Names of its plugins, as in `DICOMWEB`.
     """
-    executable = program()
+    executable, libraries = program(), [library(name) for name in plugins]
     folder.mkdir(parents=True)
     pacs = Orthanc(free_port(), free_port(), folder / "orthanc.log")
     (folder / "router.lua").write_text(_ROUTER, encoding="utf-8")
     configuration = folder / "orthanc.json"
-    configuration.write_text(json.dumps(_configuration(folder, pacs, modalities)), encoding="utf-8")
+    settings = _configuration(folder, pacs, modalities) | {"Plugins": libraries}
+    configuration.write_text(json.dumps(settings), encoding="utf-8")
     with pacs.log.open("wb") as log:
         process = subprocess.Popen(
             [executable, str(configuration)],
@@ -134,7 +159,6 @@ def _configuration(
         "StorageDirectory": str(folder / "archive"),
         "IndexDirectory": str(folder / "archive"),
         "LuaScripts": [str(folder / "router.lua")],
-        "Plugins": [],
         "HttpPort": pacs.http_port,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
@@ -145,6 +169,7 @@ def _configuration(
         "DicomAlwaysAllowStore": False,
         "StableAge": 1,
         "OverwriteInstances": False,
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         "DicomModalities": {
             name: {"AET": title, "Host": _LOOPBACK, "Port": port, "AllowStore": True}
             for name, (title, port) in modalities.items()
