@@ -134,11 +134,11 @@ def _in_words(answer: Answer, words: Dictionary) -> Iterator[Flowable]:
 
 
 def _matches(part: RegionAnswer, labels: Any, words: Dictionary) -> Iterator[Flowable]:
-    for fallback in part.fallbacks:
-        yield _line(fallback)
     if part.nothing_similar or not part.matches:
         key = "report.nothing_similar_listed" if part.matches else "report.nothing_similar"
         yield _line(words.say(key), _CAUTION)
+    for fallback in part.fallbacks:
+        yield _line(fallback)
     for match in part.matches:
         label = labels[match.exam.sop_instance_uid]
         yield _line(" ".join(match_words(part.region, match, label, words)))

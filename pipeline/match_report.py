@@ -164,7 +164,7 @@ def _items(
     words: Dictionary,
 ) -> list[Dataset]:
     items = list(LanguageOfContentItemAndDescendants(language=words.code))
-    items += list(device_observer(bundle, uids))
+    items += list(device_observer(bundle, uids, in_full=False))
     write = _Writer(words)
     items.append(write.text(terms.INTENDED_USE, use_words(bundle, words)))
     demonstration = (words.say("demonstration") + ".",) if bundle.demonstration else ()
@@ -201,10 +201,13 @@ def _region(
     references: Mapping[str, PriorReference],
     write: _Writer,
 ) -> Dataset:
-    items = [write.text(terms.FALLBACK, write.sentence(words)) for words in part.fallbacks]
+    items = []
     if part.nothing_similar or not part.matches:
         key = "report.nothing_similar_listed" if part.matches else "report.nothing_similar"
         items.append(write.text(terms.OUTCOME, write.words.say(key)))
+    if part.fallbacks:
+        told = " ".join(write.sentence(words) for words in part.fallbacks)
+        items.append(write.text(terms.FALLBACK, told))
     if part.matches:
         lines = another_patient(write.words)
         lines += [_match(part, match, labels, references, write) for match in part.matches]

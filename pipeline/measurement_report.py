@@ -197,9 +197,7 @@ class _Groups:
                 algorithm_id=self._algorithm,
             )
 
-    def matches(
-        self, references: Mapping[str, PriorReference], header: Dataset
-    ) -> Iterator[Any]:
+    def matches(self, references: Mapping[str, PriorReference], header: Dataset) -> Iterator[Any]:
         """Yield a group for each match of each bone, in their order."""
         labels = case_labels(self._answer, self._words)
         for part in self._answer.regions:

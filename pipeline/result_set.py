@@ -100,9 +100,7 @@ def build(
         "words": words,
     }
     clock = clock or StageClock()
-    picture = secondary_capture(
-        board, query_header, uids=uids, result_id=result_id, created_at=created_at
-    )
+    picture = secondary_capture(board, query_header, **once)
     clock.lap("board")
     reports = tuple(_reports(answer, query_header, references, predecessor, bundle, settings, once))
     clock.lap("reports")

@@ -8,11 +8,11 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import (
-    SecondaryCaptureImageStorage,
-)
+from pydicom.uid import SecondaryCaptureImageStorage
 
+from pipeline.character_set import fit_character_set
 from pipeline.deidentify import withheld_reason
+from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.file_meta import made_file_meta
 from pipeline.identity import adopt_identity, content_time
 from pipeline.uid import KeyedUids
@@ -27,6 +27,7 @@ def secondary_capture(
     uids: KeyedUids,
     result_id: str,
     created_at: datetime,
+    words: Dictionary = ENGLISH,
 ) -> Dataset:
     """Put a board into a Secondary Capture Image (PS3.3 A.8.1) of the query's study.
 
@@ -40,6 +41,8 @@ def secondary_capture(
         Together they give the UIDs: the same result again is the same object.
     created_at
         Timezone-aware time of the answer.
+    words
+        The language of the series' description.
     """
     image = Dataset()
     image.SOPClassUID = SecondaryCaptureImageStorage
@@ -53,7 +56,7 @@ def secondary_capture(
     image.Modality = "OT"
     image.ConversionType = "WSD"
     image.SeriesNumber, image.InstanceNumber = 9002, 1
-    image.SeriesDescription = "WristMIR similar prior wrists, pictures"
+    image.SeriesDescription = words.say("pictures.series")
     image.Manufacturer = "WristMIR project"
     image.ManufacturerModelName = "WristMIR"
     image.SoftwareVersions = version("wristmir")
@@ -75,4 +78,5 @@ def secondary_capture(
     image.add_new("PixelData", "OB", data + b"\0" * (len(data) % 2))
     image.file_meta = made_file_meta(image)
     adopt_identity(image, query_header)
+    fit_character_set(image, words)
     return image

@@ -22,15 +22,23 @@ __all__ = ["another_patient", "device_observer"]
 _CONTEXT = RelationshipTypeValues.HAS_OBS_CONTEXT
 
 
-def device_observer(bundle: BundleWords, uids: KeyedUids) -> ObserverContext:
-    """Say that a device, not a person, observed this (PS3.16 TID 1002, 1004)."""
-    device = DeviceObserverIdentifyingAttributes(
-        uid=uids.make("device"),
-        name="WristMIR",
-        manufacturer_name="WristMIR project",
-        model_name="WristMIR",
-        serial_number=bundle.id,
-    )
+def device_observer(
+    bundle: BundleWords, uids: KeyedUids, *, in_full: bool = True
+) -> ObserverContext:
+    """Say that a device, not a person, observed this (PS3.16 TID 1002, 1004).
+
+    Viewers print each item as a line. Not ``in_full``, maker, model and bundle are left to the
+    equipment's attributes, where they stand in any case.
+    """
+    device = DeviceObserverIdentifyingAttributes(uid=uids.make("device"), name="WristMIR")
+    if in_full:
+        device = DeviceObserverIdentifyingAttributes(
+            uid=uids.make("device"),
+            name="WristMIR",
+            manufacturer_name="WristMIR project",
+            model_name="WristMIR",
+            serial_number=bundle.id,
+        )
     return ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
 
 

@@ -112,6 +112,15 @@ def test_what_stands_in_a_short_attribute_has_at_most_64_characters(words: Dicti
             assert len(sentence) <= 64, key
 
 
+@pytest.mark.parametrize("words", LANGUAGES, ids=by_code)
+def test_series_are_told_apart_where_a_viewer_shows_their_first_letters_alone(
+    words: Dictionary,
+) -> None:
+    series = [said for key, said in words.sentences.items() if key.endswith(".series")]
+    assert len(series) == 6
+    assert len({said[:21] for said in series}) == 6  # as many as OHIF's list has room for
+
+
 @pytest.mark.parametrize("font", ["NotoSans-Regular.ttf", "NotoSans-Bold.ttf"])
 def test_the_fonts_of_the_document_have_every_letter(font: str) -> None:
     known = TTFont(font, str(FOLDER.parent / "fonts" / font)).face.charToGlyph

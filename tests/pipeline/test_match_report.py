@@ -257,6 +257,26 @@ def test_a_fallback_is_one_sentence_however_it_was_put(words: str) -> None:
     assert "relaxed: The bone was not located.\n" in text_of(given)
 
 
+def test_a_bone_begins_with_the_outcome_and_says_in_one_line_how_the_search_was_relaxed() -> None:
+    matches, relaxed = (match(1, exam(1)),), ("any side", "any age")
+    part = RegionAnswer(Region.DISTAL_RADIUS, matches, fallbacks=relaxed, nothing_similar=True)
+    lines = text_of(answer((part,))).splitlines()
+    (place,) = (n for n, line in enumerate(lines) if line.startswith("Distal radius: similar"))
+
+    assert lines[place + 1 : place + 3] == [
+        "  Outcome: No sufficiently similar case. The nearest are listed all the same.",
+        "  How the search was relaxed: Any side. Any age.",
+    ]
+
+
+def test_four_lines_at_the_most_stand_before_the_first_that_a_radiologist_reads() -> None:
+    names = [
+        item.ConceptNameCodeSequence[0].CodeMeaning for item in report_of(answer()).ContentSequence
+    ]
+
+    assert names.index("Intended use") == 4  # language; type, UID and name of the observer
+
+
 @pytest.mark.parametrize(("offset", "hour"), [("+0100", "10"), ("-0530", "03")])
 def test_the_content_time_is_in_the_zone_of_the_query(offset: str, hour: str) -> None:
     report = report_of(answer(), query=header(0, TimezoneOffsetFromUTC=offset))
