@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from deploy.web.bearer import BearerTokens
+from deploy.web.frames import NoFramesError, frames
 from listener.audit import Audit
 from listener.audit_event import End
 from listener.audit_query import Person, command_query, records_accessed
@@ -36,6 +37,7 @@ _MOST_HELD = 50_000  # objects that are gone through for one question
 _PIECE = 1 << 20
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _JSON = "application/dicom+json"
+_BYTES = "application/octet-stream"
 _RETRIEVE_URL = "00081190"
 
 
@@ -46,7 +48,8 @@ def dicomweb_app(
 
     ``GET /studies``, ``/studies/{study}/series`` and ``…/series/{series}/instances`` search, by the
     keys of `listener.study_root`; ``/studies/{study}`` and what lies below retrieve, as DICOM files
-    or, with ``/metadata``, as JSON.
+    or, with ``/metadata``, as JSON. An instance's ``/frames/1`` sends the pixels of an image, by
+    which viewers show it.
 
     Parameters
     ----------
@@ -75,6 +78,7 @@ def dicomweb_app(
                 Route(f"{path}/metadata", service.describing())
                 for path in (study, series, instance)
             ),
+            Route(f"{instance}/frames/{{frames}}", service.framing()),
         ]
     )
 
@@ -112,6 +116,10 @@ class _DicomWeb:
         """Return what sends everything of objects but their bulk data."""
         return self._answering(self._described)
 
+    def framing(self) -> _Endpoint:
+        """Return what sends the pixels of an image, without the rest of it."""
+        return self._answering(self._framed)
+
     def _answering(self, step: _Step) -> _Endpoint:
         async def endpoint(request: Request) -> Response:
             try:
@@ -126,7 +134,7 @@ class _DicomWeb:
         holder = self._tokens.admit(request, self._audit)
         if holder is None:
             raise _RefusedError(401, "a bearer token of the token file is needed")
-        if not all(is_uid(uid) for uid in request.path_params.values()):
+        if not all(is_uid(uid) for uid in _uids(request).values()):
             raise _RefusedError(404, "no such study, series or instance")
         try:
             return step(request, holder)
@@ -156,9 +164,7 @@ class _DicomWeb:
         if not any(kind in accepted for kind in ("application/dicom", "multipart/related", "*/*")):
             raise _RefusedError(406, 'only multipart/related; type="application/dicom" is sent')
         held = self._wanted(request, holder)
-        boundary = secrets.token_hex(16)
-        kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
-        return StreamingResponse(_parts(held, boundary), headers=_HEADERS | {"Content-Type": kind})
+        return _multipart("application/dicom", _files(held))
 
     def _described(self, request: Request, holder: str) -> Response:
         described = []
@@ -166,6 +172,21 @@ class _DicomWeb:
             dataset = dcmread(one.path, stop_before_pixels=True)
             described.append(dataset.to_json_dict(suppress_invalid_tags=True))
         return Response(json.dumps(described), headers=_HEADERS, media_type=_JSON)
+
+    def _framed(self, request: Request, holder: str) -> Response:
+        accepted = request.headers.get("accept", "*/*")
+        if not any(kind in accepted for kind in (_BYTES, "*/*")):
+            raise _RefusedError(406, f'only multipart/related; type="{_BYTES}" is sent')
+        listed = request.path_params["frames"].split(",")
+        if not all(one.isdecimal() and len(one) < 6 for one in listed):
+            raise _RefusedError(400, "frames are numbers, by commas")
+        (held,) = self._wanted(request, holder)
+        try:
+            syntax, pixels = frames(held.path, [int(one) for one in listed])
+        except NoFramesError as error:
+            raise _RefusedError(404, str(error)) from None
+        parts = ([one] for one in pixels)
+        return _multipart(_BYTES, parts, f"{_BYTES}; transfer-syntax={syntax}")
 
     def _wanted(self, request: Request, holder: str) -> Sequence[Holding]:
         self._tell(holder, "http-retrieve", request)
@@ -187,6 +208,11 @@ class _DicomWeb:
         named = " ".join([what, *request.path_params.values()])
         person = Person(f"token {holder}")
         self._audit.tell(partial(command_query, person=person, command=named, end=End()))
+
+
+def _uids(request: Request) -> dict[str, str]:
+    """Return the UIDs that an address names, by their level."""
+    return {name: uid for name, uid in request.path_params.items() if name != "frames"}
 
 
 def _question(request: Request, level: Level, most: int) -> tuple[Question, int, int]:
@@ -251,16 +277,28 @@ def _value(vr: str, value: str) -> Any:
     return value.strip()
 
 
-def _parts(held: Sequence[Holding], boundary: str) -> Iterator[bytes]:
-    """Yield the files as parts of a message; one that has gone meanwhile is left out."""
+def _multipart(kind: str, bodies: Iterable[Iterable[bytes]], each: str = "") -> Response:
+    """Send each body as a part of a message (PS3.18 section 8.6.1.2)."""
+    boundary = secrets.token_hex(16)
+    head = f"--{boundary}\r\nContent-Type: {each or kind}\r\n\r\n".encode()
+
+    def parts() -> Iterator[bytes]:
+        for body in bodies:
+            yield head
+            yield from body
+            yield b"\r\n"
+        yield f"--{boundary}--\r\n".encode()
+
+    whole = f'multipart/related; type="{kind}"; boundary={boundary}'
+    return StreamingResponse(parts(), headers=_HEADERS | {"Content-Type": whole})
+
+
+def _files(held: Sequence[Holding]) -> Iterator[Iterator[bytes]]:
+    """Yield the files in pieces; one that has gone meanwhile is left out."""
     for one in held:
         try:
             stream = one.path.open("rb")
         except OSError:
             continue
         with stream:
-            yield f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
-            while piece := stream.read(_PIECE):
-                yield piece
-            yield b"\r\n"
-    yield f"--{boundary}--\r\n".encode()
+            yield iter(partial(stream.read, _PIECE), b"")

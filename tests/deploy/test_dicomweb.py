@@ -31,6 +31,11 @@ from listener.settings import ListenerSettings, RetrievalSettings
 TOKEN = "an invented token, long enough"  # noqa: S105 - of nobody
 
 
+IMAGE = "/studies/1.2.3.1/series/1.2.3.1.2/instances/1.2.3.1.2.1"
+FIRST, SECOND = bytes(range(27)), bytes(range(100, 127))
+NATIVE = 'application/octet-stream; transfer-syntax="1.2.840.10008.1.2.1"'
+
+
 @dataclass(frozen=True)
 class Service:
     """The running application."""
@@ -61,20 +66,39 @@ class Service:
 
     def files(self, path: str) -> dict[str, bytes]:
         """Return the files that are sent, by SOP Instance UID."""
+        parts = [body for _, body in self.parts(path)]
+        return {str(dcmread(BytesIO(part)).SOPInstanceUID): part for part in parts}
+
+    def parts(self, path: str) -> list[tuple[str, bytes]]:
+        """Return the parts of a message, each with its kind."""
         status, body, kind_ = self.get(path)
         assert status == 200
         message = email.message_from_bytes(
             f"Content-Type: {kind_}\r\n\r\n".encode() + body, policy=email.policy.HTTP
         )
-        parts = [part.get_payload(decode=True) for part in message.iter_parts()]
-        return {str(dcmread(BytesIO(part)).SOPInstanceUID): part for part in parts}
+        return [(one["Content-Type"], one.get_payload(decode=True)) for one in message.iter_parts()]
+
+
+def pictured(image: Dataset) -> Dataset:
+    """Give an object two frames of three by three pixels, in colour."""
+    image.Rows, image.Columns, image.SamplesPerPixel, image.NumberOfFrames = 3, 3, 3, 2
+    image.PhotometricInterpretation, image.PlanarConfiguration = "RGB", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    image.PixelRepresentation = 0
+    image.add_new("PixelData", "OB", FIRST + SECOND)
+    return image
 
 
 @contextmanager
 def running(folder: Path, **bounds: Any) -> Iterator[Service]:
     (folder / "shelf").mkdir()
     shelf = Shelf(folder / "shelf")
-    shelf.put(result(1), result(1, 2, sop_class=BOARD), result(2, name="Erfunden^Änne"), result(3))
+    shelf.put(
+        result(1),
+        pictured(result(1, 2, sop_class=BOARD)),
+        result(2, name="Erfunden^Änne"),
+        result(3),
+    )
     tokens = folder / "tokens"
     tokens.write_text(f"viewer {hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
     tokens.chmod(0o600)
@@ -154,6 +178,30 @@ def test_metadata_are_everything_of_an_object_but_its_bulk(service: Service) -> 
     assert one.StudyDescription == "wrist"
 
 
+def test_the_pixels_of_an_image_are_sent_frame_by_frame(service: Service) -> None:
+    assert service.parts(f"{IMAGE}/frames/1") == [(NATIVE, FIRST)]
+    assert service.parts(f"{IMAGE}/frames/2,1") == [(NATIVE, SECOND), (NATIVE, FIRST)]
+    asked = "multipart/related; type=application/octet-stream; transfer-syntax=*"  # as OHIF asks
+    assert service.get(f"{IMAGE}/frames/1", accept=asked)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "status"),
+    [
+        (f"{IMAGE}/frames/3", "*/*", 404),
+        (f"{IMAGE}/frames/0", "*/*", 404),
+        (f"{IMAGE}/frames/1,x", "*/*", 400),
+        (f"{IMAGE}/frames/1", "image/jpeg", 406),
+        ("/studies/1.2.3.1/series/1.2.3.1.1/instances/1.2.3.1.1.1/frames/1", "*/*", 404),
+        ("/studies/1.2.3.1/series/1.2.3.1.2/instances/1.2.3.9/frames/1", "*/*", 404),
+    ],
+)
+def test_a_frame_that_there_is_not_or_in_another_form_is_refused(
+    service: Service, path: str, accept: str, status: int
+) -> None:
+    assert service.get(path, accept=accept)[0] == status
+
+
 def test_what_is_not_kept_is_not_found(service: Service) -> None:
     assert service.found("/studies", StudyInstanceUID="1.2.3.9") == []
     for path in ("/studies/1.2.3.9", "/studies/1.2.3.9/metadata", "/studies/../../etc/passwd"):
@@ -168,7 +216,7 @@ def test_a_search_that_cannot_be_made_is_refused(service: Service, query: dict[s
 
 
 def test_nothing_is_told_without_a_token_or_in_a_form_that_is_not_sent(service: Service) -> None:
-    for path in ("/studies", "/studies/1.2.3.1", "/studies/1.2.3.1/metadata"):
+    for path in ("/studies", "/studies/1.2.3.1", "/studies/1.2.3.1/metadata", f"{IMAGE}/frames/1"):
         assert service.get(path, token="no")[0] == 401  # noqa: S106 - one that is none
     assert service.get("/studies/1.2.3.1", accept="image/jpeg")[0] == 406
 
