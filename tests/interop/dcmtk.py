@@ -6,12 +6,13 @@ import os
 import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 
 from peers import peer
 from pydicom import dcmread
 
-__all__ = ["PROPOSALS", "call", "storescu"]
+__all__ = ["PROPOSALS", "call", "shown_words", "storescu"]
 
 PROPOSALS = {
     "1.2.840.10008.1.2": "-xi",
@@ -48,3 +49,19 @@ def storescu(files: Sequence[Path], port: int, *, calling: str, called: str) -> 
         titles = ["-aet", calling, "-aec", called]
         done = call("storescu", "-R", option, *titles, "127.0.0.1", str(port), *names)
         assert done.returncode == 0, done.stderr
+
+
+def shown_words(page: str) -> str:
+    """Return the words that an HTML page shows, a space between any two."""
+    parser = _Words()
+    parser.feed(page)
+    return " ".join(" ".join(parser.words).split())
+
+
+class _Words(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)

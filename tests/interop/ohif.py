@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not file.is_file():  # a page of OHIF's: the program finds out which
             file = _PACKAGE / "dist" / "index.html"
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        self._answer(200, kind, file.read_bytes())
+        self._answer(200, kind, file.read_bytes(), "max-age=3600")
 
     def _forward(self, archive: Archive) -> None:
         # answers name places by the host that was asked for: it is the proxy's
@@ -151,8 +151,9 @@ class _Handler(BaseHTTPRequestHandler):
         kind = answer.headers.get("Content-Type", "application/octet-stream")
         self._answer(answer.status, kind, body)
 
-    def _answer(self, status: int, kind: str, body: bytes) -> None:
+    def _answer(self, status: int, kind: str, body: bytes, cache: str = "no-store") -> None:
         self.send_response(status)
+        self.send_header("Cache-Control", cache)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cross-Origin-Opener-Policy", "same-origin")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dcmtk import call
+from dcmtk import call, shown_words
 from hospital import Hospital, hospital, study_files
 from orthanc import ARCHIVE, EMERGENCY, program
 from pydicom import Dataset, dcmread
@@ -189,7 +188,7 @@ def test_dsr2html_shows_the_matches(report: Dataset, tmp_path: Path) -> None:
     report.save_as(file, enforce_file_format=True)
     done = call("dsr2html", str(file))
     assert done.returncode == 0, done.stderr
-    shown = _Words.of(done.stdout)
+    shown = shown_words(done.stdout)
     assert "Case 1" in shown
     assert [region for region in REGIONS if region not in shown.lower()] == []
 
@@ -299,20 +298,3 @@ def everything_sent(asked: Hospital) -> list[Dataset]:
 def sender(asked: Hospital, resource: str) -> str:
     """Return the AE title from which the PACS got a series or an instance."""
     return str(asked.pacs.get(f"{resource}/metadata?expand").get("RemoteAET"))
-
-
-class _Words(HTMLParser):
-    """Collects the words that a page shows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._words: list[str] = []
-
-    @classmethod
-    def of(cls, page: str) -> str:
-        parser = cls()
-        parser.feed(page)
-        return " ".join(" ".join(parser._words).split())
-
-    def handle_data(self, data: str) -> None:
-        self._words.append(data)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
-import pytest
 from pydicom import Dataset, dcmread
-from result_parts import CR, NOW, UIDS, as_bytes, dciodvfy_errors, header, without
+from result_parts import CR, NOW, UIDS, as_bytes, header, without
 
 from pipeline.dictionary import dictionary
 from pipeline.encapsulated_pdf import encapsulated_pdf
@@ -22,12 +20,6 @@ PDF = b"%PDF-1.4 an odd length."
 def wrapped(query: Dataset | None = None, **changes: Any) -> Dataset:
     said: dict[str, Any] = {"uids": UIDS, "result_id": "result-1", "created_at": NOW, **changes}
     return encapsulated_pdf(PDF, query or header(0), **said)
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("language", list(Language))
-def test_dciodvfy_finds_no_error(language: Language, tmp_path: Path) -> None:
-    assert dciodvfy_errors(wrapped(words=dictionary(language)), tmp_path) == []
 
 
 def test_the_document_comes_out_as_it_went_in() -> None:

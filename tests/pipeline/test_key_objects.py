@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import pytest
 from pydicom import Dataset
 from result_parts import (
     NOW,
     UIDS,
     answer,
     as_bytes,
-    dciodvfy_errors,
     exam,
     header,
     match,
-    pixelmed_complaints,
 )
 from test_match_report import BUNDLE, references
 
@@ -41,18 +37,6 @@ def documents_of(given: Answer, **changes: Any) -> tuple[Dataset, ...]:
     }
     refers = said.pop("refers", references(given))
     return key_object_selections(given, header(0), refers, **said)
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("language", list(Language))
-def test_dciodvfy_finds_no_error(language: Language, tmp_path: Path) -> None:
-    for document in documents_of(answer(), words=dictionary(language)):
-        assert dciodvfy_errors(document, tmp_path) == []
-
-
-@pytest.mark.peers
-def test_pixelmed_finds_no_error(tmp_path: Path) -> None:
-    assert pixelmed_complaints(documents_of(answer())[0], tmp_path) == []
 
 
 def test_each_document_stands_in_the_query_s_study_and_points_into_one_other() -> None:

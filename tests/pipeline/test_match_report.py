@@ -20,7 +20,6 @@ from result_parts import (
     exam,
     header,
     match,
-    pixelmed_complaints,
     without,
 )
 
@@ -332,26 +331,6 @@ def test_the_shipped_bundle_is_said_to_be_a_demonstration_in_every_language() ->
     assert german.say("report.demonstration_use") in readable(
         report_of(answer(), bundle=bundle, words=german)
     )
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("language", list(Language))
-def test_the_validators_find_no_error_in_any_language(language: Language, tmp_path: Path) -> None:
-    report = report_of(answer(), words=dictionary(language), predecessor=EARLIER)
-
-    assert dciodvfy_errors(report, tmp_path) == []
-    if language in (Language.ENGLISH, Language.TURKISH):  # four seconds each
-        assert pixelmed_complaints(report, tmp_path) == []
-
-
-@pytest.mark.peers
-def test_dsr2html_shows_turkish_letters(tmp_path: Path) -> None:
-    path = tmp_path / "report.dcm"
-    path.write_bytes(as_bytes(report_of(answer(), words=dictionary(Language.TURKISH))))
-
-    done = subprocess.run([peer("dsr2html"), str(path)], capture_output=True, check=True)
-
-    assert "torus (buckle) kırığı, akut, hafif deplase" in done.stdout.decode("utf-8")
 
 
 def test_words_that_are_not_ascii_survive_any_character_set(tmp_path: Path) -> None:

@@ -16,11 +16,9 @@ from result_parts import (
     UIDS,
     answer,
     as_bytes,
-    dciodvfy_errors,
     exam,
     header,
     match,
-    pixelmed_complaints,
 )
 from test_match_report import BUNDLE, EARLIER, references
 
@@ -30,6 +28,10 @@ from pipeline.region import Region
 from pipeline.request import Answer, RegionAnswer
 from pipeline.result_language import Language
 from pipeline.result_set import referenced_instances
+
+QUERY = "1.2.3.0.1.1"
+BARE = exam(1, boxes={})
+"""A prior in which nothing was located."""
 
 
 def companion_of(given: Answer, **changes: Any) -> Dataset:
@@ -62,28 +64,6 @@ def named(group: Dataset, code: str) -> Iterator[Dataset]:
 
 def is_box(group: Dataset) -> bool:
     return any(item.ValueType == "SCOORD" for item in group.ContentSequence)
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("language", list(Language))
-@pytest.mark.parametrize("three_dimensional", [False, True])
-def test_dciodvfy_finds_no_error(
-    language: Language, three_dimensional: bool, tmp_path: Path
-) -> None:
-    companion = companion_of(
-        answer(),
-        words=dictionary(language),
-        three_dimensional=three_dimensional,
-        predecessor=EARLIER,
-    )
-    assert dciodvfy_errors(companion, tmp_path) == []
-
-
-@pytest.mark.peers
-@pytest.mark.parametrize("three_dimensional", [False, True])
-def test_pixelmed_finds_no_error(three_dimensional: bool, tmp_path: Path) -> None:
-    companion = companion_of(answer(), three_dimensional=three_dimensional)
-    assert pixelmed_complaints(companion, tmp_path) == []
 
 
 @pytest.mark.peers
@@ -139,6 +119,34 @@ def test_a_match_has_rank_and_scores_and_the_image_of_the_prior() -> None:
     assert values == {"WM051": (1, "{rank}"), "WM052": (88, "%"), "WM053": (94, "%")}
     (image,) = (item for item in first.ContentSequence if item.ValueType == "IMAGE")
     assert image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "2.25.11"
+
+
+def test_a_score_names_the_box_that_was_compared() -> None:
+    first = groups(companion_of(answer()))[3]
+    rank, bone, wrist = (item for item in first.ContentSequence if item.ValueType == "NUM")
+    assert "ContentSequence" not in rank
+    assert box_of(bone) == ("2.25.11", [18, 20, 33, 20, 33, 50, 18, 50, 18, 20])
+    assert box_of(wrist) == ("2.25.11", [4, 4, 36, 4, 36, 56, 4, 56, 4, 4])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"refers": {}}, {"given": answer((RegionAnswer(None, (match(1, BARE),)),))}]
+)
+def test_a_score_whose_prior_has_no_box_names_the_querys(changes: dict[str, Any]) -> None:
+    """A group without coordinates makes OHIF go blank."""
+    companion = companion_of(changes.pop("given", answer()), **changes)
+    for group in groups(companion):
+        scores = [item for item in group.ContentSequence if "ContentSequence" in item]
+        assert is_box(group) or scores
+        assert {box_of(score)[0] for score in scores if score.ValueType == "NUM"} <= {QUERY}
+
+
+def box_of(score: Dataset) -> tuple[str, list[float]]:
+    """Return the image and the outline that a score was inferred from."""
+    (outline,) = score.ContentSequence
+    assert (outline.ValueType, outline.RelationshipType) == ("SCOORD", "INFERRED FROM")
+    (image,) = outline.ContentSequence
+    return image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID, list(outline.GraphicData)
 
 
 def unit(item: Dataset) -> str:

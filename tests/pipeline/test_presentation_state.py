@@ -25,11 +25,8 @@ def state_of(query: Dataset, **changes: Any) -> Dataset:
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("language", list(Language))
-@pytest.mark.parametrize("sop_class", [CR, None])
-def test_dciodvfy_finds_no_error(language: Language, sop_class: str | None, tmp_path: Path) -> None:
-    query = header(0, sop_class) if sop_class else header(0)
-    assert dciodvfy_errors(state_of(query, words=dictionary(language)), tmp_path) == []
+def test_dciodvfy_finds_no_error_where_the_query_is_a_cr(tmp_path: Path) -> None:
+    assert dciodvfy_errors(state_of(header(0, CR)), tmp_path) == []
 
 
 @pytest.mark.peers

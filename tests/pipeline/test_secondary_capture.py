@@ -17,11 +17,6 @@ def capture_of(query: Dataset) -> Dataset:
 
 
 @pytest.mark.peers
-def test_dciodvfy_finds_no_error(tmp_path: Path) -> None:
-    assert dciodvfy_errors(capture_of(header(0)), tmp_path) == []
-
-
-@pytest.mark.peers
 def test_dciodvfy_finds_no_error_where_the_query_lacks_type_2_attributes(tmp_path: Path) -> None:
     bare = without(header(0), "PatientBirthDate", "StudyID", "AccessionNumber", "ImageLaterality")
 
