@@ -8,7 +8,7 @@ PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 # the quick tests run in three parts at once: one of them mostly waits
 QUICK := .venv/bin/pytest -q -p no:cacheprovider -m "not slow and not training and not peers and not benchmark"
 
-.PHONY: help demo test check faults fuzz bench train evaluate vllm lock clean
+.PHONY: help demo test check faults fuzz bench train evaluate vllm ohif lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -51,6 +51,8 @@ evaluate: .venv-training/ready  ## the paper's tables for a bundle: make evaluat
 
 vllm: .venv-vllm/ready  ## a real vLLM on the processor, for tests/interop/test_vllm.py (3 GB; wants a CPU build of torch)
 
+ohif: .ohif/ready  ## OHIF, the viewer of tests/interop/test_ohif.py (200 MB; wants npm)
+
 lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serving.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/serving.txt --extra dev pyproject.toml -o requirements/development.txt
@@ -60,7 +62,7 @@ lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --python-platform x86_64-manylinux_2_28 deploy/vllm/requirements.in -o deploy/vllm/requirements.txt
 
 clean:  ## remove the environments and what was made in them
-	rm -rf .venv .venv-training .venv-vllm demo-output bench-output
+	rm -rf .venv .venv-training .venv-vllm .ohif demo-output bench-output
 
 # where pip looks for wheels that are in no index, uv is told to look too
 FIND = UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}"
@@ -94,4 +96,12 @@ FIND = UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.f
 .venv-vllm/ready: .venv/uv requirements/vllm.txt
 	.venv/bin/uv venv --quiet --clear --python $(PYTHON) .venv-vllm
 	$(FIND) .venv/bin/uv pip install --quiet --python .venv-vllm/bin/python --no-deps --require-hashes -r requirements/vllm.txt
+	@touch $@
+
+# npm fetches the package alone, nothing that it depends on: it holds the whole viewer
+.ohif/ready: requirements/ohif.txt
+	@rm -rf .ohif && mkdir .ohif
+	set -- $$(grep -v '^#' requirements/ohif.txt) && cd .ohif && \
+	file=$$(npm pack --silent "$$1") && echo "$$2  $$file" | sha512sum --check --quiet && \
+	tar -xzf "$$file" && rm "$$file"
 	@touch $@
