@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hospital import Hospital, hospital, study_files
-from ohif import Archive, ohif, ohif_version
-from orthanc import ARCHIVE, DICOMWEB, EMERGENCY
-from plugin import free_port
+from orthanc import ARCHIVE
+from plugin import saved
 from pydicom import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
@@ -20,83 +18,30 @@ from pydicom.uid import (
     EncapsulatedPDFStorage,
     SecondaryCaptureImageStorage,
 )
-from site_rig import Visit, accounts, site_of
-from test_orthanc import PRIORS, QUERY
-from viewer import Grey, Viewer, drawn_on, likeness, photograph, viewer
+from reading_room import ReadingRoom, grey, query_image, reading_room
+from result_parts import NOW, UIDS, answer, exam, header, stored_pixels
+from test_match_report import BUNDLE, references
+from test_orthanc import QUERY
+from viewer import drawn_on, likeness, photograph
 
-from deploy.web.users import Role
-from pipeline.decoder import Decoder
-from pipeline.dictionary import ENGLISH
-from pipeline.radiograph import radiograph
-from pipeline.worker import MINE
+from pipeline.dictionary import ENGLISH, dictionary
+from pipeline.match_report import match_report
+from pipeline.measurement_report import measurement_report
+from pipeline.result_language import Language
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 
 REPORT, BOARD = ENGLISH.say("report.series"), ENGLISH.say("pictures.series")
 BOXES, DOCUMENT = ENGLISH.say("measurements.series"), ENGLISH.say("document.series")
 STATE, KEY_OBJECTS = ENGLISH.say("presentation.series"), ENGLISH.say("key_objects.series")
-TOKEN = "an invented token of the hospital's proxy"  # noqa: S105 - of nobody
 ALIKE = 0.97
-
-
-@dataclass(frozen=True, eq=False)
-class ReadingRoom:
-    """A viewer before an answered study, and the pages beside it."""
-
-    hospital: Hospital
-    site: Visit
-    viewer: Viewer
-
-    def result(self, sop_class: str) -> Dataset:
-        """Return the object of a class that answers the query."""
-        (found,) = self.hospital.results(QUERY, sop_class)
-        return found
 
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReadingRoom]:
-    """Ask about a study, and sit down before OHIF."""
-    ohif_version()
-    folder = tmp_path_factory.mktemp("room")
-    here, pages = free_port(), free_port()
-    address = f"http://127.0.0.1:{here}"
-    tokens = folder / "tokens"
-    tokens.write_text(f"proxy {hashlib.sha256(TOKEN.encode()).hexdigest()}\n", encoding="utf-8")
-    tokens.chmod(0o600)
-    web = WEB.format(port=pages, tokens=tokens, address=address)
-    with hospital(folder / "hospital", [DICOMWEB], web) as running:
-        answer(running)
-        accounts(running.settings, reader=(Role.RADIOLOGIST,))
-        archives = {
-            "pacs": Archive(running.pacs.http_port, "/dicom-web"),
-            "plugin": Archive(pages, "/dicomweb", TOKEN),
-        }
-        with (
-            site_of(running.settings),
-            ohif(here, **archives),
-            viewer(folder / "profile", address) as there,
-        ):
-            yield ReadingRoom(running, Visit(f"http://127.0.0.1:{pages}"), there)
-
-
-# the browser finds all under one address, as behind a hospital's proxy
-WEB = """
-[web]
-port = {port}
-tokens = "{tokens}"
-viewer_url = "{address}/viewer?StudyInstanceUIDs={{studies}}&hangingprotocolId=@ohif/hpCompare"
-"""
-
-
-def answer(running: Hospital) -> None:
-    """Index old studies, then let a new one come from the emergency room."""
-    for study in PRIORS:
-        running.store(study_files(study), ARCHIVE)
-    running.until(lambda: all(running.jobs(study, MINE) for study in PRIORS), 120)
-    running.settle(120)
-    running.store(study_files(QUERY), EMERGENCY)
-    running.until(lambda: running.results(QUERY, SecondaryCaptureImageStorage))
-    running.settle()
+    """OHIF before an answered study."""
+    with reading_room(tmp_path_factory.mktemp("room")) as it:
+        yield it
 
 
 @pytest.fixture(scope="module", params=["pacs", "plugin"])
@@ -114,7 +59,7 @@ def test_every_line_of_the_report_is_read(opened: tuple[ReadingRoom, str]) -> No
     lines = [" ".join(str(element.value).split()) for element in texts(report)]
     assert len(lines) > 20
     assert [line for line in lines if line not in seen.words()] == []
-    photograph(seen, f"ohif-{archive}-report")
+    photograph(seen.browser, f"ohif-{archive}-report")
 
 
 def texts(report: Dataset) -> Iterator[Dataset]:
@@ -127,7 +72,7 @@ def test_the_board_is_shown_as_it_was_drawn(opened: tuple[ReadingRoom, str]) -> 
     board, seen = grey(room.result(SecondaryCaptureImageStorage)), room.viewer
     seen.show(BOARD)
     seen.until(lambda: likeness(seen.pictures()[0], board) > ALIKE)
-    photograph(seen, f"ohif-{archive}-board")
+    photograph(seen.browser, f"ohif-{archive}-board")
 
 
 def test_the_document_is_shown_page_by_page(opened: tuple[ReadingRoom, str]) -> None:
@@ -140,7 +85,7 @@ def test_the_document_is_shown_page_by_page(opened: tuple[ReadingRoom, str]) -> 
         bytes(shown)[: document.EncapsulatedDocumentLength]
         == document.EncapsulatedDocument[: document.EncapsulatedDocumentLength]
     )
-    photograph(seen, f"ohif-{archive}-document")
+    photograph(seen.browser, f"ohif-{archive}-document")
 
 
 FETCHED = """
@@ -171,7 +116,7 @@ def test_the_boxes_are_drawn_where_they_were_found(room: ReadingRoom) -> None:
     corner, scale = drawn_on(picture.shape, image.shape)
     for name, outline in seen.outlines().items():
         assert np.abs(outline - (boxes[name] * scale + corner)).max() < 2, name
-    photograph(seen, "ohif-pacs-boxes")
+    photograph(seen.browser, "ohif-pacs-boxes")
 
 
 def test_the_boxes_become_rows_of_the_measurement_panel(room: ReadingRoom) -> None:
@@ -185,11 +130,11 @@ def test_the_boxes_become_rows_of_the_measurement_panel(room: ReadingRoom) -> No
     seen.until(lambda: f"Measurements ({len(names)})" in seen.panel())
     rows = seen.panel().partition("Measurements (")[2]
     assert [name for name in names if name not in rows] == []
-    photograph(seen, "ohif-pacs-measurements")
+    photograph(seen.browser, "ohif-pacs-measurements")
 
 
 def test_the_link_of_the_pages_opens_query_and_prior_side_by_side(room: ReadingRoom) -> None:
-    seen, link = room.viewer, links(room)[0]
+    seen, link = room.viewer, room.links()[0]
     _, prior = re.findall(r"[\d.]{10,}", link.partition("StudyInstanceUIDs=")[2])
     pacs = room.hospital.pacs
     copies = pacs.find("Instance", StudyInstanceUID=prior)
@@ -202,15 +147,45 @@ def test_the_link_of_the_pages_opens_query_and_prior_side_by_side(room: ReadingR
     assert left["x"] + left["width"] <= right["x"] + 1
     assert left["y"] == right["y"]
     assert "Multiple Patients" in seen.panel()
-    photograph(seen, "ohif-pacs-side-by-side")
+    photograph(seen.browser, "ohif-pacs-side-by-side")
 
 
-def links(room: ReadingRoom) -> list[str]:
-    """Return the links to the viewer on the page of the result, those of the cases first."""
-    room.site.sign_in("reader")
-    page = room.site.get(room.site.get(f"/studies/{QUERY}").headers["location"]).text
-    found = re.findall(r'href="([^"]*hpCompare)"([^>]*)', page)
-    return [link.replace("&amp;", "&") for link, more in found if "data-all" not in more]
+@pytest.mark.parametrize("number", range(1, len(Language)))
+def test_a_report_in_another_language_is_read(
+    room: ReadingRoom, number: int, tmp_path: Path
+) -> None:
+    language, seen = list(Language)[number], room.viewer
+    words = dictionary(language)
+    given, query = answer(query=exam(20 + number)), header(20 + number)
+    report = match_report(given, query, references(given), words=words, **once(language.value))
+    room.hospital.store([saved(report, tmp_path / "report.dcm")], ARCHIVE)
+    seen.open(query.StudyInstanceUID)
+    seen.show(words.say("report.series"))
+    seen.until(lambda: words.say("code.WM001") in seen.words())
+    lines = [" ".join(str(element.value).split()) for element in texts(report)]
+    assert [line for line in lines if line not in seen.words()] == []
+    photograph(seen.browser, f"ohif-{language.value}-report")
+
+
+def test_boxes_are_drawn_also_where_no_prior_is_shared(room: ReadingRoom, tmp_path: Path) -> None:
+    """A group of measurements without coordinates would make OHIF go blank."""
+    seen, query = room.viewer, header(30)
+    companion = measurement_report(answer(query=exam(30)), query, {}, **once("unshared"))
+    assert companion is not None
+    query.PixelData = stored_pixels().tobytes()
+    query["PixelData"].VR = "OW"
+    query.PatientIdentityRemoved = "YES"  # the router lets it lie
+    files = [saved(query, tmp_path / "1.dcm"), saved(companion, tmp_path / "2.dcm")]
+    room.hospital.store(files, ARCHIVE)
+    seen.open(query.StudyInstanceUID)
+    seen.show(BOXES)
+    seen.until(lambda: query_boxes(companion).keys() <= seen.outlines().keys())
+    photograph(seen.browser, "ohif-unshared")
+
+
+def once(name: str) -> dict[str, Any]:
+    """What else a result is made of."""
+    return {"bundle": BUNDLE, "uids": UIDS, "result_id": name, "created_at": NOW}
 
 
 def query_boxes(companion: Dataset) -> dict[str, np.ndarray]:
@@ -222,19 +197,3 @@ def query_boxes(companion: Dataset) -> dict[str, np.ndarray]:
             bone = of["363698007"].ConceptCodeSequence[0].CodeMeaning
             found[bone] = np.array(of["111030"].GraphicData, float).reshape(-1, 2)
     return found
-
-
-def query_image() -> Grey:
-    """Return the image that was asked about, as it is to be shown."""
-    (file,) = study_files(QUERY, "image")
-    with Decoder() as decoder:
-        return radiograph(decoder, file).pixels
-
-
-def grey(image: Dataset) -> Grey:
-    """Return an object made by the plugin as it is to be shown."""
-    pixels = image.pixel_array.astype(np.float32)
-    if pixels.ndim == 3:
-        pixels = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
-    pixels /= max(float(pixels.max()), 1.0)
-    return 1 - pixels if image.PhotometricInterpretation == "MONOCHROME1" else pixels

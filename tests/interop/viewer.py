@@ -19,7 +19,7 @@ from peers import peer
 from PIL import Image
 from test_review_page import FLAGS
 
-__all__ = ["Viewer", "drawn_on", "likeness", "photograph", "viewer"]
+__all__ = ["Grey", "Viewer", "canvases", "chromium", "drawn_on", "likeness", "photograph"]
 
 _SECONDS = 60.0
 # OHIF draws by WebGL: in software, where there is no card
@@ -88,10 +88,7 @@ class Viewer:
 
     def pictures(self) -> list[Grey]:
         """Return what is drawn in each viewport, without what is written over it, from 0 to 1."""
-        urls = self.browser.execute_script(
-            f"return [...document.querySelectorAll('{_GRID} canvas')].map(c => c.toDataURL())"
-        )
-        return [_grey(Image.open(BytesIO(base64.b64decode(url.partition(",")[2])))) for url in urls]
+        return canvases(self.browser, f"{_GRID} canvas")
 
     def outlines(self) -> dict[str, NDArray[np.float64]]:
         """Return the corners of the boxes that are drawn, in pixels of the viewport, by name."""
@@ -150,8 +147,8 @@ _NAMED = '[data-cy="series-description-label"]'
 
 
 @contextmanager
-def viewer(folder: Path, address: str) -> Iterator[Viewer]:
-    """Open a browser for OHIF until the block ends."""
+def chromium(folder: Path) -> Iterator[Any]:
+    """Open a browser, whose profile is kept in a folder, until the block ends."""
     program, driver = peer("chromium"), peer("chromedriver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
@@ -164,17 +161,26 @@ def viewer(folder: Path, address: str) -> Iterator[Viewer]:
     browser = webdriver.Chrome(options=options, service=Service(driver))
     try:
         browser.set_page_load_timeout(60)
-        yield Viewer(browser, address)
+        yield browser
     finally:
         browser.quit()
 
 
-def photograph(viewer: Viewer, name: str) -> None:
+def photograph(browser: Any, name: str) -> None:
     """Keep a picture of the window, where WRISTMIR_PICTURES names a folder for them."""
     if _PICTURES:
         time.sleep(1)  # what moves has come to rest
-        window = Image.open(BytesIO(viewer.browser.get_screenshot_as_png()))
+        window = Image.open(BytesIO(browser.get_screenshot_as_png()))
         window.convert("RGB").save(Path(_PICTURES) / f"{name}.webp", quality=70, method=6)
+
+
+def canvases(browser: Any, selector: str = "canvas") -> list[Grey]:
+    """Return what is drawn on a page, as grey values from 0 to 1."""
+    urls = browser.execute_script(
+        f"return [...document.querySelectorAll('{selector}')].map(one => one.toDataURL())"
+    )
+    drawn = (Image.open(BytesIO(base64.b64decode(url.partition(",")[2]))) for url in urls)
+    return [np.asarray(one.convert("L"), dtype=np.float32) / 255 for one in drawn]
 
 
 def likeness(drawn: Grey, image: Grey) -> float:
@@ -197,7 +203,3 @@ def drawn_on(
     """Return where an image's corner lies, (x, y), and its scale, where it fills a viewport."""
     scale = min(viewport[0] / image[0], viewport[1] / image[1])
     return ((viewport[1] - image[1] * scale) / 2, (viewport[0] - image[0] * scale) / 2), scale
-
-
-def _grey(picture: Image.Image) -> Grey:
-    return np.asarray(picture.convert("L"), dtype=np.float32) / 255
