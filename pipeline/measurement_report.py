@@ -72,8 +72,9 @@ def measurement_report(
     First a group for each box in the query, as a closed polyline on its image (TID 1410); then a
     group for each match (TID 1501) with its rank, its similarity indices in percent, the image of
     the prior, and the boxes in it that were compared (TID 320). Viewers go blank where the two
-    kinds are mixed, OHIF also where a group has no coordinates at all. A match is no finding of
-    this patient: its group's subject is another patient, and no finding is coded in it.
+    kinds are mixed, and OHIF where a group has no coordinates at all: a match whose image is not
+    shared stands in the readable report alone. A match is no finding of this patient: its group's
+    subject is another patient, and no finding is coded in it.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ def measurement_report(
         Where evidence and content disagree.
     """
     make = _Groups(answer, bundle, uids, result_id, words)
-    groups = [*make.boxes(query_header), *make.matches(references, query_header)]
+    groups = [*make.boxes(query_header), *make.matches(references)]
     if not groups:
         return None
     local = content_time(created_at, query_header)
@@ -177,7 +178,7 @@ class _Groups:
 
     def boxes(self, header: Dataset) -> Iterator[Any]:
         """Yield a group for the wrist and each bone that was found in the query."""
-        query = self._answer.query
+        query, edge = self._answer.query, [int(header.Columns), int(header.Rows)]
         for name in (_WRIST, *(region.value for region in Region)):
             if name not in query.boxes:
                 continue
@@ -189,7 +190,7 @@ class _Groups:
                 ),
                 referenced_region=ImageRegion(
                     graphic_type=GraphicTypeValues.POLYLINE,
-                    graphic_data=_outline(query.boxes[name], header),
+                    graphic_data=np.minimum(_outline(query.boxes[name]), edge),
                     source_image=SourceImageForRegion(query.sop_class_uid, query.sop_instance_uid),
                 ),
                 finding_type=terms.BONES[region],
@@ -197,12 +198,15 @@ class _Groups:
                 algorithm_id=self._algorithm,
             )
 
-    def matches(self, references: Mapping[str, PriorReference], header: Dataset) -> Iterator[Any]:
-        """Yield a group for each match of each bone, in their order."""
+    def matches(self, references: Mapping[str, PriorReference]) -> Iterator[Any]:
+        """Yield a group for each match that can be pointed at, bone by bone, in their order."""
         labels = case_labels(self._answer, self._words)
         for part in self._answer.regions:
             for match in part.matches:
                 uid = match.exam.sop_instance_uid
+                reference = references.get(uid)
+                if reference is None or not match.exam.boxes:
+                    continue
                 told = self._words.say(
                     "measurements.match",
                     bone=self._words.capital(bone_words(part.region, self._words)),
@@ -213,74 +217,62 @@ class _Groups:
                     tracking_identifier=self._tracked(told, "match", str(part.region), uid),
                     finding_sites=[self._site(part.region, match.exam.laterality)],
                     algorithm_id=self._algorithm,
-                    measurements=list(
-                        self._scores(part.region, match, references.get(uid), header)
-                    ),
-                    source_images=_sources(references.get(uid)),
+                    measurements=list(self._scores(part.region, match, reference)),
+                    source_images=[
+                        SourceImageForMeasurementGroup(
+                            reference.sop_class_uid, reference.sop_instance_uid
+                        )
+                    ],
                 )
                 group[0].ContentSequence[:0] = self._another_patient
                 yield group
 
     def _scores(
-        self,
-        region: Region | None,
-        match: Match,
-        reference: PriorReference | None,
-        header: Dataset,
+        self, region: Region | None, match: Match, reference: PriorReference
     ) -> Iterator[Measurement]:
         named = self._words.named
         yield Measurement(name=named(terms.RANK), value=match.rank, unit=terms.RANKS)
-        if match.region_index is not None and region is not None:
-            compared = self._compared(region.value, reference, header)
-            yield _percent(named(terms.REGION_INDEX), match.region_index, compared)
-        compared = self._compared(_WRIST, reference, header)
-        yield _percent(named(terms.GLOBAL_INDEX), match.global_index, compared)
-
-    def _compared(
-        self, name: str, reference: PriorReference | None, header: Dataset
-    ) -> list[CoordinatesForMeasurement]:
-        """Return the box that a score was inferred from: in the prior, or else in the query."""
-        query = self._answer.query
-        if reference is not None and name in reference.exam.boxes:
-            outline = _outline(reference.exam.boxes[name])
-            source = SourceImageForRegion(reference.sop_class_uid, reference.sop_instance_uid)
-        elif name in query.boxes:
-            outline = _outline(query.boxes[name], header)
-            source = SourceImageForRegion(query.sop_class_uid, query.sop_instance_uid)
-        else:
-            return []
-        return [CoordinatesForMeasurement(GraphicTypeValues.POLYLINE, outline, source)]
+        boxes = match.exam.boxes
+        wrist = boxes.get(_WRIST, next(iter(boxes.values())))
+        bone = boxes.get(str(region), wrist)
+        for name, index, box in (
+            (terms.REGION_INDEX, match.region_index, bone),
+            (terms.GLOBAL_INDEX, match.global_index, wrist),
+        ):
+            if index is not None:
+                yield _percent(named(name), index, box, reference)
 
     def _tracked(self, told: str, *parts: str) -> TrackingIdentifier:
         uid = self._uids.make("tracked", self._result_id, *parts)
         return TrackingIdentifier(uid=uid, identifier=told)
 
 
-def _outline(
-    box: Sequence[float], header: Dataset | None = None
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Return a box as a closed polyline within the image: (column, row), PS3.3 C.18.6.1.2."""
+def _outline(box: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return a box as a closed polyline of (column, row), PS3.3 C.18.6.1.2."""
     x0, y0, x1, y1 = box
     corners = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]], dtype=np.float64)
-    edge = [np.inf, np.inf] if header is None else [int(header.Columns), int(header.Rows)]
-    return np.clip(corners.round(2), 0, edge)
+    return np.maximum(corners.round(2), 0)
 
 
 def _site(region: Region | None, side: Laterality) -> FindingSite:
     return FindingSite(anatomic_location=terms.BONES[region], laterality=_SIDES.get(side))
 
 
-def _sources(reference: PriorReference | None) -> list[SourceImageForMeasurementGroup] | None:
-    if reference is None:
-        return None
-    return [SourceImageForMeasurementGroup(reference.sop_class_uid, reference.sop_instance_uid)]
+def _percent(
+    name: Code, index: float, box: Sequence[float], reference: PriorReference
+) -> Measurement:
+    """Return a similarity index, inferred from a box in the prior (TID 320).
 
-
-def _percent(name: Code, index: float, compared: list[CoordinatesForMeasurement]) -> Measurement:
-    """Return a similarity index: viewers print a number of unit 1 as "0.97 1"."""
+    In percent, for viewers print a number of unit 1 as "0.97 1".
+    """
+    compared = CoordinatesForMeasurement(
+        GraphicTypeValues.POLYLINE,
+        _outline(box),
+        SourceImageForRegion(reference.sop_class_uid, reference.sop_instance_uid),
+    )
     return Measurement(
         name=name,
         value=round(float(index), 1),
         unit=terms.PERCENT,
-        referenced_coordinates=compared or None,
+        referenced_coordinates=[compared],
     )

@@ -19,14 +19,13 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 from reading_room import ReadingRoom, grey, query_image, reading_room
-from result_parts import NOW, UIDS, answer, exam, header, stored_pixels
+from result_parts import NOW, UIDS, answer, exam, header
 from test_match_report import BUNDLE, references
 from test_orthanc import QUERY
 from viewer import drawn_on, likeness, photograph
 
 from pipeline.dictionary import ENGLISH, dictionary
 from pipeline.match_report import match_report
-from pipeline.measurement_report import measurement_report
 from pipeline.result_language import Language
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
@@ -165,22 +164,6 @@ def test_a_report_in_another_language_is_read(
     lines = [" ".join(str(element.value).split()) for element in texts(report)]
     assert [line for line in lines if line not in seen.words()] == []
     photograph(seen.browser, f"ohif-{language.value}-report")
-
-
-def test_boxes_are_drawn_also_where_no_prior_is_shared(room: ReadingRoom, tmp_path: Path) -> None:
-    """A group of measurements without coordinates would make OHIF go blank."""
-    seen, query = room.viewer, header(30)
-    companion = measurement_report(answer(query=exam(30)), query, {}, **once("unshared"))
-    assert companion is not None
-    query.PixelData = stored_pixels().tobytes()
-    query["PixelData"].VR = "OW"
-    query.PatientIdentityRemoved = "YES"  # the router lets it lie
-    files = [saved(query, tmp_path / "1.dcm"), saved(companion, tmp_path / "2.dcm")]
-    room.hospital.store(files, ARCHIVE)
-    seen.open(query.StudyInstanceUID)
-    seen.show(BOXES)
-    seen.until(lambda: query_boxes(companion).keys() <= seen.outlines().keys())
-    photograph(seen.browser, "ohif-unshared")
 
 
 def once(name: str) -> dict[str, Any]:

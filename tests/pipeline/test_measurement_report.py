@@ -29,10 +29,6 @@ from pipeline.request import Answer, RegionAnswer
 from pipeline.result_language import Language
 from pipeline.result_set import referenced_instances
 
-QUERY = "1.2.3.0.1.1"
-BARE = exam(1, boxes={})
-"""A prior in which nothing was located."""
-
 
 def companion_of(given: Answer, **changes: Any) -> Dataset:
     said: dict[str, Any] = {
@@ -129,16 +125,24 @@ def test_a_score_names_the_box_that_was_compared() -> None:
     assert box_of(wrist) == ("2.25.11", [4, 4, 36, 4, 36, 56, 4, 56, 4, 4])
 
 
-@pytest.mark.parametrize(
-    "changes", [{"refers": {}}, {"given": answer((RegionAnswer(None, (match(1, BARE),)),))}]
-)
-def test_a_score_whose_prior_has_no_box_names_the_querys(changes: dict[str, Any]) -> None:
-    """A group without coordinates makes OHIF go blank."""
-    companion = companion_of(changes.pop("given", answer()), **changes)
-    for group in groups(companion):
-        scores = [item for item in group.ContentSequence if "ContentSequence" in item]
-        assert is_box(group) or scores
-        assert {box_of(score)[0] for score in scores if score.ValueType == "NUM"} <= {QUERY}
+def test_a_score_of_a_bone_that_was_not_located_names_the_wrist() -> None:
+    boxes = {"wrist": (4.0, 4.0, 36.0, 56.0)}
+    given = answer((RegionAnswer(Region.ULNAR_STYLOID, (match(1, exam(1, boxes=boxes)),)),))
+    scores = [item for item in groups(companion_of(given))[3].ContentSequence if is_score(item)]
+    assert [box_of(score)[1][:2] for score in scores] == [[4, 4], [4, 4]]
+
+
+def test_every_group_has_coordinates_or_ohif_goes_blank() -> None:
+    """So a match that cannot be pointed at, or whose boxes are unknown, has none."""
+    bare = answer((RegionAnswer(None, (match(1, exam(1, boxes={})), match(2, exam(2)))),))
+    assert len(groups(companion_of(bare))) == 3 + 1
+    for group in groups(companion_of(answer())):
+        scores = [item for item in group.ContentSequence if is_score(item)]
+        assert is_box(group) or all(map(box_of, scores))
+
+
+def is_score(item: Dataset) -> bool:
+    return item.ValueType == "NUM" and name(item) != "WM051"
 
 
 def box_of(score: Dataset) -> tuple[str, list[float]]:
@@ -180,10 +184,10 @@ def test_its_text_is_in_the_language_and_says_so() -> None:
     assert (language.CodeValue, language.CodingSchemeDesignator) == ("es", "RFC5646")
 
 
-def test_a_prior_that_is_not_shared_has_scores_without_an_image() -> None:
+def test_a_match_whose_image_is_not_shared_stands_in_the_readable_report_alone() -> None:
     companion = companion_of(answer(), refers={})
     assert referenced_instances(companion) == {"1.2.3.0.1.1"}
-    assert len(groups(companion)) == 7
+    assert all(map(is_box, groups(companion)))
 
 
 def test_where_nothing_was_found_there_are_the_boxes_alone_and_without_these_no_companion() -> None:
