@@ -19,7 +19,16 @@ from peers import peer
 from PIL import Image
 from test_review_page import FLAGS
 
-__all__ = ["Grey", "Viewer", "canvases", "chromium", "drawn_on", "likeness", "photograph"]
+__all__ = [
+    "Grey",
+    "Viewer",
+    "canvases",
+    "chromium",
+    "drawn_on",
+    "eventually_seen",
+    "likeness",
+    "photograph",
+]
 
 _SECONDS = 60.0
 # OHIF draws by WebGL: in software, where there is no card
@@ -114,19 +123,8 @@ class Viewer:
         return list(self.browser.find_elements("css selector", selector))
 
     def until(self, condition: Callable[[], object], seconds: float = _SECONDS) -> None:
-        """Wait until something is seen; what is being drawn anew meanwhile is not there yet."""
-        from selenium.common.exceptions import WebDriverException
-
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if condition():
-                    return
-            except WebDriverException:
-                if time.monotonic() > deadline:
-                    raise
-            assert time.monotonic() < deadline, f"it was not seen: {self.words()[:300]}"
-            time.sleep(0.2)
+        """Wait until something is seen."""
+        eventually_seen(condition, seconds)
 
     def _skip_the_tour(self) -> None:
         """Send away who explains OHIF to a new user; it comes a moment after the images."""
@@ -166,12 +164,29 @@ def chromium(folder: Path) -> Iterator[Any]:
         browser.quit()
 
 
+def eventually_seen(condition: Callable[[], object], seconds: float = _SECONDS) -> None:
+    """Wait until something is seen; what is being drawn anew meanwhile is not there yet."""
+    from selenium.common.exceptions import WebDriverException
+
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except (WebDriverException, IndexError):
+            if time.monotonic() > deadline:
+                raise
+        assert time.monotonic() < deadline, "it was not seen in time"
+        time.sleep(0.2)
+
+
 def photograph(browser: Any, name: str) -> None:
     """Keep a picture of the window, where WRISTMIR_PICTURES names a folder for them."""
     if _PICTURES:
         time.sleep(1)  # what moves has come to rest
-        window = Image.open(BytesIO(browser.get_screenshot_as_png()))
-        window.convert("RGB").save(Path(_PICTURES) / f"{name}.webp", quality=70, method=6)
+        window = Image.open(BytesIO(browser.get_screenshot_as_png())).convert("RGB")
+        window.thumbnail((1200, 1200))
+        window.save(Path(_PICTURES) / f"{name}.webp", quality=70, method=6)
 
 
 def canvases(browser: Any, selector: str = "canvas") -> list[Grey]:
