@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,12 @@ import typer
 
 from deploy.cli import app
 from deploy.settings import SHIPPED_BUNDLE
+from deploy.specimen import Specimen
 from pipeline.bundle import Bundle
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+VIEWERS = (ROOT / "deploy" / "VIEWERS.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -47,3 +50,25 @@ def test_the_readmes_figures_are_those_of_the_bundle() -> None:
         row = f"| {name.replace('_', ' ')} | {box.recall:.2f} | {box.precision:.2f} |"
         assert row in README, row
     assert f"balanced accuracy {quality.view.balanced_accuracy:.2f}" in README
+
+
+def test_the_table_of_viewers_has_a_row_for_every_kind_of_object_that_is_sent() -> None:
+    sent = {field.name for field in fields(Specimen)} - {"query", "prior"} | {"measurements_3d"}
+    rows = re.findall(r"^\| `(\w+)`(.*)\|$", VIEWERS, re.MULTILINE)
+    assert {name for name, _ in rows} == sent
+    (heads,) = re.findall(r"^\| object (.*)\|$", VIEWERS, re.MULTILINE)
+    assert {len(cells.split("|")) for _, cells in rows} == {len(heads.split("|"))}
+    assert all(cell.strip() for _, cells in rows for cell in cells.split("|")[1:])
+
+
+def test_every_picture_of_a_viewer_is_there_and_none_is_left_over() -> None:
+    linked = re.findall(r"\]\(([^)]+)\)", VIEWERS)
+    assert [link for link in linked if not (ROOT / "deploy" / link).is_file()] == []
+    there = {f"viewers/{file.name}" for file in (ROOT / "deploy" / "viewers").iterdir()}
+    assert there == {link for link in linked if link.startswith("viewers/")}
+
+
+def test_the_version_of_ohif_is_the_one_that_is_fetched() -> None:
+    pinned = (ROOT / "requirements" / "ohif.txt").read_text(encoding="utf-8")
+    (version,) = re.findall(r"@ohif/app@(\S+)", pinned)
+    assert set(re.findall(r"OHIF (\d[\d.]+\d) on", VIEWERS)) == {version}

@@ -50,6 +50,13 @@ class ReadingRoom:
         found = re.findall(r'href="([^"]*hpCompare)"([^>]*)', page)
         return [link.replace("&amp;", "&") for link, more in found if "data-all" not in more]
 
+    def copies(self, link: str) -> list[Dataset]:
+        """Return the images of the prior that a link opens beside the query."""
+        _, prior = re.findall(r"[\d.]{10,}", link.partition("StudyInstanceUIDs=")[2])
+        found = self.hospital.pacs.find("Instance", StudyInstanceUID=prior)
+        uids = [one["MainDicomTags"]["SOPInstanceUID"] for one in found]
+        return [self.hospital.pacs.fetch(uid) for uid in uids]
+
 
 @contextmanager
 def reading_room(folder: Path) -> Iterator[ReadingRoom]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,14 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 from reading_room import ReadingRoom, grey, query_image, reading_room
-from result_parts import NOW, UIDS, answer, exam, header
+from result_parts import NOW, UIDS, answer, exam, header, stored_pixels
 from test_match_report import BUNDLE, references
 from test_orthanc import QUERY
 from viewer import drawn_on, likeness, photograph
 
 from pipeline.dictionary import ENGLISH, dictionary
 from pipeline.match_report import match_report
+from pipeline.measurement_report import measurement_report
 from pipeline.result_language import Language
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
@@ -95,6 +95,14 @@ fetch(document.querySelector('object[type="application/pdf"]').data)
 """
 
 
+def test_the_library_copy_of_a_prior_is_shown(opened: tuple[ReadingRoom, str]) -> None:
+    room, archive = opened
+    copies, seen = room.copies(room.links()[0]), room.viewer
+    seen.open(copies[0].StudyInstanceUID, archive)
+    seen.until(lambda: any(likeness(seen.pictures()[0], grey(one)) > ALIKE for one in copies))
+    room.viewer.open(QUERY, archive)
+
+
 def test_presentation_state_and_key_objects_are_listed_with_a_warning_and_not_shown(
     opened: tuple[ReadingRoom, str],
 ) -> None:
@@ -134,19 +142,31 @@ def test_the_boxes_become_rows_of_the_measurement_panel(room: ReadingRoom) -> No
 
 def test_the_link_of_the_pages_opens_query_and_prior_side_by_side(room: ReadingRoom) -> None:
     seen, link = room.viewer, room.links()[0]
-    _, prior = re.findall(r"[\d.]{10,}", link.partition("StudyInstanceUIDs=")[2])
-    pacs = room.hospital.pacs
-    copies = pacs.find("Instance", StudyInstanceUID=prior)
-    (image, *_) = (pacs.fetch(one["MainDicomTags"]["SOPInstanceUID"]) for one in copies)
+    copies = [grey(one) for one in room.copies(link)]  # of both wrists, where the prior shows them
     seen.go(link)
     seen.until(lambda: len(seen.pictures()) >= 2)
     seen.until(lambda: likeness(seen.pictures()[0], query_image()) > ALIKE)
-    seen.until(lambda: likeness(seen.pictures()[1], grey(image)) > ALIKE)
+    seen.until(lambda: any(likeness(seen.pictures()[1], one) > ALIKE for one in copies))
     left, right = (one.rect for one in seen.all('[data-cy="viewport-grid"] canvas')[:2])
     assert left["x"] + left["width"] <= right["x"] + 1
     assert left["y"] == right["y"]
     assert "Multiple Patients" in seen.panel()
     photograph(seen.browser, "ohif-pacs-side-by-side")
+
+
+def test_the_boxes_of_a_comprehensive_sr_are_drawn_too(room: ReadingRoom, tmp_path: Path) -> None:
+    seen, query, given = room.viewer, header(30), answer(query=exam(30))
+    companion = measurement_report(given, query, references(given), **once("plain"))
+    assert companion is not None
+    assert companion.SOPClassUID == ComprehensiveSRStorage
+    query.PixelData = stored_pixels().tobytes()
+    query["PixelData"].VR = "OW"
+    query.PatientIdentityRemoved = "YES"  # the router lets it lie
+    files = [saved(query, tmp_path / "1.dcm"), saved(companion, tmp_path / "2.dcm")]
+    room.hospital.store(files, ARCHIVE)
+    seen.open(query.StudyInstanceUID)
+    seen.show(BOXES)
+    seen.until(lambda: seen.outlines().keys() == query_boxes(companion).keys())
 
 
 @pytest.mark.parametrize("number", range(1, len(Language)))
