@@ -20,7 +20,16 @@ from pynetdicom.sop_class import (
 )
 
 from deploy.specimen import Specimen, specimen
-from listener import commitment, errors, peers, query, sender, study_root
+from listener import (
+    commitment,
+    errors,
+    peers,
+    query,
+    sender,
+    step_request,
+    step_terms,
+    study_root,
+)
 from listener.errors import RefusalError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.instance import unused_reason
@@ -72,7 +81,7 @@ def _defaults() -> ListenerSettings:
 
 def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
     stored = [str(c.abstract_syntax) for c in supported_contexts()]
-    for other in (_VERIFICATION, commitment.SOP_CLASS, *_ANSWERED):
+    for other in (_VERIFICATION, commitment.SOP_CLASS, *_ANSWERED, *_STEPS):
         stored.remove(other)
     kept = [uid for uid in stored if unused_reason(uid) is None]
     syntaxes = supported_contexts()[0].transfer_syntax
@@ -91,9 +100,11 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
             [(r.result, r.source, r.reason, r.words) for r in rejections],
         ),
         "statuses": _table(
-            ("status", "meaning"), _statuses(refusals - _OF_COMMITMENT - _OF_RETRIEVAL)
+            ("status", "meaning"),
+            _statuses(refusals - _OF_COMMITMENT - _OF_RETRIEVAL - _OF_STEPS),
         ),
         **_answered(settings),
+        **_steps(settings),
         "commitment_statuses": _table(
             ("status", "meaning"), _statuses(_OF_COMMITMENT, "It is recorded durably.")
         ),
@@ -138,6 +149,61 @@ def _answered(settings: ListenerSettings) -> dict[str, Any]:
     }
 
 
+def _steps(settings: ListenerSettings) -> dict[str, Any]:
+    """Return what is told of procedure steps."""
+    failed = {kind.status: (kind.__doc__ or "").strip() for kind in _OF_STEPS}
+    others = {
+        0x0000: "It is done, and durable.",
+        0x0001: "Some of the attributes asked for are not there.",
+        0x0110: "It failed for a reason of our own, or the data set cannot be understood.",
+        0x0115: errors.InvalidArgumentError.__doc__ or "",
+        0x0118: errors.NoSuchSopClassError.__doc__ or "",
+        0x0123: errors.NoSuchActionError.__doc__ or "",
+        0x0124: "Refused: the peer may not ask for work, or wants to perform a step itself.",
+        0x0213: errors.ResourceLimitationError.__doc__ or "",
+        0xB304: "The step is cancelled already.",
+        0xB306: "The step is completed already.",
+    }
+    told = sorted((others | failed).items())
+    reasons = (step_terms.INCOMPLETE, step_terms.NOT_SUPPORTED, step_terms.UNSPECIFIED)
+    meanings = ("its study did not come", "it shows no PA wrist", "anything else")
+    return {
+        "steps_table": _classes([*_STEPS, step_terms.EVENT], "SCP"),
+        "step_required": _table(
+            ("tag", "attribute"), [(_tag(t), name) for t, name in step_request.REQUIRED.items()]
+        ),
+        "step_parameters": _table(
+            ("value type", "concept", "value"),
+            [
+                ("CODE", _coded(step_terms.BONE_CONCEPT), "a bone of those below; several at will"),
+                (
+                    "NUMERIC",
+                    _coded(step_terms.COUNT_CONCEPT),
+                    f"1 to {step_request.MOST_MATCHES}, whole; once",
+                ),
+            ],
+        ),
+        "step_bones": ", ".join(
+            f"({value}, {scheme}) {region.replace('_', ' ')}"
+            for (value, scheme), region in step_terms.BONES.items()
+        ),
+        "step_reasons": _table(
+            ("code", "where"),
+            [(_coded(one), where) for one, where in zip(reasons, meanings, strict=True)],
+        ),
+        "step_statuses": _table(
+            ("status", "meaning"), [(f"0x{status:04X}", words) for status, words in told]
+        ),
+        "workitem": _coded(step_terms.WORKITEM),
+        "station": _coded(step_terms.STATION),
+    }
+
+
+def _coded(code: step_terms.Coded) -> str:
+    value, scheme, meaning = code
+    return f'({value}, {scheme}, "{meaning}")'
+
+
 def _tag(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
@@ -168,6 +234,7 @@ def _enquirer(settings: ListenerSettings) -> dict[str, Any]:
     }
 
 
+_STEPS = (step_terms.PUSH, step_terms.WATCH, step_terms.PULL, step_terms.QUERY)
 _ANSWERED = (study_root.FIND, study_root.MOVE, study_root.GET)
 _RETRIEVAL = (
     str(StudyRootQueryRetrieveInformationModelFind),
@@ -178,7 +245,9 @@ _RETRIEVAL = (
 def _annexes(made: Specimen) -> dict[str, Any]:
     codes = [value for value in vars(terms).values() if isinstance(value, Code)]
     codes += list(terms.SIMILAR_CASES.values())
-    own = sorted({(c.value, c.meaning) for c in codes if c.scheme_designator == terms.SCHEME})
+    own = {(c.value, c.meaning) for c in codes if c.scheme_designator == terms.SCHEME}
+    of_steps = (step_terms.WORKITEM, step_terms.STATION, step_terms.COUNT_CONCEPT)
+    own |= {(value, meaning) for value, _, meaning in of_steps}
     other = specimen(1)
     return {
         "report_class": UID(made.report.SOPClassUID).name,
@@ -194,7 +263,7 @@ def _annexes(made: Specimen) -> dict[str, Any]:
         "document_class": UID(made.document.SOPClassUID).name,
         "document_attributes": _attributes(made.document, other.document, made.query),
         "copy_attributes": _attributes(made.copy, other.copy, made.prior),
-        "codes": _table(("code", "meaning"), own),
+        "codes": _table(("code", "meaning"), sorted(own)),
     }
 
 
@@ -221,6 +290,7 @@ def _services(kept: Sequence[str], made: Specimen) -> str:
     rows.append(("every other storage SOP class", "no", "accepted, not kept"))
     for uid in _ANSWERED:
         rows.append((UID(uid).name, "yes" if uid in _RETRIEVAL else "no", "yes"))
+    rows += [(UID(uid).name, "no", "yes") for uid in (*_STEPS, step_terms.EVENT)]
     return _table(("network service", "SCU", "SCP"), rows)
 
 
@@ -296,6 +366,30 @@ _OF_RETRIEVAL = frozenset(
 )
 
 
+# what a request about procedure steps alone may be answered with
+_OF_STEPS = frozenset(
+    {
+        errors.DuplicateInstanceError,
+        errors.InappropriateActionError,
+        errors.InvalidInstanceError,
+        errors.InvalidValueError,
+        errors.MissingAttributeError,
+        errors.MissingValueError,
+        errors.NoSuchStepError,
+        errors.NotFinalError,
+        errors.NotScheduledError,
+        errors.OnlyCreatedScheduledError,
+        errors.StepCompletedError,
+        errors.StepEndedError,
+        errors.StepInProgressError,
+        errors.StepNotBegunError,
+        errors.StepNotCancelledError,
+        errors.UnknownReceiverError,
+        errors.WrongTransactionError,
+    }
+)
+
+
 def _is_refusal(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, RefusalError) and kind is not RefusalError
 
@@ -306,6 +400,7 @@ def _parameters(settings: ListenerSettings) -> str:
         ("listener", settings),
         ("listener.tls", settings.tls),
         ("listener.retrieval", settings.retrieval),
+        ("listener.procedure_steps", settings.procedure_steps),
     ):
         for name, field in type(table).model_fields.items():
             value = getattr(table, name)
