@@ -231,6 +231,33 @@ class Outbox:
                 for row in connection.execute(query.order_by(_RESULT.c.created_at))
             )
 
+    def named_by(self, sop_instance_uid: str) -> str | None:
+        """Return the result set that an object of it names: its report, or one that is still here.
+
+        Parameters
+        ----------
+        sop_instance_uid
+            Of the report, its companion, or any result object whose file is kept.
+        """
+        with self._engine.connect() as connection:
+            for table in (_RESULT, _COMPANION, _KEPT):
+                here = table.c.sop_instance_uid == sop_instance_uid
+                if table is _KEPT:  # a library copy goes with many result sets
+                    here &= table.c.file.startswith(_RESULTS)
+                found = connection.execute(sa.select(table.c.result_id).where(here)).scalar()
+                if found is not None:
+                    return str(found)
+        return None
+
+    def report_of(self, result_id: str) -> PriorResult | None:
+        """Return the report of a result set, at its destination or not yet."""
+        query = sa.select(_RESULT).where(_RESULT.c.result_id == result_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return PriorResult(row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid)
+
     def stored(self, result_id: str, now: datetime) -> None:
         """Record that the destination has it; its files stay until it is delivered."""
         with self._engine.begin() as connection:
