@@ -244,7 +244,7 @@ _RETRIEVAL = (
 
 def _annexes(made: Specimen) -> dict[str, Any]:
     codes = [value for value in vars(terms).values() if isinstance(value, Code)]
-    codes += list(terms.SIMILAR_CASES.values())
+    codes += [*terms.SIMILAR_CASES.values(), *terms.POINTS.values()]
     own = {(c.value, c.meaning) for c in codes if c.scheme_designator == terms.SCHEME}
     of_steps = (step_terms.WORKITEM, step_terms.STATION, step_terms.COUNT_CONCEPT)
     own |= {(value, meaning) for value, _, meaning in of_steps}

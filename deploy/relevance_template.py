@@ -17,6 +17,7 @@ from deploy.settings import Settings
 from deploy.state import check_owner, open_answers, open_ledger, open_outbox
 from listener.ledger import Ledger
 from pipeline.decoder import Decoder
+from pipeline.dictionary import dictionary
 from pipeline.errors import DecodeError
 from pipeline.relevance_report import relevance_report
 
@@ -62,7 +63,8 @@ def write_template(settings: Settings, result_uid: str, out: Path, observer: str
         told.shows_study(ledger, record.study_uid)
         header = _header(settings, ledger, record.query.sop_instance_uid)
         at = datetime.now(UTC)
-        made = relevance_report(record, report, header, observer=observer, at=at)
+        words = dictionary(settings.pipeline.results.language)
+        made = relevance_report(record, report, header, observer=observer, at=at, words=words)
     stream = BytesIO()
     made.save_as(stream, enforce_file_format=True)
     try:

@@ -27,7 +27,7 @@ from pydicom.uid import generate_uid
 from pipeline import terms
 from pipeline.answer_record import AnswerRecord, MatchRecord, PartRecord, part_name
 from pipeline.character_set import fit_character_set
-from pipeline.dictionary import ENGLISH
+from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.evidence import assert_evidence, document_of
 from pipeline.identity import adopt_identity, content_time
 from pipeline.outbox import PriorResult
@@ -43,6 +43,7 @@ def relevance_report(
     observer: str,
     at: datetime,
     scores: Mapping[tuple[str, int], int] | None = None,
+    words: Dictionary = ENGLISH,
 ) -> Dataset:
     """Build the document: Comprehensive SR, in the study of the query, UNVERIFIED.
 
@@ -60,6 +61,8 @@ def relevance_report(
         Timezone-aware content time.
     scores
         Points by part and rank; a match without is marked as not judged.
+    words
+        The language of its codes' meanings.
 
     Returns
     -------
@@ -68,15 +71,15 @@ def relevance_report(
         reader makes is no object of the plugin's own.
     """
     local = content_time(at, query_header)
-    first, *others = _items(record, report, observer, scores or {})
+    first, *others = _items(record, report, observer, scores or {}, words)
     made: Dataset = ComprehensiveSR(
         evidence=[document_of(report)],
-        content=_container(terms.RELEVANCE_TITLE, [first], relationship=None),
+        content=_container(words.named(terms.RELEVANCE_TITLE), [first], relationship=None),
         series_instance_uid=generate_uid(prefix=None),
         series_number=9101,
         sop_instance_uid=generate_uid(prefix=None),
         instance_number=1,
-        series_description=terms.RELEVANCE_TITLE.meaning,
+        series_description=words.named(terms.RELEVANCE_TITLE).meaning,
         manufacturer="WristMIR project",
         manufacturer_model_name="WristMIR",
         software_versions=version("wristmir"),
@@ -96,7 +99,7 @@ def relevance_report(
     adopt_identity(made, query_header)
     if "TimezoneOffsetFromUTC" not in made:
         made.TimezoneOffsetFromUTC = local.strftime("%z")
-    fit_character_set(made, ENGLISH)
+    fit_character_set(made, words)
     assert_evidence(made)
     return made
 
@@ -109,32 +112,37 @@ def _items(
     report: PriorResult,
     observer: str,
     scores: Mapping[tuple[str, int], int],
+    words: Dictionary,
 ) -> list[Dataset]:
     context = RelationshipTypeValues.HAS_OBS_CONTEXT
     return [
         CodeContentItem(terms.OBSERVER_TYPE, terms.PERSON, relationship_type=context),
         PnameContentItem(terms.PERSON_NAME, observer, relationship_type=context),
         CompositeContentItem(
-            terms.JUDGED_RESULT,
+            words.named(terms.JUDGED_RESULT),
             referenced_sop_class_uid=report.sop_class_uid,
             referenced_sop_instance_uid=report.sop_instance_uid,
             relationship_type=_CONTAINS,
         ),
-        *(_part(part, scores) for part in record.parts if part.matches),
+        *(_part(part, scores, words) for part in record.parts if part.matches),
     ]
 
 
-def _part(part: PartRecord, scores: Mapping[tuple[str, int], int]) -> Dataset:
+def _part(part: PartRecord, scores: Mapping[tuple[str, int], int], words: Dictionary) -> Dataset:
     name = part_name(part)
-    matches = [_match(match, scores.get((name, match.rank))) for match in part.matches]
-    return _container(terms.SIMILAR_CASES[part.region], matches)
+    matches = [_match(match, scores.get((name, match.rank)), words) for match in part.matches]
+    return _container(words.named(terms.SIMILAR_CASES[part.region]), matches)
 
 
-def _match(match: MatchRecord, point: int | None) -> Dataset:
+def _match(match: MatchRecord, point: int | None, words: Dictionary) -> Dataset:
     said = terms.NOT_JUDGED if point is None else terms.POINTS[point]
-    rank = NumContentItem(terms.RANK, match.rank, unit=terms.RANKS, relationship_type=_CONTAINS)
-    relevance = CodeContentItem(terms.RELEVANCE, said, relationship_type=_CONTAINS)
-    return _container(terms.MATCH, [rank, relevance])
+    rank = NumContentItem(
+        words.named(terms.RANK), match.rank, unit=terms.RANKS, relationship_type=_CONTAINS
+    )
+    relevance = CodeContentItem(
+        words.named(terms.RELEVANCE), words.named(said), relationship_type=_CONTAINS
+    )
+    return _container(words.named(terms.MATCH), [rank, relevance])
 
 
 def _container(

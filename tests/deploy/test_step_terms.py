@@ -21,7 +21,7 @@ def test_a_bone_has_the_code_in_a_request_that_it_has_in_results() -> None:
 
 def test_an_own_code_stands_for_one_thing() -> None:
     codes = [value for value in vars(terms).values() if isinstance(value, Code)]
-    codes += list(terms.SIMILAR_CASES.values())
+    codes += [*terms.SIMILAR_CASES.values(), *terms.POINTS.values()]
     used = {code.value for code in codes if code.scheme_designator == terms.SCHEME}
     own = [step_terms.WORKITEM, step_terms.STATION, step_terms.COUNT_CONCEPT]
     assert {scheme for _, scheme, _ in own} == {terms.SCHEME}

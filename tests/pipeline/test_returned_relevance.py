@@ -16,10 +16,12 @@ from test_feedback import judgement
 
 from pipeline import terms
 from pipeline.answer_record import AnswerRecord, AnswerRecords
+from pipeline.dictionary import dictionary
 from pipeline.errors import RelevanceReportError
 from pipeline.feedback import Feedback
 from pipeline.outbox import Outbox, PriorResult
 from pipeline.relevance_report import relevance_report
+from pipeline.result_language import Language
 from pipeline.returned_relevance import RelevanceDesk, is_relevance, read_relevance
 
 NAME = "answer-1-1-A"
@@ -198,6 +200,21 @@ def test_the_validators_find_nothing_wrong(tmp_path: Path) -> None:
     document = returned()
     assert dciodvfy_errors(document, tmp_path) == []
     assert pixelmed_complaints(document, tmp_path) == []
+
+
+@pytest.mark.parametrize("language", Language)
+def test_it_is_read_alike_in_every_language(desk: RelevanceDesk, language: Language) -> None:
+    document = relevance_report(
+        record(),
+        REPORT,
+        header(),
+        observer="Reader^Rita",
+        at=NOW,
+        scores={RADIUS: 4},
+        words=dictionary(language),
+    )
+    desk.take(document)
+    assert [one.relevance for one in desk.feedback.all()] == [4]
 
 
 def test_its_codes_are_of_one_scheme_and_five_points() -> None:
