@@ -20,13 +20,14 @@ from pynetdicom.sop_class import (
 )
 
 from deploy.specimen import Specimen, specimen
+from deploy.statement_table import table
+from deploy.step_conformance import OF_STEPS, of_steps
 from listener import (
     commitment,
     errors,
     peers,
     query,
     sender,
-    step_request,
     step_terms,
     study_root,
 )
@@ -94,22 +95,22 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
         "services": _services(kept, made),
         "title_table": _titles(settings),
         "receiver_policy": _policy(settings),
-        "syntaxes": _table(("name", "UID"), [(UID(uid).name, uid) for uid in syntaxes]),
-        "rejections": _table(
+        "syntaxes": table(("name", "UID"), [(UID(uid).name, uid) for uid in syntaxes]),
+        "rejections": table(
             ("result", "source", "reason", "when"),
             [(r.result, r.source, r.reason, r.words) for r in rejections],
         ),
-        "statuses": _table(
+        "statuses": table(
             ("status", "meaning"),
-            _statuses(refusals - _OF_COMMITMENT - _OF_RETRIEVAL - _OF_STEPS),
+            _statuses(refusals - _OF_COMMITMENT - _OF_RETRIEVAL - OF_STEPS),
         ),
         **_answered(settings),
-        **_steps(settings),
-        "commitment_statuses": _table(
+        **of_steps(),
+        "commitment_statuses": table(
             ("status", "meaning"), _statuses(_OF_COMMITMENT, "It is recorded durably.")
         ),
         "most_references": commitment.MOST_REFERENCES,
-        "local_titles": _table(
+        "local_titles": table(
             ("application entity", "AE title", "port"),
             [("RECEIVER", t.ae_title, settings.port) for t in settings.titles]
             + [(name, settings.calling_ae_title, "none") for name in ("SENDER", "ENQUIRER")],
@@ -142,66 +143,11 @@ def _answered(settings: ListenerSettings) -> dict[str, Any]:
     told = sorted((failed | others).items())
     return {
         "answered_table": _classes(_ANSWERED, "SCP"),
-        "answered_keys": _table(("level", "tag", "key", ""), keys),
-        "answered_statuses": _table(
+        "answered_keys": table(("level", "tag", "key", ""), keys),
+        "answered_statuses": table(
             ("status", "meaning"), [(f"0x{status:04X}", words) for status, words in told]
         ),
     }
-
-
-def _steps(settings: ListenerSettings) -> dict[str, Any]:
-    """Return what is told of procedure steps."""
-    failed = {kind.status: (kind.__doc__ or "").strip() for kind in _OF_STEPS}
-    others = {
-        0x0000: "It is done, and durable.",
-        0x0001: "Some of the attributes asked for are not there.",
-        0x0110: "It failed for a reason of our own, or the data set cannot be understood.",
-        0x0115: errors.InvalidArgumentError.__doc__ or "",
-        0x0118: errors.NoSuchSopClassError.__doc__ or "",
-        0x0123: errors.NoSuchActionError.__doc__ or "",
-        0x0124: "Refused: the peer may not ask for work, or wants to perform a step itself.",
-        0x0213: errors.ResourceLimitationError.__doc__ or "",
-        0xB304: "The step is cancelled already.",
-        0xB306: "The step is completed already.",
-    }
-    told = sorted((others | failed).items())
-    reasons = (step_terms.INCOMPLETE, step_terms.NOT_SUPPORTED, step_terms.UNSPECIFIED)
-    meanings = ("its study did not come", "it shows no PA wrist", "anything else")
-    return {
-        "steps_table": _classes([*_STEPS, step_terms.EVENT], "SCP"),
-        "step_required": _table(
-            ("tag", "attribute"), [(_tag(t), name) for t, name in step_request.REQUIRED.items()]
-        ),
-        "step_parameters": _table(
-            ("value type", "concept", "value"),
-            [
-                ("CODE", _coded(step_terms.BONE_CONCEPT), "a bone of those below; several at will"),
-                (
-                    "NUMERIC",
-                    _coded(step_terms.COUNT_CONCEPT),
-                    f"1 to {step_request.MOST_MATCHES}, whole; once",
-                ),
-            ],
-        ),
-        "step_bones": ", ".join(
-            f"({value}, {scheme}) {region.replace('_', ' ')}"
-            for (value, scheme), region in step_terms.BONES.items()
-        ),
-        "step_reasons": _table(
-            ("code", "where"),
-            [(_coded(one), where) for one, where in zip(reasons, meanings, strict=True)],
-        ),
-        "step_statuses": _table(
-            ("status", "meaning"), [(f"0x{status:04X}", words) for status, words in told]
-        ),
-        "workitem": _coded(step_terms.WORKITEM),
-        "station": _coded(step_terms.STATION),
-    }
-
-
-def _coded(code: step_terms.Coded) -> str:
-    value, scheme, meaning = code
-    return f'({value}, {scheme}, "{meaning}")'
 
 
 def _tag(tag: int) -> str:
@@ -230,7 +176,7 @@ def _enquirer(settings: ListenerSettings) -> dict[str, Any]:
     return {
         "moved_to": next(iter(indexing), "none"),
         "asked_table": _classes(_RETRIEVAL, "SCU"),
-        "keys": _table(("level", "tag", "key"), keys),
+        "keys": table(("level", "tag", "key"), keys),
     }
 
 
@@ -263,7 +209,7 @@ def _annexes(made: Specimen) -> dict[str, Any]:
         "document_class": UID(made.document.SOPClassUID).name,
         "document_attributes": _attributes(made.document, other.document, made.query),
         "copy_attributes": _attributes(made.copy, other.copy, made.prior),
-        "codes": _table(("code", "meaning"), sorted(own)),
+        "codes": table(("code", "meaning"), sorted(own)),
     }
 
 
@@ -291,7 +237,7 @@ def _services(kept: Sequence[str], made: Specimen) -> str:
     for uid in _ANSWERED:
         rows.append((UID(uid).name, "yes" if uid in _RETRIEVAL else "no", "yes"))
     rows += [(UID(uid).name, "no", "yes") for uid in (*_STEPS, step_terms.EVENT)]
-    return _table(("network service", "SCU", "SCP"), rows)
+    return table(("network service", "SCU", "SCP"), rows)
 
 
 def _titles(settings: ListenerSettings) -> str:
@@ -307,7 +253,7 @@ def _titles(settings: ListenerSettings) -> str:
                 _seconds(title.cap_seconds),
             )
         )
-    return _table(("called AE title", "the study is", "quiet", "cap"), rows)
+    return table(("called AE title", "the study is", "quiet", "cap"), rows)
 
 
 def _policy(settings: ListenerSettings) -> str:
@@ -328,7 +274,7 @@ def _identification(rows: list[tuple[str, Any]]) -> str:
         ("implementation class UID", IMPLEMENTATION_CLASS_UID),
         ("implementation version name", IMPLEMENTATION_VERSION_NAME),
     ]
-    return _table(("policy", "value"), [*rows, *own])
+    return table(("policy", "value"), [*rows, *own])
 
 
 def _statuses(
@@ -366,48 +312,24 @@ _OF_RETRIEVAL = frozenset(
 )
 
 
-# what a request about procedure steps alone may be answered with
-_OF_STEPS = frozenset(
-    {
-        errors.DuplicateInstanceError,
-        errors.InappropriateActionError,
-        errors.InvalidInstanceError,
-        errors.InvalidValueError,
-        errors.MissingAttributeError,
-        errors.MissingValueError,
-        errors.NoSuchStepError,
-        errors.NotFinalError,
-        errors.NotScheduledError,
-        errors.OnlyCreatedScheduledError,
-        errors.StepCompletedError,
-        errors.StepEndedError,
-        errors.StepInProgressError,
-        errors.StepNotBegunError,
-        errors.StepNotCancelledError,
-        errors.UnknownReceiverError,
-        errors.WrongTransactionError,
-    }
-)
-
-
 def _is_refusal(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, RefusalError) and kind is not RefusalError
 
 
 def _parameters(settings: ListenerSettings) -> str:
     rows = []
-    for place, table in (
+    for place, chosen in (
         ("listener", settings),
         ("listener.tls", settings.tls),
         ("listener.retrieval", settings.retrieval),
         ("listener.procedure_steps", settings.procedure_steps),
     ):
-        for name, field in type(table).model_fields.items():
-            value = getattr(table, name)
+        for name, field in type(chosen).model_fields.items():
+            value = getattr(chosen, name)
             if name in _LISTED_ELSEWHERE or not isinstance(value, str | int | float):
                 continue
             rows.append((f"`{place}.{name}`", field.description, value))
-    return _table(("parameter", "meaning", "value"), rows)
+    return table(("parameter", "meaning", "value"), rows)
 
 
 _LISTED_ELSEWHERE = frozenset({"port", "calling_ae_title"})
@@ -424,7 +346,7 @@ def _attributes(made: Dataset, other: Dataset, source: Dataset) -> str:
         )
         for element in made
     ]
-    return _table(("tag", "attribute", "VR", "value"), rows)
+    return table(("tag", "attribute", "VR", "value"), rows)
 
 
 def _value(element: DataElement, other: Any, source: Any) -> str:
@@ -443,13 +365,7 @@ def _value(element: DataElement, other: Any, source: Any) -> str:
 
 
 def _classes(uids: Iterable[str], role: str) -> str:
-    return _table(("SOP class", "UID", "role"), [(UID(uid).name, uid, role) for uid in uids])
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
-    return "\n".join(lines)
+    return table(("SOP class", "UID", "role"), [(UID(uid).name, uid, role) for uid in uids])
 
 
 def _seconds(value: float) -> str:
