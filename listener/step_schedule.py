@@ -47,11 +47,29 @@ def due(connection: Connection, asked_before: datetime) -> list[Due]:
         A step that was created before this waits no longer for its study.
     """
     still = STEP.c.state.in_([StepState.SCHEDULED, StepState.IN_PROGRESS])
-    found = (
-        _judged(connection, row, asked_before)
-        for row in connection.execute(sa.select(STEP).where(still).order_by(STEP.c.created_at))
-    )
+    worth = sa.or_(_MAY_BEGIN, _UNDONE & (STEP.c.created_at < asked_before), _MAY_HAVE_FAILED)
+    query = sa.select(STEP).where(still, worth).order_by(STEP.c.created_at)
+    found = (_judged(connection, row, asked_before) for row in connection.execute(query).all())
     return [one for one in found if one is not None]
+
+
+# what is looked for five times a second: most steps that wait need no closer look
+_UNDONE = STEP.c.job_id.is_(None)
+_MAY_BEGIN = (
+    _UNDONE
+    & sa.exists().where(INSTANCE.c.study_uid == STEP.c.study_uid)
+    & ~sa.exists().where(ARRIVAL.c.study_uid == STEP.c.study_uid)
+)
+_HAS_RESULTS = sa.exists().where(STEP_RESULT.c.sop_instance_uid == STEP.c.sop_instance_uid)
+_MAY_HAVE_FAILED = ~_UNDONE & sa.or_(
+    sa.exists().where(JOB.c.id == STEP.c.job_id, JOB.c.state == JobState.DEAD),
+    ~sa.exists().where(JOB.c.id == STEP.c.job_id) & ~_HAS_RESULTS,
+    sa.exists().where(
+        STEP_RESULT.c.sop_instance_uid == STEP.c.sop_instance_uid,
+        JOB.c.subject == STEP_RESULT.c.name,
+        JOB.c.state == JobState.DEAD,
+    ),
+)
 
 
 def _judged(connection: Connection, row: Row[Any], asked_before: datetime) -> Due | None:
@@ -68,11 +86,10 @@ def _judged(connection: Connection, row: Row[Any], asked_before: datetime) -> Du
 
 def _is_there(connection: Connection, row: Row[Any]) -> bool:
     """Whether the study, and what the step names of it, has come and goes on coming no more."""
-    study_uid = row.study_uid
-    arriving = sa.select(ARRIVAL.c.title).where(ARRIVAL.c.study_uid == study_uid).limit(1)
+    arriving = sa.select(ARRIVAL.c.title).where(ARRIVAL.c.study_uid == row.study_uid).limit(1)
     if connection.execute(arriving).first() is not None:
         return False
-    came = sa.select(INSTANCE.c.sop_instance_uid).where(INSTANCE.c.study_uid == study_uid)
+    came = sa.select(INSTANCE.c.sop_instance_uid).where(INSTANCE.c.study_uid == row.study_uid)
     named = json.loads(row.argument).get("instances", ())
     if named:
         return set(named) <= set(connection.execute(came).scalars())
@@ -87,12 +104,14 @@ _OF_USE = frozenset(InstanceState) - {InstanceState.FILTERED}
 def _failure(connection: Connection, row: Row[Any]) -> str | None:
     """Return why a step that was begun cannot go on, or None where it does."""
     job = connection.execute(sa.select(JOB).where(JOB.c.id == row.job_id)).first()
-    if job is None or job.state == JobState.DEAD:
-        return _words("It could not be done", job)
     results = connection.execute(
         sa.select(STEP_RESULT.c.name).where(STEP_RESULT.c.sop_instance_uid == row.sop_instance_uid)
     ).scalars()
-    for name in results.all():
+    names = list(results)
+    # one that was done well is forgotten in time; its results may still be on their way
+    if (job is None and not names) or (job is not None and job.state == JobState.DEAD):
+        return _words("It could not be done", job)
+    for name in names:
         sent = sa.select(JOB).where(JOB.c.subject == name).order_by(JOB.c.id.desc()).limit(1)
         last = connection.execute(sent).first()
         if last is not None and last.state == JobState.DEAD:

@@ -542,3 +542,43 @@ def test_several_receiver_processes_take_steps_alike(tmp_path: Path, hears: Subs
             with requesting(link.port) as peer:
                 uids.add(peer.create(step("1.2.3"), str(generate_uid()))[0])
         assert {row.sop_instance_uid for row in link.ledger.steps.list([], [], 9)} == uids
+
+
+def begun(link: Station, peer: Requester, name: str) -> tuple[str, Job]:
+    """Return a step whose job is done and whose one result waits, and that job."""
+    study = str(study_of(link).StudyInstanceUID)
+    uid, _ = peer.create(step(study))
+    job_of(link, study)
+    for kind in ("index", "answer"):
+        job = link.ledger.lease([kind], 60)
+        assert job is not None
+        if kind == "answer":
+            link.ledger.performance.begin(uid)
+            link.ledger.performance.answered(uid, {name: [RESULT]})
+        link.ledger.finish(job)
+    return uid, job
+
+
+def test_a_step_whose_results_cannot_be_delivered_is_cancelled(
+    link: Station, peer: Requester
+) -> None:
+    uid, _ = begun(link, peer, "answer-1-1-A")
+    link.ledger.enqueue("deliver", "answer-1-1-A")
+    sending = link.ledger.lease(["deliver"], 60)
+    assert sending is not None
+    link.ledger.performance.sending("answer-1-1-A")
+    link.ledger.fail(sending, "Destination pacs refused", retry=False)
+    assert soon(lambda: peer.state(uid) == "CANCELED")
+    row = link.ledger.steps.find(uid)
+    assert row is not None
+    assert row.reason == "Its results could not be delivered: Destination pacs refused"
+
+
+def test_a_step_outlives_its_job_that_retention_has_forgotten(
+    link: Station, peer: Requester
+) -> None:
+    uid, _ = begun(link, peer, "answer-1-1-A")
+    assert link.ledger.forget_jobs(timedelta(0)) == 2
+    assert not soon_not(lambda: peer.state(uid) != "IN PROGRESS")
+    link.ledger.performance.delivered("answer-1-1-A", "PACS")
+    assert peer.state(uid) == "COMPLETED"
