@@ -37,7 +37,8 @@ OF_STEPS = frozenset(
 
 def of_steps() -> dict[str, Any]:
     """Return what is told of procedure steps."""
-    failed = {kind.status: (kind.__doc__ or "").strip() for kind in OF_STEPS}
+    told_to_nobody = {errors.NotFinalError, errors.StepInProgressError}  # only a performer is
+    failed = {k.status: (k.__doc__ or "").strip() for k in OF_STEPS - told_to_nobody}
     others = {
         0x0000: "It is done, and durable.",
         0x0001: "Some of the attributes asked for are not there.",
@@ -48,7 +49,6 @@ def of_steps() -> dict[str, Any]:
         0x0124: "Refused: the peer may not ask for work, or wants to perform a step itself.",
         0x0213: errors.ResourceLimitationError.__doc__ or "",
         0xB304: "The step is cancelled already.",
-        0xB306: "The step is completed already.",
     }
     told = sorted((others | failed).items())
     reasons = (step_terms.INCOMPLETE, step_terms.NOT_SUPPORTED, step_terms.UNSPECIFIED)
