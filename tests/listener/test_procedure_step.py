@@ -97,6 +97,7 @@ def test_a_step_that_names_no_bone_asks_what_the_called_title_asks(link: Station
     assert job_of(link, study).argument == {"regions": ["distal_radius"], "step": uid}
 
 
+@pytest.mark.slow
 def test_images_that_a_step_names_are_asked_about_alone(link: Station, peer: Requester) -> None:
     ds = study_of(link)
     image = str(ds.SOPInstanceUID)
@@ -105,6 +106,7 @@ def test_images_that_a_step_names_are_asked_about_alone(link: Station, peer: Req
     assert argument == {"instances": [image], "step": uid}
 
 
+@pytest.mark.slow
 def test_a_step_waits_for_its_study_and_begins_once_that_is_complete(
     link: Station, peer: Requester
 ) -> None:
@@ -256,6 +258,7 @@ def test_attributes_can_be_asked_for_one_by_one(link: Station, peer: Requester) 
     assert peer.get("1.2.3.99")[0] == 0xC307
 
 
+@pytest.mark.slow
 def test_steps_are_found_by_their_state_label_time_and_codes(
     link: Station, peer: Requester
 ) -> None:
@@ -354,6 +357,7 @@ def test_a_stage_that_a_job_comes_to_again_is_told_once(
     assert hears.states(uid) == ["SCHEDULED", "IN PROGRESS", "CANCELED"]
 
 
+@pytest.mark.slow
 def test_a_step_whose_job_is_dead_is_cancelled_with_what_the_job_says(
     link: Station, peer: Requester
 ) -> None:
@@ -433,6 +437,7 @@ def test_nobody_else_may_perform_a_step(link: Station, peer: Requester) -> None:
 # -- told ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_subscriptions_are_to_one_step_or_all_and_end_as_they_began(
     link: Station, peer: Requester, hears: Subscriber
 ) -> None:
@@ -497,6 +502,7 @@ def test_a_subscriber_that_is_away_is_told_after_a_restart_and_that_there_was_on
 # -- kept ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_step_that_ended_is_forgotten_unless_a_subscriber_locks_it(
     link: Station, peer: Requester
 ) -> None:
@@ -513,6 +519,7 @@ def test_a_step_that_ended_is_forgotten_unless_a_subscriber_locks_it(
     assert len(link.ledger.steps.forget(timedelta(0))) == 1
 
 
+@pytest.mark.slow
 def test_a_file_that_a_crash_left_without_a_step_is_swept_at_the_start(tmp_path: Path) -> None:
     with receiver(tmp_path) as link, requesting(link.port) as peer:
         uid, _ = peer.create(step("1.2.3"))
@@ -559,6 +566,7 @@ def begun(link: Station, peer: Requester, name: str) -> tuple[str, Job]:
     return uid, job
 
 
+@pytest.mark.slow
 def test_a_step_whose_results_cannot_be_delivered_is_cancelled(
     link: Station, peer: Requester
 ) -> None:
@@ -574,6 +582,7 @@ def test_a_step_whose_results_cannot_be_delivered_is_cancelled(
     assert row.reason == "Its results could not be delivered: Destination pacs refused"
 
 
+@pytest.mark.slow
 def test_a_step_outlives_its_job_that_retention_has_forgotten(
     link: Station, peer: Requester
 ) -> None:

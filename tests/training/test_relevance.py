@@ -110,6 +110,7 @@ def test_a_file_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
         judgements_in(tmp_path / "feedback.jsonl")
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_figures_and_loads_no_torch(tmp_path: Path) -> None:
     file = written(tmp_path / "feedback.jsonl", judged(1, 1, 5), judged(1, 2, 3))
     program = "import sys; from training.relevance import main; sys.argv[1:] = {0}; main()"
