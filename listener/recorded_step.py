@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
@@ -154,7 +154,7 @@ class Steps:
                 raise NotAuthorisedError(msg)
             return move.status
 
-    def modify(self, sop_instance_uid: str, transaction_uid: str) -> None:
+    def modify(self, sop_instance_uid: str, transaction_uid: str) -> NoReturn:
         """Refuse what a peer wants to set (N-SET), with the reason (PS3.4 section CC.2.6.3).
 
         Raises

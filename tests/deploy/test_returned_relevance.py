@@ -11,7 +11,9 @@ from plugin import Plugin, plugin, saved
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 from test_main_job import QUERY_FILES, QUERY_STUDY, prior_studies, study_files
+from typer.testing import CliRunner
 
+from deploy.cli import app
 from deploy.errors import InputError
 from deploy.relevance_template import write_template
 from deploy.state import open_feedback
@@ -124,6 +126,18 @@ def test_a_template_names_the_patient_of_the_query_and_the_result(
     assert document.StudyInstanceUID == QUERY_STUDY
     assert "Not judged" in readable(document)
     assert not asked.worker.answerer.uids.is_own(str(document.SOPInstanceUID))
+
+
+def test_the_command_writes_it_and_says_how_much_there_is_to_judge(
+    asked: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.web_commands.load", lambda _: asked.settings)
+    (report,), file = asked.reports(), tmp_path / "to_judge.dcm"
+    words = ["feedback", "template", str(report.SOPInstanceUID), "--observer", "Reader^Rita"]
+    said = CliRunner().invoke(app, [*words, "--out", str(file)])
+    assert said.exit_code == 0
+    count = sum(1 for _ in relevances(dcmread(file)))
+    assert f"{count} matches to judge" in " ".join(said.stdout.split())
 
 
 def test_a_result_that_is_not_known_is_said_to_be(asked: Plugin, tmp_path: Path) -> None:
