@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.decoding import decoder_limits
 from deploy.miner import open_miner
 from deploy.settings import Settings
-from deploy.state import open_answers, open_outbox
+from deploy.state import open_answers, open_feedback, open_outbox
 from listener.audit import Audit
 from listener.ledger import Ledger
 from pipeline.answering import Answerer
@@ -26,6 +26,7 @@ from pipeline.indexing import Indexer
 from pipeline.record import Records
 from pipeline.request import Mode, Request
 from pipeline.retrieval import Retriever
+from pipeline.returned_relevance import RelevanceDesk
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 from pipeline.worker import KINDS, Delivery, Worker, uploads_dir
@@ -71,6 +72,7 @@ def open_worker(
         outbox = open_outbox(settings)
         stack.callback(outbox.close)
         answers = stack.enter_context(closing(open_answers(settings)))
+        feedback = stack.enter_context(closing(open_feedback(settings)))
         if pipeline.index.engine == "embedded":
             ledger.claim()
             ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker
@@ -95,7 +97,15 @@ def open_worker(
         _take_over(settings, ledger, bundle, index)
         yield Worker(
             ledger=ledger,
-            indexer=Indexer(examiner, decoder, index, records, miner, uids),
+            indexer=Indexer(
+                examiner,
+                decoder,
+                index,
+                records,
+                miner,
+                uids,
+                RelevanceDesk(outbox, answers, feedback, uids),
+            ),
             answerer=answerer,
             outbox=outbox,
             delivery=delivery,

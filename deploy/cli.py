@@ -34,6 +34,7 @@ app = typer.Typer(
 app.add_typer(jobs_commands.app, name="jobs")
 app.add_typer(bundle_commands.app, name="bundle")
 app.add_typer(web_commands.users_app, name="users")
+app.add_typer(web_commands.feedback_app, name="feedback")
 
 
 def main() -> None:
@@ -79,7 +80,6 @@ def work(config: Config = CONFIG) -> None:
 
 
 app.command()(web_commands.web)
-app.command()(web_commands.feedback)
 
 
 @app.command()

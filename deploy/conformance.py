@@ -20,7 +20,17 @@ from pynetdicom.sop_class import (
 )
 
 from deploy.specimen import Specimen, specimen
-from listener import commitment, errors, peers, query, sender, study_root
+from deploy.statement_table import table
+from deploy.step_conformance import OF_STEPS, of_steps
+from listener import (
+    commitment,
+    errors,
+    peers,
+    query,
+    sender,
+    step_terms,
+    study_root,
+)
 from listener.errors import RefusalError
 from listener.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.instance import unused_reason
@@ -72,7 +82,7 @@ def _defaults() -> ListenerSettings:
 
 def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
     stored = [str(c.abstract_syntax) for c in supported_contexts()]
-    for other in (_VERIFICATION, commitment.SOP_CLASS, *_ANSWERED):
+    for other in (_VERIFICATION, commitment.SOP_CLASS, *_ANSWERED, *_STEPS):
         stored.remove(other)
     kept = [uid for uid in stored if unused_reason(uid) is None]
     syntaxes = supported_contexts()[0].transfer_syntax
@@ -85,20 +95,22 @@ def _receiver(settings: ListenerSettings, made: Specimen) -> dict[str, Any]:
         "services": _services(kept, made),
         "title_table": _titles(settings),
         "receiver_policy": _policy(settings),
-        "syntaxes": _table(("name", "UID"), [(UID(uid).name, uid) for uid in syntaxes]),
-        "rejections": _table(
+        "syntaxes": table(("name", "UID"), [(UID(uid).name, uid) for uid in syntaxes]),
+        "rejections": table(
             ("result", "source", "reason", "when"),
             [(r.result, r.source, r.reason, r.words) for r in rejections],
         ),
-        "statuses": _table(
-            ("status", "meaning"), _statuses(refusals - _OF_COMMITMENT - _OF_RETRIEVAL)
+        "statuses": table(
+            ("status", "meaning"),
+            _statuses(refusals - _OF_COMMITMENT - _OF_RETRIEVAL - OF_STEPS),
         ),
         **_answered(settings),
-        "commitment_statuses": _table(
+        **of_steps(),
+        "commitment_statuses": table(
             ("status", "meaning"), _statuses(_OF_COMMITMENT, "It is recorded durably.")
         ),
         "most_references": commitment.MOST_REFERENCES,
-        "local_titles": _table(
+        "local_titles": table(
             ("application entity", "AE title", "port"),
             [("RECEIVER", t.ae_title, settings.port) for t in settings.titles]
             + [(name, settings.calling_ae_title, "none") for name in ("SENDER", "ENQUIRER")],
@@ -131,8 +143,8 @@ def _answered(settings: ListenerSettings) -> dict[str, Any]:
     told = sorted((failed | others).items())
     return {
         "answered_table": _classes(_ANSWERED, "SCP"),
-        "answered_keys": _table(("level", "tag", "key", ""), keys),
-        "answered_statuses": _table(
+        "answered_keys": table(("level", "tag", "key", ""), keys),
+        "answered_statuses": table(
             ("status", "meaning"), [(f"0x{status:04X}", words) for status, words in told]
         ),
     }
@@ -164,10 +176,11 @@ def _enquirer(settings: ListenerSettings) -> dict[str, Any]:
     return {
         "moved_to": next(iter(indexing), "none"),
         "asked_table": _classes(_RETRIEVAL, "SCU"),
-        "keys": _table(("level", "tag", "key"), keys),
+        "keys": table(("level", "tag", "key"), keys),
     }
 
 
+_STEPS = (step_terms.PUSH, step_terms.WATCH, step_terms.PULL, step_terms.QUERY)
 _ANSWERED = (study_root.FIND, study_root.MOVE, study_root.GET)
 _RETRIEVAL = (
     str(StudyRootQueryRetrieveInformationModelFind),
@@ -177,8 +190,10 @@ _RETRIEVAL = (
 
 def _annexes(made: Specimen) -> dict[str, Any]:
     codes = [value for value in vars(terms).values() if isinstance(value, Code)]
-    codes += list(terms.SIMILAR_CASES.values())
-    own = sorted({(c.value, c.meaning) for c in codes if c.scheme_designator == terms.SCHEME})
+    codes += [*terms.SIMILAR_CASES.values(), *terms.POINTS.values()]
+    own = {(c.value, c.meaning) for c in codes if c.scheme_designator == terms.SCHEME}
+    of_steps = (step_terms.WORKITEM, step_terms.STATION, step_terms.COUNT_CONCEPT)
+    own |= {(value, meaning) for value, _, meaning in of_steps}
     other = specimen(1)
     return {
         "report_class": UID(made.report.SOPClassUID).name,
@@ -194,7 +209,7 @@ def _annexes(made: Specimen) -> dict[str, Any]:
         "document_class": UID(made.document.SOPClassUID).name,
         "document_attributes": _attributes(made.document, other.document, made.query),
         "copy_attributes": _attributes(made.copy, other.copy, made.prior),
-        "codes": _table(("code", "meaning"), own),
+        "codes": table(("code", "meaning"), sorted(own)),
     }
 
 
@@ -221,7 +236,8 @@ def _services(kept: Sequence[str], made: Specimen) -> str:
     rows.append(("every other storage SOP class", "no", "accepted, not kept"))
     for uid in _ANSWERED:
         rows.append((UID(uid).name, "yes" if uid in _RETRIEVAL else "no", "yes"))
-    return _table(("network service", "SCU", "SCP"), rows)
+    rows += [(UID(uid).name, "no", "yes") for uid in (*_STEPS, step_terms.EVENT)]
+    return table(("network service", "SCU", "SCP"), rows)
 
 
 def _titles(settings: ListenerSettings) -> str:
@@ -237,7 +253,7 @@ def _titles(settings: ListenerSettings) -> str:
                 _seconds(title.cap_seconds),
             )
         )
-    return _table(("called AE title", "the study is", "quiet", "cap"), rows)
+    return table(("called AE title", "the study is", "quiet", "cap"), rows)
 
 
 def _policy(settings: ListenerSettings) -> str:
@@ -258,7 +274,7 @@ def _identification(rows: list[tuple[str, Any]]) -> str:
         ("implementation class UID", IMPLEMENTATION_CLASS_UID),
         ("implementation version name", IMPLEMENTATION_VERSION_NAME),
     ]
-    return _table(("policy", "value"), [*rows, *own])
+    return table(("policy", "value"), [*rows, *own])
 
 
 def _statuses(
@@ -302,17 +318,18 @@ def _is_refusal(kind: object) -> bool:
 
 def _parameters(settings: ListenerSettings) -> str:
     rows = []
-    for place, table in (
+    for place, chosen in (
         ("listener", settings),
         ("listener.tls", settings.tls),
         ("listener.retrieval", settings.retrieval),
+        ("listener.procedure_steps", settings.procedure_steps),
     ):
-        for name, field in type(table).model_fields.items():
-            value = getattr(table, name)
+        for name, field in type(chosen).model_fields.items():
+            value = getattr(chosen, name)
             if name in _LISTED_ELSEWHERE or not isinstance(value, str | int | float):
                 continue
             rows.append((f"`{place}.{name}`", field.description, value))
-    return _table(("parameter", "meaning", "value"), rows)
+    return table(("parameter", "meaning", "value"), rows)
 
 
 _LISTED_ELSEWHERE = frozenset({"port", "calling_ae_title"})
@@ -329,7 +346,7 @@ def _attributes(made: Dataset, other: Dataset, source: Dataset) -> str:
         )
         for element in made
     ]
-    return _table(("tag", "attribute", "VR", "value"), rows)
+    return table(("tag", "attribute", "VR", "value"), rows)
 
 
 def _value(element: DataElement, other: Any, source: Any) -> str:
@@ -348,13 +365,7 @@ def _value(element: DataElement, other: Any, source: Any) -> str:
 
 
 def _classes(uids: Iterable[str], role: str) -> str:
-    return _table(("SOP class", "UID", "role"), [(UID(uid).name, uid, role) for uid in uids])
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    lines += [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]
-    return "\n".join(lines)
+    return table(("SOP class", "UID", "role"), [(UID(uid).name, uid, role) for uid in uids])
 
 
 def _seconds(value: float) -> str:

@@ -67,8 +67,8 @@ class Indexed:
     """What an instance is to the index that serves.
 
     ``state`` is ``indexed``, ``not indexed`` (for good, for ``reason``), ``waiting`` or
-    ``failed`` (``job`` is dead). ``used_as`` is ``exam`` or ``report``; a report is read at
-    ``read_at``.
+    ``failed`` (``job`` is dead). ``used_as`` is ``exam``, ``report`` or ``relevance`` (what
+    a reader says of matches); a report is read at ``read_at``.
     """
 
     state: str

@@ -128,7 +128,7 @@ class _StudyLife:
 
     def line(self, row: InstanceRow) -> LifeLine:
         place = self._indexed(row)
-        asks = row.state in WITH_A_PLACE and place.used_as != "report"
+        asks = row.state in WITH_A_PLACE and place.used_as not in ("report", "relevance")
         answered = tuple(self._answered(row.sop_instance_uid)) if asks else ()
         results = self._results(row.sop_instance_uid) if asks else ()
         delivered = tuple(self._delivered(result) for result in results)

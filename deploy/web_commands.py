@@ -11,10 +11,11 @@ from deploy.options import CONFIG, Config, Json
 from deploy.output import print_row
 from deploy.settings import load
 
-__all__ = ["feedback", "users_app", "web"]
+__all__ = ["feedback_app", "users_app", "web"]
 
 users_app = typer.Typer(help="Accounts that may sign in to the pages.", no_args_is_help=False)
-_OWN_CONFIG = typer.Option("--config", "-c", help="As for `wristmir users` itself.")
+feedback_app = typer.Typer(help="How relevant radiologists found matches.", no_args_is_help=False)
+_OWN_CONFIG = typer.Option("--config", "-c", help="As for the command itself.")
 
 
 def web(config: Config = CONFIG) -> None:
@@ -27,7 +28,9 @@ def web(config: Config = CONFIG) -> None:
     serve_web(settings)
 
 
+@feedback_app.callback(invoke_without_command=True)
 def feedback(
+    context: typer.Context,
     export: Annotated[
         Path | None,
         typer.Option(help="Write every judgement to FILE.jsonl, under a table's pseudonyms."),
@@ -42,6 +45,9 @@ def feedback(
     """Say how relevant radiologists found the matches, or export it for training."""
     from deploy import feedback as feedback_
 
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
     settings = load(config)
     if (export is None) != (key is None):
         message = "--export and --key belong together"
@@ -50,6 +56,23 @@ def feedback(
         feedback_.export(settings, export, key)
     found = feedback_.summary(settings)
     print_row(found.as_json(), (found.as_table(),), as_json)
+
+
+@feedback_app.command("template")
+def feedback_template(
+    context: typer.Context,
+    result_uid: Annotated[str, typer.Argument(help="SOP Instance UID of a result's report.")],
+    observer: Annotated[
+        str, typer.Option(help="Who is to judge, as DICOM writes a name: Family^Given.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file to be written.")] = Path("relevance.dcm"),
+    config: Annotated[Path | None, _OWN_CONFIG] = None,
+) -> None:
+    """Write a structured report in which a reader fills in how relevant each match is."""
+    from deploy.relevance_template import write_template
+
+    count = write_template(load(config or context.obj), result_uid, out, observer)
+    print_row({"file": str(out), "matches": count}, (f"{out}: {count} matches to judge",), False)
 
 
 @users_app.callback(invoke_without_command=True)

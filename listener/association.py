@@ -19,6 +19,7 @@ from listener.inbox import Spool
 from listener.message_exchange import MessageExchange, PendingMessage
 from listener.peers import Rejection
 from listener.retrieval import RETRIEVAL
+from listener.step_terms import SOP_CLASSES as STEPS
 from listener.storage import Visit
 from listener.tls import PeerCertificate, SecureSocket, why
 from listener.upper_layer import BoundedSocket, Checkpoint, SteadyTimer, UpperLayer
@@ -142,6 +143,8 @@ class GuardedAssociation(Association):
             # a C-CANCEL of what is over; nothing was stored that an answer could be for
             if msg.command.field != Command.C_CANCEL:
                 self.abort()
+        elif str(self._accepted_cx[context_id].abstract_syntax) in STEPS:
+            self.visit.steps.serve(Dialogue(self, context_id, msg.command), msg.spool)
         elif msg.command.field in RETRIEVAL:
             dialogue = Dialogue(self, context_id, msg.command)
             self.visit.retrieval.serve(dialogue, msg.spool)

@@ -33,6 +33,8 @@ __all__ = [
     "NODE_ID",
     "PATIENT_NUMBER",
     "PATIENT_RECORD",
+    "PROCEDURE_RECORD",
+    "PROCEDURE_STEP",
     "QUERY",
     "REPORT_EXPORT",
     "SEARCH_CRITERIA",
@@ -75,6 +77,7 @@ EXPORT = Code("110106", "DCM", "Export")
 IMPORT = Code("110107", "DCM", "Import")
 QUERY = Code("110112", "DCM", "Query")
 PATIENT_RECORD = Code("110110", "DCM", "Patient Record")
+PROCEDURE_RECORD = Code("110111", "DCM", "Procedure Record")
 SECURITY_ALERT = Code("110113", "DCM", "Security Alert")
 USER_AUTHENTICATION = Code("110114", "DCM", "User Authentication")
 # PS3.16 CID 401, Audit Event Type Code
@@ -85,6 +88,9 @@ LOGOUT = Code("110123", "DCM", "Logout")
 NODE_AUTHENTICATION = Code("110126", "DCM", "Node Authentication")
 # a UID as a code, PS3.16 table 8-1
 COMMITMENT = Code("1.2.840.10008.1.20.1", "DCMUID", "Storage Commitment Push Model SOP Class")
+PROCEDURE_STEP = Code(
+    "1.2.840.10008.5.1.4.34.6.1", "DCMUID", "Unified Procedure Step - Push SOP Class"
+)
 # IHE RAD TF-2 section 4.28; the scheme is that of ITI TF-2 section 3.20
 REPORT_EXPORT = Code("RAD-28", "IHE Transactions", "Structured Report Export")
 # PS3.16 CID 402, Audit Active Participant Role ID Code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from listener.attributes import tags
 from listener.elements import is_uid
 from listener.errors import PeerConnectionError
 
@@ -23,7 +24,7 @@ __all__ = [
 class Command:
     """A command set, as far as it is used (DICOM PS3.7 sections 9.3 and 10.3).
 
-    The UIDs are as the peer sent them, not yet checked. An N-ACTION names them "requested", the
+    The UIDs are as the peer sent them, not yet checked. Some messages name them "requested", the
     others "affected". ``message_id`` of a response is that of the request it answers.
     """
 
@@ -38,6 +39,8 @@ class Command:
     """Of a response."""
     move_destination: str = ""
     """AE title that a C-MOVE sends to, as the peer sent it."""
+    attributes: tuple[int, ...] = ()
+    """Tags that an N-GET asks for; none for all."""
 
     C_STORE = 0x0001
     C_GET = 0x0010
@@ -45,7 +48,10 @@ class Command:
     C_MOVE = 0x0021
     C_ECHO = 0x0030
     N_EVENT_REPORT = 0x0100
+    N_GET = 0x0110
+    N_SET = 0x0120
     N_ACTION = 0x0130
+    N_CREATE = 0x0140
     C_CANCEL = 0x0FFF
     RESPONSE = 0x8000
 
@@ -111,6 +117,7 @@ def read_command(encoded: bytes) -> Command:
         type_id=_number(values, type_element) if type_element in values else None,
         status=_number(values, 0x0900) if is_response else None,
         move_destination=_text(values, 0x0600).strip(" "),
+        attributes=tuple(tags(values.get(0x1005, b""))),
     )
 
 

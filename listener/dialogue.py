@@ -25,7 +25,7 @@ _LEAST_BYTES = 1024  # of a fragment; objects are not cut up finer than that
 
 
 class Dialogue:
-    """Answers one C-FIND, C-GET or C-MOVE; used by the association's own thread alone.
+    """Answers one question, or one request about steps; used by the association's own thread alone.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from listener.errors import OutOfResourcesError, ProcessingFailureError, RefusalError
 
-__all__ = ["disk_refusal", "shelved", "sweep", "sync_folder"]
+__all__ = ["disk_refusal", "shelved", "sweep", "sync_folder", "write_new"]
 
 
 def sync_folder(folder: Path) -> None:
@@ -46,6 +46,22 @@ def sweep(parts: Iterable[Path]) -> int:
             path.unlink(missing_ok=True)
             swept += 1
     return swept
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file of mode 0600 that was not there, and bring its bytes to the disk.
+
+    Raises
+    ------
+    OSError
+        If it is there already, or the disk refuses.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that its writer lives
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def disk_refusal(error: OSError) -> RefusalError:

@@ -10,21 +10,31 @@ __all__ = [
     "CannotUnderstandError",
     "CredentialsError",
     "DeliveryError",
+    "DuplicateInstanceError",
     "EchoError",
+    "InappropriateActionError",
     "InvalidArgumentError",
+    "InvalidInstanceError",
+    "InvalidValueError",
     "LeaseLostError",
     "LedgerError",
     "LedgerUnavailableError",
     "ListenerError",
     "MismatchError",
+    "MissingAttributeError",
+    "MissingValueError",
     "MoveError",
     "NoContextError",
     "NoSuchActionError",
     "NoSuchEventError",
     "NoSuchInstanceError",
     "NoSuchSopClassError",
+    "NoSuchStepError",
     "NotAuthorisedError",
     "NotCommittedError",
+    "NotFinalError",
+    "NotScheduledError",
+    "OnlyCreatedScheduledError",
     "OutOfResourcesError",
     "PeerConnectionError",
     "ProcessingFailureError",
@@ -33,11 +43,18 @@ __all__ = [
     "RefusalError",
     "ResourceLimitationError",
     "SopClassNotSupportedError",
+    "StepCompletedError",
+    "StepEndedError",
+    "StepInProgressError",
+    "StepNotBegunError",
+    "StepNotCancelledError",
     "TooManyMatchesError",
     "UnknownDestinationError",
+    "UnknownReceiverError",
     "UnreadableIdentifierError",
     "UnusableReportError",
     "WrongIdentifierError",
+    "WrongTransactionError",
 ]
 
 
@@ -132,7 +149,7 @@ class ResourceLimitationError(RefusalError):
 
 
 class NotAuthorisedError(RefusalError):
-    """The peer may not query or retrieve."""
+    """The peer may not do this."""
 
     status: ClassVar[int] = 0x0124
 
@@ -159,6 +176,111 @@ class UnreadableIdentifierError(RefusalError):
     """The identifier cannot be read."""
 
     status: ClassVar[int] = 0xC000
+
+
+# of procedure steps: DICOM PS3.4 sections CC.2.1.3 to CC.2.6.3, PS3.7 annex C
+
+
+class InvalidValueError(RefusalError):
+    """An attribute's value is not valid."""
+
+    status: ClassVar[int] = 0x0106
+
+
+class DuplicateInstanceError(RefusalError):
+    """There is such an SOP instance already."""
+
+    status: ClassVar[int] = 0x0111
+
+
+class InvalidInstanceError(RefusalError):
+    """The SOP instance UID is none."""
+
+    status: ClassVar[int] = 0x0117
+
+
+class MissingAttributeError(RefusalError):
+    """A required attribute is missing."""
+
+    status: ClassVar[int] = 0x0120
+
+
+class MissingValueError(RefusalError):
+    """A required attribute has no value."""
+
+    status: ClassVar[int] = 0x0121
+
+
+class StepEndedError(RefusalError):
+    """The step may no longer be updated."""
+
+    status: ClassVar[int] = 0xC300
+
+
+class WrongTransactionError(RefusalError):
+    """The step's Transaction UID was not given."""
+
+    status: ClassVar[int] = 0xC301
+
+
+class StepInProgressError(RefusalError):
+    """The step is already in progress."""
+
+    status: ClassVar[int] = 0xC302
+
+
+class OnlyCreatedScheduledError(RefusalError):
+    """A step becomes scheduled by N-CREATE alone."""
+
+    status: ClassVar[int] = 0xC303
+
+
+class NotFinalError(RefusalError):
+    """The step has not what its final state needs."""
+
+    status: ClassVar[int] = 0xC304
+
+
+class NoSuchStepError(RefusalError):
+    """There is no such step."""
+
+    status: ClassVar[int] = 0xC307
+
+
+class UnknownReceiverError(RefusalError):
+    """The receiving AE title is no configured destination."""
+
+    status: ClassVar[int] = 0xC308
+
+
+class NotScheduledError(RefusalError):
+    """A step is created as SCHEDULED."""
+
+    status: ClassVar[int] = 0xC309
+
+
+class StepNotBegunError(RefusalError):
+    """The step is not yet in progress."""
+
+    status: ClassVar[int] = 0xC310
+
+
+class StepCompletedError(RefusalError):
+    """The step is already completed."""
+
+    status: ClassVar[int] = 0xC311
+
+
+class StepNotCancelledError(RefusalError):
+    """The step is not cancelled: its results are on their way."""
+
+    status: ClassVar[int] = 0xC313
+
+
+class InappropriateActionError(RefusalError):
+    """The action is not for this instance."""
+
+    status: ClassVar[int] = 0xC314
 
 
 class PeerConnectionError(ListenerError, OSError):

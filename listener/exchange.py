@@ -1,10 +1,11 @@
-"""One exchange with a destination about storage commitment: an N-ACTION or an N-EVENT-REPORT."""
+"""One exchange with a destination: about storage commitment, or an event of procedure steps."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -15,6 +16,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 from sqlalchemy.exc import SQLAlchemyError
 
+from listener.attributes import write_attributes
 from listener.commitment import (
     INSTANCE,
     REQUEST,
@@ -37,8 +39,11 @@ from listener.errors import (
     ResourceLimitationError,
 )
 from listener.sender import associate, close, next_message, paused, release
+from listener.step_event import Owed, information
+from listener.step_terms import EVENT, PUSH
+from listener.step_terms import TRANSFER_SYNTAXES as STEP_SYNTAXES
 
-__all__ = ["ask", "is_taken", "report"]
+__all__ = ["ask", "is_taken", "report", "report_step"]
 
 Hear = Callable[[Verdict], bool]
 
@@ -113,11 +118,63 @@ def report(destination: DestinationSettings, calling_ae: str, verdict: Verdict) 
         raise DeliveryError(msg)
 
 
+@contextmanager
+def report_step(
+    destination: DestinationSettings, calling_ae: str
+) -> Iterator[Callable[[Owed], None]]:
+    """Open an association to tell of procedure steps, and return what tells of one event.
+
+    The SCP role is asked for by role selection, as PS3.4 section CC.4 has it. What tells raises
+    DeliveryError where the event is not taken.
+
+    Raises
+    ------
+    DeliveryError
+        If it cannot be reached, or accepts no UPS events.
+    """
+    message_id = 0
+
+    def tell(owed: Owed) -> None:
+        nonlocal message_id
+        message_id = message_id % 65535 + 1
+        event = N_EVENT_REPORT()
+        event.MessageID = message_id
+        event.AffectedSOPClassUID = PUSH  # of whatever class the context is (CC.2.4.1)
+        event.AffectedSOPInstanceUID = owed.sop_instance_uid
+        event.EventTypeID = owed.type
+        said = write_attributes(information(owed.type, owed.content), _syntax(context))
+        event.EventInformation = BytesIO(said)
+        status = _answered(association, destination, context, event)
+        if not is_taken(status):
+            msg = f"Destination {destination.name} refused an event with status 0x{status:04X}."
+            raise DeliveryError(msg)
+
+    try:
+        with _opened(destination, calling_ae, as_scp=EVENT, service=_STEP_EVENTS) as (
+            association,
+            context,
+        ):
+            yield tell
+    except NoContextError as error:
+        raise DeliveryError(error.detail) from None
+
+
 def is_taken(status: int) -> bool:
     """Tell whether a status says that a report was taken; a warning says so too."""
     return status == _SUCCESS or status in _WARNINGS
 
 
+@dataclass(frozen=True)
+class _Service:
+    """What an association is opened for."""
+
+    name: str
+    sop_class: str
+    transfer_syntaxes: tuple[str, ...]
+
+
+_COMMITMENT = _Service("storage commitment", SOP_CLASS, TRANSFER_SYNTAXES)
+_STEP_EVENTS = _Service("UPS events", EVENT, STEP_SYNTAXES)
 _SUCCESS = 0x0000
 _WARNINGS = frozenset({0x0001, 0x0107, 0x0116})
 
@@ -129,9 +186,11 @@ def _opened(
     *,
     as_scp: str | None = None,
     hear: Hear = lambda _: False,
+    service: _Service | None = None,
 ) -> Iterator[tuple[Association, PresentationContext]]:
-    """Open an association and return it with its context for storage commitment."""
-    contexts = {(SOP_CLASS, syntax) for syntax in TRANSFER_SYNTAXES}
+    """Open an association and return it with its context for a service, by default commitment."""
+    wanted = service or _COMMITMENT
+    contexts = {(wanted.sop_class, syntax) for syntax in wanted.transfer_syntaxes}
     # there are peers that reject an association of which they can use nothing
     contexts.add((str(Verification), IMPLICIT_LITTLE))
     try:
@@ -143,23 +202,24 @@ def _opened(
             on_event_report=lambda event: (_heard(event, hear), None),
         )
     except NoContextError:
-        raise NoContextError(_no_offer(destination)) from None
+        raise NoContextError(_no_offer(destination, wanted)) from None
     except ListenerError as error:
         msg = f"Destination {destination.name}: {error.detail}"
         raise DeliveryError(msg) from None
     try:
-        accepted = [c for c in association.accepted_contexts if c.abstract_syntax == SOP_CLASS]
+        own = wanted.sop_class
+        accepted = [c for c in association.accepted_contexts if c.abstract_syntax == own]
         if not accepted:
             release(association)
-            raise NoContextError(_no_offer(destination))
+            raise NoContextError(_no_offer(destination, wanted))
         yield association, accepted[0]
         release(association)
     finally:
         close(association)
 
 
-def _no_offer(destination: DestinationSettings) -> str:
-    return f"Destination {destination.name} offers no storage commitment."
+def _no_offer(destination: DestinationSettings, service: _Service) -> str:
+    return f"Destination {destination.name} offers no {service.name}."
 
 
 def _answered(

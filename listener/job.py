@@ -11,7 +11,16 @@ from typing import Any
 
 from sqlalchemy.engine import Row
 
-__all__ = ["COMMIT", "EVENT_REPORT", "INDEX", "Job", "JobState", "NewJob", "canonical"]
+__all__ = [
+    "COMMIT",
+    "EVENT_REPORT",
+    "INDEX",
+    "STEP_EVENT",
+    "Job",
+    "JobState",
+    "NewJob",
+    "canonical",
+]
 
 INDEX = "index"
 """The kind of job that `Indices.mark_indexed` settles; it takes no argument."""
@@ -21,6 +30,10 @@ COMMIT = "commit"
 
 EVENT_REPORT = "event-report"
 """The kind of job that tells a peer what became of its request for commitment; no argument."""
+
+
+STEP_EVENT = "step-event"
+"""The kind of job that tells a subscriber what became of procedure steps; no argument."""
 
 
 class JobState(StrEnum):

@@ -27,7 +27,9 @@ from listener.job_queue import JobQueue
 from listener.milestone import Milestone
 from listener.receipt import InstanceRow, InstanceState, Origin, Outcome, Recorded
 from listener.recorded_report import RecordedReports
+from listener.recorded_step import Steps
 from listener.settings import TitleSettings
+from listener.step_performance import Performance
 from listener.study import StudyRow
 from listener.transaction import Transactions
 
@@ -121,6 +123,10 @@ class Ledger:
         """Which index serves, and what each holds."""
         self.transactions = Transactions(self._database, self._queue)
         """Storage commitment: what peers have asked of us, and we of destinations."""
+        self.steps = Steps(self._database, self._queue)
+        """Procedure steps: what peers have asked for by UPS."""
+        self.performance = Performance(self._database, self._queue)
+        """Procedure steps: what becomes of them."""
 
     def __enter__(self) -> Ledger:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
@@ -17,6 +17,7 @@ from listener.correspondence import Report
 from listener.errors import PeerConnectionError
 from listener.inbox import Spool
 from listener.retrieval import RETRIEVAL
+from listener.step_terms import PULL, PUSH, QUERY, WATCH
 from listener.storage import Visit
 from listener.study_root import FIND, GET, MOVE
 
@@ -47,9 +48,9 @@ class MessageExchange(DIMSEServiceProvider):
     """Takes messages apart within bounds; a data set goes straight to its spool.
 
     C-STORE and C-ECHO are served in the network thread itself: a peer may not go on before it is
-    answered, so there is nothing to gain by handing them over. What is about storage commitment,
-    or asks for what is held, is left to the association's own thread, which also tells peers what
-    they are owed.
+    answered, so there is nothing to gain by handing them over. What is about storage commitment
+    or procedure steps, or asks for what is held, is left to the association's own thread, which
+    also tells peers what they are owed.
     """
 
     def prepare(self) -> None:
@@ -208,6 +209,8 @@ class MessageExchange(DIMSEServiceProvider):
         if visit is None:
             _not_offered(command)
         syntax = str(context.transfer_syntax[0])
+        if str(context.abstract_syntax) in _OF_STEPS:
+            return visit.steps.begin(syntax)
         if command.field in _ABOUT_COMMITMENT:
             return visit.correspondence.begin(syntax)
         if command.field in RETRIEVAL:
@@ -251,7 +254,19 @@ class MessageExchange(DIMSEServiceProvider):
 _REPORT_RESPONSE = Command.N_EVENT_REPORT | Command.RESPONSE
 _REPORTS = (Command.N_EVENT_REPORT, _REPORT_RESPONSE)
 _ABOUT_COMMITMENT = (Command.N_ACTION, *_REPORTS)
-_HANDED_OVER = (*_ABOUT_COMMITMENT, *RETRIEVAL)
+_OF_STEPS: Mapping[str, tuple[int, ...]] = {
+    PUSH: (Command.N_CREATE, Command.N_ACTION, Command.N_GET),
+    WATCH: (Command.N_ACTION, Command.N_GET, Command.C_FIND),
+    PULL: (Command.C_FIND, Command.N_GET, Command.N_SET, Command.N_ACTION),
+    QUERY: (Command.C_FIND,),
+}
+_HANDED_OVER = (
+    *_ABOUT_COMMITMENT,
+    *RETRIEVAL,
+    Command.N_CREATE,
+    Command.N_GET,
+    Command.N_SET,
+)
 # what the peer has to say while it is answered, on whatever context
 _ABOUT_ANOTHER = (Command.C_CANCEL, Command.C_STORE | Command.RESPONSE)
 _SERVICES = {
@@ -259,6 +274,7 @@ _SERVICES = {
     FIND: (Command.C_FIND,),
     MOVE: (Command.C_MOVE,),
     GET: (Command.C_GET,),
+    **_OF_STEPS,
 }
 
 

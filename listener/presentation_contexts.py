@@ -10,6 +10,7 @@ from pynetdicom.sop_class import Verification
 
 from listener.commitment import SOP_CLASS as STORAGE_COMMITMENT
 from listener.commitment import TRANSFER_SYNTAXES
+from listener.step_terms import PULL, PUSH, QUERY, WATCH
 from listener.study_root import FIND, GET, MOVE
 
 __all__ = ["supported_contexts"]
@@ -37,7 +38,7 @@ def supported_contexts() -> tuple[PresentationContext, ...]:
         if uid in stored:
             context.scu_role = context.scp_role = True
         contexts.append(context)
-    for uid in (STORAGE_COMMITMENT, FIND, MOVE, GET):
+    for uid in (STORAGE_COMMITMENT, FIND, MOVE, GET, PUSH, WATCH, PULL, QUERY):
         context = PresentationContext()
         context.abstract_syntax = uid
         context.transfer_syntax = list(TRANSFER_SYNTAXES)

@@ -32,6 +32,7 @@ from listener.ledger import Ledger
 from listener.listening_socket import ListeningSockets, listening
 from listener.places import Places
 from listener.probe import Probe
+from listener.procedure_step import StepTerms
 from listener.receiver import Receiver
 from listener.retrieval import Terms
 from listener.settings import ListenerSettings
@@ -202,6 +203,7 @@ def _serve(line: socket.socket) -> int:
             is_own=share.is_own,
             audit=audit,
             terms=Terms.of(settings, share.holdings),
+            step_terms=StepTerms.of(settings),
         )
         receiver = Receiver(settings, storage, places, share.probe, credentials)
         private = listening(_LOOPBACK, 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import secrets
 import shutil
@@ -12,7 +10,7 @@ from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-from listener.disk import disk_refusal, shelved, sweep, sync_folder
+from listener.disk import disk_refusal, shelved, sweep, sync_folder, write_new
 from listener.errors import ListenerError, OutOfResourcesError
 from listener.headed_text import read_headed_text
 from listener.hl7 import read_oru
@@ -98,7 +96,7 @@ class ReportShelf:
                 msg = "Free disk space is under watermark_bytes."
                 raise OutOfResourcesError(msg)
             self._make_shelf(target.parent)
-            _write(part, data)
+            write_new(part, data)
             part.rename(target)
             sync_folder(target.parent)
         except OSError as error:
@@ -122,12 +120,3 @@ class ReportShelf:
 
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(hl7|txt)")
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # says that its writer lives
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -93,6 +93,7 @@ def peer_query(
     transfer_syntax: str,
     identifier: bytes,
     end: End,
+    sop_class: str = FIND,
 ) -> AuditMessage:
     """Return that a peer has asked by C-FIND what is held here (DICOM PS3.15 A.5.3.10).
 
@@ -104,7 +105,7 @@ def peer_query(
         The data set of the question, without a patient's name or identifier.
     """
     question = ParticipantObject(
-        FIND,
+        sop_class,
         SOP_CLASS_UID,
         ObjectType.SYSTEM,
         ObjectRole.REPORT,

@@ -24,7 +24,7 @@ __all__ = ["BASELINE", "HEAD", "revision", "upgrade"]
 BASELINE = "0001"
 """The schema of the first release."""
 
-HEAD = "0001"
+HEAD = "0002"
 """The schema that this program works with; the same as `listener.tables`."""
 
 

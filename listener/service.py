@@ -22,6 +22,7 @@ from listener.ledger import Ledger
 from listener.listening_socket import ListeningSockets
 from listener.places import Places
 from listener.probe import Probe
+from listener.procedure_step import StepTerms
 from listener.receiver import Receiver
 from listener.receiver_process import Share
 from listener.receiver_processes import ReceiverProcesses
@@ -29,6 +30,7 @@ from listener.reports import Reports
 from listener.retrieval import Terms
 from listener.sender import echo
 from listener.settings import ListenerSettings
+from listener.step_watch import StepWatch
 from listener.storage import Storage
 from listener.tls import Credentials
 
@@ -97,6 +99,10 @@ class Listener:
         self._arrivals = Arrivals(ledger, settings.titles)
         self._event_reports = EventReports(ledger, settings.destinations, audit=audit)
         self._inbox = Inbox.of(settings)
+        steps = StepTerms.of(settings)
+        self._steps = StepWatch(
+            ledger, steps.shelf, settings.destinations, settings.procedure_steps
+        )
         held = holdings or NoHoldings()
         self._storage = Storage(
             ledger,
@@ -106,6 +112,7 @@ class Listener:
             is_own=is_own,
             audit=audit,
             terms=Terms.of(settings, held),
+            step_terms=steps,
         )
         self._reports = Reports(settings, ledger, self._storage, site_key=site_key)
         probe = Probe.of(settings)
@@ -170,10 +177,12 @@ class Listener:
             # who connects meanwhile waits; what came in between would look like a leftover
             swept = self._inbox.sweep()
             self._storage.reconcile(self._settings.titles)
+            self._steps.sweep()
             self._receive(sockets)
             self._reports.start(self._handed_over)
             self._arrivals.start()
             self._event_reports.start()
+            self._steps.start()
         except BaseException:
             self._reports.stop()
             self._stop_receiving()
@@ -199,6 +208,7 @@ class Listener:
         self._stop_receiving()
         self._arrivals.stop()
         self._event_reports.stop()
+        self._steps.stop()
         self._stopping.set()
         if self._housekeeper is not None:
             self._housekeeper.join()
@@ -251,18 +261,23 @@ class Listener:
             _log.error("what it left cannot be seen to: %s", type(error).__name__)
 
     def _keep_house(self) -> None:
-        age = timedelta(days=self._settings.retention_days)
-        while age:  # 0 days keep everything
+        while True:
             try:
-                expired = self._ledger.expire(age)
-                forgotten = self._ledger.forget_jobs(age)
-                self._ledger.transactions.forget(age)
+                self._steps.forget()
+                self._expire()
             except (OSError, SQLAlchemyError) as error:
                 _log.error("retention failed: %s", type(error).__name__)
-            else:
-                _log.info("instances expired: %d; jobs forgotten: %d", expired, forgotten)
             if self._stopping.wait(_HOUSEKEEPING_SECONDS):
                 return
+
+    def _expire(self) -> None:
+        age = timedelta(days=self._settings.retention_days)
+        if not age:  # 0 days keep everything
+            return
+        expired = self._ledger.expire(age)
+        forgotten = self._ledger.forget_jobs(age)
+        self._ledger.transactions.forget(age)
+        _log.info("instances expired: %d; jobs forgotten: %d", expired, forgotten)
 
 
 def serve(listener: Listener, stop: threading.Event) -> None:

@@ -18,6 +18,7 @@ from listener.frozen_settings import FrozenSettings
 from listener.reconciliation_settings import ReconciliationSettings
 from listener.report_settings import DropFolderSettings, Hl7Settings
 from listener.retrieval_settings import RetrievalSettings
+from listener.step_settings import StepSettings
 from listener.tls_settings import TlsSettings
 
 __all__ = ["ListenerSettings", "PeerSettings", "TitleSettings"]
@@ -107,8 +108,8 @@ class PeerSettings(FrozenSettings):
 
     may_retrieve: bool = Field(
         default=True,
-        description="Whether it may ask for results by C-FIND, C-MOVE and C-GET; a modality that "
-        "only sends need not.",
+        description="Whether it may ask for results by C-FIND, C-MOVE and C-GET, and for work by "
+        "procedure steps (UPS); a modality that only sends need not.",
     )
 
     @model_validator(mode="after")
@@ -178,8 +179,8 @@ class ListenerSettings(FrozenSettings):
     destinations: tuple[DestinationSettings, ...] = Field(
         default=(),
         description="Where results may be sent, by a C-MOVE too, and where a peer that asks for "
-        "storage commitment is told the outcome once its association has ended (found by its AE "
-        "title).",
+        "storage commitment is told the outcome once its association has ended, or one that "
+        "subscribes to procedure steps their progress (found by its AE title).",
     )
     calling_ae_title: AETitle = Field(
         default="WRISTMIR", description="The AE title under which results are sent."
@@ -237,6 +238,9 @@ class ListenerSettings(FrozenSettings):
         default=RetrievalSettings(),
         description="bounds of the answers to peers that ask for results",
     )
+    procedure_steps: StepSettings = Field(
+        default=StepSettings(), description="requests as Unified Procedure Steps (UPS)"
+    )
     reconciliation: ReconciliationSettings = Field(
         default=ReconciliationSettings(), description="the comparison with the PACS"
     )
@@ -282,6 +286,11 @@ class ListenerSettings(FrozenSettings):
     def reports_dir(self) -> Path:
         """Folder of the reports that came by other roads than DICOM."""
         return self.state_dir / "reports"
+
+    @property
+    def steps_dir(self) -> Path:
+        """Folder of what peers have written of procedure steps."""
+        return self.state_dir / "steps"
 
     @property
     def audit_spool(self) -> Path:

@@ -38,6 +38,7 @@ from listener.instance import (
     unused_reason,
 )
 from listener.ledger import Ledger
+from listener.procedure_step import ProcedureSteps, StepTerms
 from listener.receipt import InstanceState, Outcome, Recorded
 from listener.reception import Reception
 from listener.retrieval import Retrieval, Terms
@@ -63,6 +64,8 @@ class Storage:
         Is told what came; None for no audit trail.
     terms
         What peers are answered that ask for what is held; None to hold nothing.
+    step_terms
+        What peers are answered that ask for work by procedure steps; None to take none.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Storage:
         is_own: Callable[[str], bool],
         audit: Audit | None = None,
         terms: Terms | None = None,
+        step_terms: StepTerms | None = None,
     ) -> None:
         self.ledger = ledger
         self.inbox = inbox
@@ -82,6 +86,7 @@ class Storage:
         self.is_own = is_own
         self.audit = audit or Audit.off()
         self.terms = terms or Terms()
+        self.step_terms = step_terms
         self._site_key = site_key
 
     def visit(
@@ -198,7 +203,7 @@ class Visit:
     """One association's storing: what it sent, and which studies it touched.
 
     ``correspondence`` is what it asks about storage commitment, ``retrieval`` what it asks of what
-    is held.
+    is held, ``steps`` what it asks for as procedure steps.
     """
 
     def __init__(
@@ -214,6 +219,14 @@ class Visit:
         self.correspondence = Correspondence(storage, peer, calling_ae, called_ae)
         self.retrieval = Retrieval(
             storage.terms, storage.audit, peer, called_ae, may_retrieve=may_retrieve
+        )
+        self.steps = ProcedureSteps(
+            storage.ledger,
+            storage.step_terms,
+            storage.audit,
+            peer,
+            title,
+            is_admitted=may_retrieve,
         )
         self._storage = storage
         self._reception = reception

@@ -40,6 +40,7 @@ __all__ = [
     "Level",
     "Question",
     "encode_failed",
+    "is_match",
     "joined",
     "read_question",
     "text",
@@ -154,7 +155,7 @@ class Question:
         """
         own, theirs = (text(v.get(CHARACTER_SET, b"")) for v in (self.keys, values))
         return all(
-            _is_match(key.vr, text(self.keys[tag], own), text(values.get(tag, b""), theirs))
+            is_match(key.vr, text(self.keys[tag], own), text(values.get(tag, b""), theirs))
             for tag, key in self.asked.items()
         )
 
@@ -233,6 +234,26 @@ def encode_failed(sop_instance_uids: Iterable[str], transfer_syntax: str) -> byt
     return _encoded({_FAILED: (b"UI", value)}, transfer_syntax)
 
 
+def is_match(vr: bytes, asked: str, held: str) -> bool:
+    """Tell whether a value matches what is asked (PS3.4 section C.2.2.2).
+
+    Parameters
+    ----------
+    asked, held
+        As `text` gives them; an empty question is matched by everything.
+    """
+    if not asked or asked == "*":
+        return True
+    if vr == b"UI":
+        return not set(asked.split("\\")).isdisjoint(held.split("\\"))
+    if vr in (b"DA", b"DT", b"TM"):
+        return _is_within(asked, held)
+    if vr == b"IS":
+        return asked == held
+    fold = _folded if vr == b"PN" else str
+    return any(_is_like(fold(asked), fold(one.strip(" "))) for one in held.split("\\"))
+
+
 def text(value: bytes, character_set: str = "") -> str:
     """Return a value in words, to be compared with another one."""
     codec = _CODECS.get(character_set.partition("\\")[0].strip(), "latin-1")
@@ -274,19 +295,6 @@ def _check_uids(value: bytes, *, above: bool, must: bool) -> None:
     if (above and len(named) != 1) or (must and not named):
         msg = "It does not name what it asks about."
         raise WrongIdentifierError(msg)
-
-
-def _is_match(vr: bytes, asked: str, held: str) -> bool:
-    if not asked or asked == "*":
-        return True
-    if vr == b"UI":
-        return not set(asked.split("\\")).isdisjoint(held.split("\\"))
-    if vr in (b"DA", b"TM"):
-        return _is_within(asked, held)
-    if vr == b"IS":
-        return asked == held
-    fold = _folded if vr == b"PN" else str
-    return any(_is_like(fold(asked), fold(one.strip(" "))) for one in held.split("\\"))
 
 
 def _folded(name: str) -> str:

@@ -17,7 +17,11 @@ __all__ = [
     "MILESTONE",
     "REPORT",
     "SERVING",
+    "STEP",
+    "STEP_EVENT",
+    "STEP_RESULT",
     "STUDY",
+    "SUBSCRIPTION",
     "TABLES",
 ]
 
@@ -188,4 +192,56 @@ COMMITMENT_REQUEST = sa.Table(
     sa.Column("committed", sa.Text),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("asked_at", UtcDateTime, nullable=False, index=True),
+)
+# procedure steps (UPS): what a peer wrote of the patient lies in a file beside the ledger
+STEP = sa.Table(
+    "step",
+    TABLES,
+    sa.Column("sop_instance_uid", sa.String(64), primary_key=True),
+    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("calling_ae", sa.String(16), nullable=False),
+    sa.Column("called_ae", sa.String(16), nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("readiness", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("transaction_uid", sa.String(64)),
+    sa.Column("argument", sa.Text, nullable=False),  # of the job that does it
+    sa.Column("job_id", sa.Integer),
+    sa.Column("progress", sa.Integer, nullable=False),
+    sa.Column("told", sa.Text, nullable=False),  # the progress in words
+    sa.Column("reason", sa.Text),  # of a cancellation, and its code
+    sa.Column("reason_code", sa.Text),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+    sa.Column("begun_at", UtcDateTime),
+    sa.Column("ended_at", UtcDateTime),
+)
+STEP_RESULT = sa.Table(
+    "step_result",
+    TABLES,
+    sa.Column("name", sa.String(128), primary_key=True),  # as a job of its delivery names it
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False, index=True),  # of the step
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("instances", sa.Text, nullable=False),
+    sa.Column("held_by", sa.String(16)),
+)
+SUBSCRIPTION = sa.Table(
+    "subscription",
+    TABLES,
+    sa.Column("receiver", sa.String(16), primary_key=True),
+    sa.Column("sop_instance_uid", sa.String(64), primary_key=True),  # a step's, or the global one
+    sa.Column("title", sa.String(16), nullable=False),
+    sa.Column("locks", sa.Boolean, nullable=False),
+)
+STEP_EVENT = sa.Table(
+    "step_event",
+    TABLES,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("receiver", sa.String(16), nullable=False, index=True),
+    sa.Column("title", sa.String(16), nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
+    sa.Column("type", sa.Integer, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,
 )

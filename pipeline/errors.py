@@ -19,6 +19,7 @@ __all__ = [
     "PictureWithheldError",
     "PipelineError",
     "PromptError",
+    "RelevanceReportError",
     "ReportError",
     "RequestError",
     "ResultError",
@@ -108,6 +109,10 @@ class ReportError(PipelineError):
 
 class FeedbackError(PipelineError):
     """Relevance is said in one of five points, 1 to 5, of a match that an answer names."""
+
+
+class RelevanceReportError(PipelineError):
+    """The relevance that was returned cannot be used."""
 
 
 class GoldError(PipelineError):

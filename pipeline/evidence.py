@@ -12,7 +12,7 @@ from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
 
-__all__ = ["assert_evidence", "evidence_of", "instance_of", "predecessor_documents"]
+__all__ = ["assert_evidence", "document_of", "evidence_of", "instance_of", "predecessor_documents"]
 
 
 def evidence_of(answer: Answer, references: Mapping[str, PriorReference]) -> list[Dataset]:
@@ -27,11 +27,25 @@ def evidence_of(answer: Answer, references: Mapping[str, PriorReference]) -> lis
 
 def instance_of(reference: PriorReference) -> Dataset:
     """Return what highdicom wants to know of an instance that is referred to, without a patient."""
+    return _instance(
+        reference.sop_class_uid,
+        reference.sop_instance_uid,
+        reference.series_instance_uid,
+        reference.study_instance_uid,
+    )
+
+
+def document_of(report: PriorResult) -> Dataset:
+    """Return the same of a report that is referred to."""
+    return _instance(
+        report.sop_class_uid, report.sop_instance_uid, report.series_uid, report.study_uid
+    )
+
+
+def _instance(sop_class: str, uid: str, series: str, study: str) -> Dataset:
     instance = Dataset()
-    instance.SOPClassUID = reference.sop_class_uid
-    instance.SOPInstanceUID = reference.sop_instance_uid
-    instance.SeriesInstanceUID = reference.series_instance_uid
-    instance.StudyInstanceUID = reference.study_instance_uid
+    instance.SOPClassUID, instance.SOPInstanceUID = sop_class, uid
+    instance.SeriesInstanceUID, instance.StudyInstanceUID = series, study
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
         setattr(instance, keyword, "")
     for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):

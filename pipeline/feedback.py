@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -43,6 +43,15 @@ _JUDGEMENT = sa.Table(
     sa.Column("region_similarity", sa.Float, nullable=True),
     sa.CheckConstraint("relevance between 1 and 5"),
 )
+# where a rater's judgements of a result came by a structured report, and not by the page
+_DOCUMENT = sa.Table(
+    "document",
+    _METADATA,
+    sa.Column("result_id", sa.String(64), primary_key=True),
+    sa.Column("rater", sa.String(64), primary_key=True),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
+    sa.Column("at", sa.String(32), nullable=False),
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Judgement:
     result_id, part, query_uid, prior_uid
         Which match: result set, bone (or ``global``), SOP Instance UIDs of query and prior.
     rater
-        The account that was signed in.
+        The account that was signed in, or what stands for the observer of a structured report.
     relevance
         1 to 5 (`RELEVANCE`).
     at
@@ -134,12 +143,65 @@ class Feedback:
         FeedbackError
             Where the relevance is none of the five points.
         """
-        if judgement.relevance not in RELEVANCE:
-            raise FeedbackError
-        values = {**asdict(judgement), "at": judgement.at.astimezone(UTC).isoformat()}
+        values = _values(judgement)
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_JUDGEMENT).where(_same(judgement)))
             connection.execute(sa.insert(_JUDGEMENT).values(**values))
+
+    def replace(
+        self,
+        result_id: str,
+        rater: str,
+        judgements: Sequence[Judgement],
+        document_uid: str,
+        at: datetime,
+    ) -> bool:
+        """Keep what a document says of a result, in place of all that its rater said before.
+
+        Parameters
+        ----------
+        judgements
+            Of this result, by this rater.
+        document_uid
+            SOP Instance UID of the document.
+        at
+            Timezone-aware time of the document.
+
+        Returns
+        -------
+        bool
+            False where a later document of the same rater counts.
+
+        Raises
+        ------
+        FeedbackError
+            Where a relevance is none of the five points.
+        """
+        rows = [_values(one) for one in judgements]
+        moment = at.astimezone(UTC).isoformat()
+        with self._engine.begin() as connection:
+            here = (_DOCUMENT.c.result_id == result_id) & (_DOCUMENT.c.rater == rater)
+            known = connection.execute(sa.select(_DOCUMENT.c.at).where(here)).scalar()
+            if known is not None and datetime.fromisoformat(known) > at:
+                return False
+            said = (_JUDGEMENT.c.result_id == result_id) & (_JUDGEMENT.c.rater == rater)
+            connection.execute(sa.delete(_JUDGEMENT).where(said))
+            connection.execute(sa.delete(_DOCUMENT).where(here))
+            if rows:
+                connection.execute(sa.insert(_JUDGEMENT), rows)
+            source = {"result_id": result_id, "rater": rater, "at": moment}
+            connection.execute(sa.insert(_DOCUMENT).values(sop_instance_uid=document_uid, **source))
+        return True
+
+    def document_of(self, result_id: str, rater: str) -> str | None:
+        """Return the SOP Instance UID of the document that a rater's judgements came by.
+
+        None where they were given on the page.
+        """
+        here = (_DOCUMENT.c.result_id == result_id) & (_DOCUMENT.c.rater == rater)
+        with self._engine.connect() as connection:
+            found = sa.select(_DOCUMENT.c.sop_instance_uid).where(here)
+            return connection.execute(found).scalar_one_or_none()
 
     def take_back(self, judgement: Judgement) -> None:
         """Forget what a rater said of a match."""
@@ -164,6 +226,12 @@ class Feedback:
         with self._engine.connect() as connection:
             rows = connection.execute(query).mappings().all()
         return tuple(_judgement(row) for row in rows)
+
+
+def _values(judgement: Judgement) -> dict[str, Any]:
+    if judgement.relevance not in RELEVANCE:
+        raise FeedbackError
+    return {**asdict(judgement), "at": judgement.at.astimezone(UTC).isoformat()}
 
 
 def _same(judgement: Judgement) -> sa.ColumnElement[bool]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.captions import captions
 from pipeline.decoder import Decoder
-from pipeline.errors import PASSING, DecodeError, UnreadError
+from pipeline.errors import PASSING, DecodeError, RelevanceReportError, UnreadError
 from pipeline.exam import Exam, RegionFindings
 from pipeline.examination import Examiner
 from pipeline.findings import WristReport, collapse, collapse_others
@@ -22,8 +22,9 @@ from pipeline.mining import Miner, RulesMiner
 from pipeline.record import Records
 from pipeline.region import Laterality, Region, View
 from pipeline.report import ReportText
+from pipeline.returned_relevance import RelevanceDesk
 from pipeline.stored_study import StoredImage
-from pipeline.study import Study, read_study
+from pipeline.study import Study, StudyRelevance, read_study
 from pipeline.uid import KeyedUids
 
 __all__ = [
@@ -42,8 +43,8 @@ _FLAGS_OF_FINDINGS = {"cast_or_splint": "cast", "hardware": "hardware"}
 class PlacedFile:
     """What a stored file became in the index.
 
-    ``used_as`` is ``exam`` or ``report``; where it is None, ``reason`` says why the file is of no
-    use, in words without any value of it. ``view`` and ``side`` are an exam's.
+    ``used_as`` is ``exam``, ``report`` or ``relevance``; where it is None, ``reason`` says why the
+    file is of no use, in words without any value of it. ``view`` and ``side`` are an exam's.
     """
 
     sop_instance_uid: str
@@ -131,6 +132,8 @@ class Indexer:
         Reads reports.
     uids
         Recognises the plugin's own objects.
+    desk
+        Takes in what readers say of matches; None where that is not taken.
     """
 
     def __init__(
@@ -141,7 +144,9 @@ class Indexer:
         records: Records,
         miner: Miner,
         uids: KeyedUids,
+        desk: RelevanceDesk | None = None,
     ) -> None:
+        self._desk = desk
         self._examiner = examiner
         self._decoder = decoder
         self._index = index
@@ -209,10 +214,15 @@ class Indexer:
             )
             seconds.update(spent)
             exams.append(exam)
+        refused = self._take_in(study)
+        left |= {one.path: reason for one, reason in refused}
+        left_out.update(reason for _, reason in refused)
         kept = file_gone | {file.sop_instance_uid for file in files if file.path in unread}
         with self._joining:
             self._replace(study_uid, self._with_findings(study_uid, exams), kept - study.withdrawn)
         unused = [(item.sop_instance_uid, item.reason) for item in study.left_out if item.unused]
+        unused += [(one.sop_instance_uid, reason) for one, reason in refused]
+        judged = frozenset(one.path for one in study.relevance)
         return IndexedStudy(
             exams=len(exams),
             reports=len(study.reports) + sum(bool(report.text) for report in told),
@@ -221,7 +231,7 @@ class Indexer:
             to_mine=bool(study.reports or study.withdrawn or told),
             unused=tuple(unused),
             unread=len(unread),
-            placed=tuple(_placed(files, exams, left)),
+            placed=tuple(_placed(files, exams, left, judged)),
             withdrawn=study.withdrawn,
         )
 
@@ -261,6 +271,18 @@ class Indexer:
             enriched = self._enrich(study_uid, report, miner, "\n\n".join(texts))
         read = report or WristReport()
         return MinedStudy(enriched, read.dropped, read.language)
+
+    def _take_in(self, study: Study) -> list[tuple[StudyRelevance, str]]:
+        """Keep what readers say of matches; return what cannot be used, with the reason."""
+        refused = []
+        for one in study.relevance:
+            if self._desk is None:
+                continue
+            try:
+                self._desk.take(one.header)
+            except RelevanceReportError as error:
+                refused.append((one, str(error)))
+        return refused
 
     def _enrich(self, study_uid: str, report: WristReport | None, miner: Miner, text: str) -> int:
         """Keep what was read with the words that support it, and give it to the exams."""
@@ -305,9 +327,12 @@ class Indexer:
 
 
 def _placed(
-    files: Sequence[StoredImage], exams: Sequence[Exam], left: Mapping[Path, str]
+    files: Sequence[StoredImage],
+    exams: Sequence[Exam],
+    left: Mapping[Path, str],
+    judged: frozenset[Path],
 ) -> Iterator[PlacedFile]:
-    """Tell of every file what became of it: what is neither an exam nor left out is a report."""
+    """Tell of every file what became of it: what is nothing else, nor left out, is a report."""
     by_uid = {exam.sop_instance_uid: exam for exam in exams}
     for file in files:
         uid, version = file.sop_instance_uid, file.version
@@ -317,7 +342,7 @@ def _placed(
             view, side = by_uid[uid].view.value, by_uid[uid].laterality.value
             yield PlacedFile(uid, version, "exam", view, side)
         else:
-            yield PlacedFile(uid, version, "report")
+            yield PlacedFile(uid, version, "relevance" if file.path in judged else "report")
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ _KEPT = sa.Table(
     sa.Column("sop_class_uid", sa.String(64), nullable=False),
     sa.Column("sop_instance_uid", sa.String(64), nullable=False, index=True),
 )
+_RESULTS = "2-result"
 _MOST_NAMES = 10_000  # that one query takes; the rest are for the next
 _THERE_SINCE = sa.func.coalesce(_STORED.c.stored_at, _RESULT.c.delivered_at)
 
@@ -150,7 +151,7 @@ class Outbox:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
         named: dict[str, Dataset] = {}
-        for kind, datasets in (("1-copy", copies), ("2-result", results)):
+        for kind, datasets in (("1-copy", copies), (_RESULTS, results)):
             named |= {f"{kind}-{n:03d}.dcm": dataset for n, dataset in enumerate(datasets)}
         for name, dataset in named.items():
             _write(dataset, partial / name)
@@ -168,7 +169,7 @@ class Outbox:
 
     def results(self, result_id: str) -> tuple[Path, ...]:
         """Files of the result objects: the report first."""
-        return tuple(sorted((self._folder / result_id).glob("2-result-*.dcm")))
+        return tuple(sorted((self._folder / result_id).glob(f"{_RESULTS}-*.dcm")))
 
     def query_of(self, result_id: str) -> str | None:
         """Return the SOP Instance UID of the image that a result set answers for."""
@@ -229,6 +230,33 @@ class Outbox:
                 )
                 for row in connection.execute(query.order_by(_RESULT.c.created_at))
             )
+
+    def named_by(self, sop_instance_uid: str) -> str | None:
+        """Return the result set that an object of it names: its report, or one that is still here.
+
+        Parameters
+        ----------
+        sop_instance_uid
+            Of the report, its companion, or any result object whose file is kept.
+        """
+        with self._engine.connect() as connection:
+            for table in (_RESULT, _COMPANION, _KEPT):
+                here = table.c.sop_instance_uid == sop_instance_uid
+                if table is _KEPT:  # a library copy goes with many result sets
+                    here &= table.c.file.startswith(_RESULTS)
+                found = connection.execute(sa.select(table.c.result_id).where(here)).scalar()
+                if found is not None:
+                    return str(found)
+        return None
+
+    def report_of(self, result_id: str) -> PriorResult | None:
+        """Return the report of a result set, at its destination or not yet."""
+        query = sa.select(_RESULT).where(_RESULT.c.result_id == result_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return PriorResult(row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid)
 
     def stored(self, result_id: str, now: datetime) -> None:
         """Record that the destination has it; its files stay until it is delivered."""
@@ -303,6 +331,22 @@ class Outbox:
                 )
                 found.setdefault(one.sop_instance_uid, one)
         return tuple(found.values())
+
+    def made(self, result_id: str) -> tuple[KeptObject, ...]:
+        """Return the result objects of a result set whose files are here, without its copies."""
+        query = sa.select(_KEPT).where(_KEPT.c.result_id == result_id).order_by(_KEPT.c.file)
+        with self._engine.connect() as connection:
+            return tuple(
+                KeptObject(
+                    row.study_uid,
+                    row.series_uid,
+                    row.sop_class_uid,
+                    row.sop_instance_uid,
+                    self._folder / result_id / row.file,
+                )
+                for row in connection.execute(query)
+                if row.file.startswith(_RESULTS)
+            )
 
     def discard(self, result_id: str) -> None:
         """Let the files of a result set go; what was delivered stays known."""

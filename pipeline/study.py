@@ -19,10 +19,11 @@ from pipeline.report import (
     report_of_document,
     report_text,
 )
+from pipeline.returned_relevance import is_relevance
 from pipeline.terms import SCHEME
 from pipeline.view import exclusion
 
-__all__ = ["LeftOut", "Study", "StudyImage", "StudyReport", "read_study"]
+__all__ = ["LeftOut", "Study", "StudyImage", "StudyRelevance", "StudyReport", "read_study"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,15 @@ class StudyReport:
     path: Path
     sop_instance_uid: str
     report: ReportText
+
+
+@dataclass(frozen=True, eq=False)
+class StudyRelevance:
+    """A stored document by which a reader says how relevant matches are: no report of the study."""
+
+    path: Path
+    sop_instance_uid: str
+    header: Dataset
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,8 @@ class Study:
         SOP Instance UIDs that a rejection note withdraws, received or not.
     told
         Reports that came by other roads than DICOM; without text where they were withdrawn.
+    relevance
+        What readers returned about results, in the order of the files.
     """
 
     uid: str
@@ -94,6 +106,7 @@ class Study:
     left_out: tuple[LeftOut, ...]
     withdrawn: frozenset[str] = frozenset()
     told: tuple[ReportText, ...] = ()
+    relevance: tuple[StudyRelevance, ...] = ()
 
     @property
     def current(self) -> tuple[ReportText, ...]:
@@ -133,7 +146,9 @@ def read_study(
         if stored.uid in found:
             left_out.append(found[stored.uid].leave_out("a later version of it came"))
         found[stored.uid] = stored
-    images, reports = [], []
+    images: list[StudyImage] = []
+    reports: list[StudyReport] = []
+    relevance: list[StudyRelevance] = []
     rejected = _rejected(found.values())
     for stored in _without_twins(found.values(), left_out):
         kept = _sorted_in(stored, rejected, decoder)
@@ -141,10 +156,13 @@ def read_study(
             left_out.append(kept)
         elif isinstance(kept, StudyReport):
             reports.append(kept)
+        elif isinstance(kept, StudyRelevance):
+            relevance.append(kept)
         else:
             images.append(kept)
     images.sort(key=_order)
-    return Study(uid, tuple(images), tuple(reports), tuple(left_out), rejected, tuple(told))
+    sorted_in = tuple(images), tuple(reports), tuple(left_out)
+    return Study(uid, *sorted_in, rejected, tuple(told), tuple(relevance))
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +193,7 @@ def _read(
 
 def _sorted_in(
     stored: _Stored, rejected: frozenset[str], decoder: Decoder
-) -> StudyImage | StudyReport | LeftOut:
+) -> StudyImage | StudyReport | StudyRelevance | LeftOut:
     header, sop_class = stored.header, str(stored.header.SOPClassUID)
     if stored.uid in rejected:
         return stored.leave_out("a rejection note withdraws it")
@@ -183,6 +201,8 @@ def _sorted_in(
         return stored.leave_out(
             "it is a rejection note and was applied" if _withdraws(header) else _NO_IMAGE
         )
+    if is_relevance(header):
+        return StudyRelevance(stored.path, stored.uid, header)
     if _scheme_of_title(header) == SCHEME:
         return stored.leave_out("it was made by a plugin of this kind")
     if is_report(header):

@@ -20,14 +20,21 @@ __all__ = [
     "FALLBACK",
     "GLOBAL_INDEX",
     "INTENDED_USE",
+    "JUDGED_RESULT",
     "LIBRARY",
     "LOCATED_BONES",
+    "LOGIN_NAME",
     "MATCH",
     "MATCHES",
+    "NOT_JUDGED",
+    "OBSERVER_TYPE",
     "OUTCOME",
     "PATIENT",
     "PA_VIEW",
     "PERCENT",
+    "PERSON",
+    "PERSON_NAME",
+    "POINTS",
     "PRIOR_IMAGE",
     "PROCEDURE",
     "PROVENANCE",
@@ -36,6 +43,8 @@ __all__ = [
     "RANK",
     "RANKS",
     "REGION_INDEX",
+    "RELEVANCE",
+    "RELEVANCE_TITLE",
     "SCHEME",
     "SCHEME_NAME",
     "SCORE_MEANING",
@@ -83,6 +92,26 @@ RANK: Final = _own("WM051", "Rank")
 REGION_INDEX: Final = _own("WM052", "Similarity index of the bone")
 GLOBAL_INDEX: Final = _own("WM053", "Similarity index of the whole wrist")
 
+# a document by which a reader returns how relevant matches are (WM060 to WM062 are of requests)
+RELEVANCE_TITLE: Final = _own("WM070", "Relevance of similar prior cases")
+JUDGED_RESULT: Final = _own("WM071", "Result that is judged")
+RELEVANCE: Final = _own("WM072", "Relevance")
+NOT_JUDGED: Final = _own("WM080", "Not judged")
+POINTS: Final = MappingProxyType(
+    {
+        1: _own("WM081", "1: not relevant"),
+        2: _own("WM082", "2: slightly relevant"),
+        3: _own("WM083", "3: moderately relevant"),
+        4: _own("WM084", "4: relevant"),
+        5: _own("WM085", "5: highly relevant"),
+    }
+)
+
+# PS3.16: TID 1002 and 1003 (observer)
+OBSERVER_TYPE: Final = Code("121005", "DCM", "Observer Type")
+PERSON: Final = Code("121006", "DCM", "Person")
+PERSON_NAME: Final = Code("121008", "DCM", "Person Observer Name")
+LOGIN_NAME: Final = Code("128774", "DCM", "Person Observer's Login Name")
 # PS3.16: TID 1006 and 1007 (subject context), TID 1204 (language), TID 4019 (algorithm)
 SUBJECT_CLASS: Final = Code("121024", "DCM", "Subject Class")
 PATIENT: Final = Code("121025", "DCM", "Patient")

@@ -23,6 +23,8 @@ from listener.milestone import Placement
 from listener.receipt import InstanceRow, InstanceState
 from listener.report_shelf import report_at
 from listener.sender import reference, send
+from listener.step_row import ResultInstance
+from listener.step_terms import NOT_SUPPORTED, UNSPECIFIED
 from pipeline.answering import Answered, Answerer
 from pipeline.errors import (
     PASSING,
@@ -302,6 +304,29 @@ class Worker:
         return _Done(mined.as_json())
 
     def _answer(self, job: Job) -> _Done:
+        """Answer a request, however it was made; a procedure step is told how far it is."""
+        step = job.argument.get("step")
+        if step is None:
+            return self._asked(job)
+        if not self.ledger.performance.begin(step):
+            return _Done({"answered": 0, "reason": _CANCELLED})
+        done = self._asked(job)
+        names = done.outcome.get("results", ())
+        results = {name: self._instances(name) for name in names}
+        if names and done.then:
+            if self.ledger.performance.answered(step, results):
+                self.ledger.performance.progress(step, 70, "Similar cases are found.")
+                return done
+            for name in names:
+                self.outbox.discard(name)
+            return _Done({"answered": 0, "reason": _CANCELLED})
+        code = UNSPECIFIED if names else NOT_SUPPORTED
+        self.ledger.performance.discontinue(
+            step, str(done.outcome.get("reason") or _NONE_NAMED), code
+        )
+        return done
+
+    def _asked(self, job: Job) -> _Done:
         request = self.defaults.asked(job.argument)
         if self.ledger.instances(job.subject, (InstanceState.QUARANTINED,)):
             return _Done({"answered": 0, "reason": _IDENTITY_CHANGED})
@@ -311,6 +336,8 @@ class Worker:
         indexed = None
         if study.indexed_generation < study.generation:
             indexed = self._indexed(job.subject)
+        if step := job.argument.get("step"):
+            self.ledger.performance.progress(step, 30, "The study is indexed.")
         answered = self._answered(job, request)
         if not answered.answers and indexed is None:
             # the index may have been lost, or belong to another bundle than the ledger remembers
@@ -340,10 +367,12 @@ class Worker:
         return is_indexed and self.answerer.is_answered(study_uid, files, request.regions)
 
     def _answered(self, job: Job, request: Request) -> Answered:
+        named = job.argument.get("instances")
+        files = self._files(job.subject)
         return self.answerer.answer(
             f"answer-{job.id}",
             job.subject,
-            self._files(job.subject),
+            [one for one in files if named is None or one.sop_instance_uid in named],
             self._originals,
             request,
             job.created_at,
@@ -365,9 +394,16 @@ class Worker:
     def _upload(self, job: Job) -> Path:
         return self.uploads / Path(str(job.argument.get("upload", "none"))).name
 
+    def _instances(self, name: str) -> list[ResultInstance]:
+        """Return the objects of a result set, by the files that wait for delivery."""
+        return [
+            ResultInstance(one.study_uid, one.series_uid, one.sop_class_uid, one.sop_instance_uid)
+            for one in self.outbox.made(name)
+        ]
+
     def _deliver(self, job: Job) -> _Done:
         if self.outbox.is_delivered(job.subject):
-            self.outbox.expire(utc_now())
+            self._delivered(job.subject)
             return _Done({"delivered": 0})
         results, library = self._destinations()
         copies = self.outbox.copies(job.subject)
@@ -379,6 +415,9 @@ class Worker:
         clock = StageClock()
         self.answerer.guard(objects, copies, query, lambda uid: bool(self.ledger.receipt(uid)))
         clock.lap("last checks")
+        if not self.ledger.performance.sending(job.subject):
+            self.outbox.discard(job.subject)
+            return _Done({"delivered": 0, "reason": _CANCELLED})
         # what a destination has committed to already is not sent again
         committed = self._committer.committed(job.subject)
         title = self.delivery.calling_ae_title
@@ -398,16 +437,17 @@ class Worker:
             "seconds": _rounded(clock.seconds),
         }
         if {results.commitment, library.commitment} == {"never"}:
-            self.outbox.delivered(job.subject, utc_now())
+            self._delivered(job.subject)
             return _Done(outcome)
         self.outbox.stored(job.subject, utc_now())
+        self.ledger.performance.stored(job.subject)
         self._committer.sent(job.subject)
         return _Done(outcome, [NewJob(COMMIT, job.subject)])
 
     def _commit(self, job: Job) -> _Done:
         """Count a result set as delivered once its destinations have committed to it."""
         if self.outbox.is_delivered(job.subject):
-            self.outbox.expire(utc_now())
+            self._delivered(job.subject)
             return _Done({"committed": 0})
         results, library = self._destinations()
         objects = self.outbox.results(job.subject)
@@ -419,12 +459,21 @@ class Worker:
         parcels = [Parcel(where, tuple(sent)) for where, sent in there.items() if sent]
         step = self._committer.step(job.subject, parcels)
         if step.standing is Standing.COMMITTED:
-            self.outbox.delivered(job.subject, utc_now())
+            self._delivered(job.subject)
             return _Done({"committed": step.committed})
         again = DELIVER if step.standing is Standing.FAILED else COMMIT
         return _Done(
             {"standing": step.standing.value}, [NewJob(again, job.subject, {}, step.delay)]
         )
+
+    def _delivered(self, name: str) -> None:
+        """Note that a result set is at its destination for good; again does no harm."""
+        if self.outbox.is_delivered(name):
+            self.outbox.expire(utc_now())
+        else:
+            self.outbox.delivered(name, utc_now())
+        held_by = self.delivery.results.ae_title if self.delivery.results else ""
+        self.ledger.performance.delivered(name, held_by)
 
     @property
     def _committer(self) -> Committer:
@@ -472,6 +521,8 @@ _IDENTITY_CHANGED = (
     "an image of this study came with another patient or study identity than before and is kept "
     "apart: see `wristmir doctor`"
 )
+_CANCELLED = "its procedure step was cancelled"
+_NONE_NAMED = "none of the images that were named shows a PA wrist"
 _ANSWERED = "nobody has asked, and each of its images was answered for before"
 _NOT_KEPT = "the study's images are no longer kept: send them again"
 

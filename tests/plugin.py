@@ -131,12 +131,23 @@ def tables(state: Path, pacs_port: int, **pipeline: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def plugin(folder: Path, *, ledger: str | None = None, **pipeline: Any) -> Iterator[Plugin]:
-    """Run the plugin in a folder; `pipeline` are keys of the table of that name."""
+def plugin(
+    folder: Path,
+    *,
+    ledger: str | None = None,
+    destinations: Sequence[DestinationSettings] = (),
+    **pipeline: Any,
+) -> Iterator[Plugin]:
+    """Run the plugin in a folder; `pipeline` are keys of the table of that name.
+
+    `destinations` are known beside the PACS.
+    """
     with ExitStack() as stack:
         pacs = stack.enter_context(SmallPacs(folder / "pacs"))
         given = tables(folder / "state", pacs.port, **pipeline)
         given["listener"]["ledger"] = ledger
+        others = [one.model_dump(exclude_unset=True) for one in destinations]
+        given["listener"]["destinations"] += others
         settings = parse(given)
         key = site_key(settings.state_dir)
         opened = stack.enter_context(Ledger(settings.ledger_url))

@@ -14,6 +14,7 @@ from pydicom.uid import UID
 from pynetdicom.sop_class import CTImageStorage
 from shelf import Shelf, result
 from station import station
+from step_parts import RADIUS, bone, count, requesting, step
 from typer.testing import CliRunner
 from wire import rejection
 
@@ -128,6 +129,23 @@ def test_every_key_that_it_says_is_answered_is_answered(text: str, tmp_path: Pat
             assert answer is not None
             assert set(own) <= {int(element.tag) for element in answer}
         association.release()
+
+
+def test_each_attribute_that_a_step_needs_is_missed_and_each_parameter_is_taken(
+    text: str, tmp_path: Path
+) -> None:
+    needed = [int(tag[1:5] + tag[6:10], 16) for tag, _ in table(text, "*N-CREATE.* Needed")]
+    statuses = {int(status, 16) for status, _ in table(text, "Table 4.2-3e")}
+    kinds = [row[0] for row in table(text, "Table 4.2-3d")]
+    with station(tmp_path) as link, requesting(link.port) as peer:
+        for tag in needed:
+            incomplete = step("1.2.3")
+            del incomplete[tag]
+            assert peer.create(incomplete)[1] == 0x0120
+        assert peer.create(step("1.2.3", bone(RADIUS), count("5")))[1] == 0x0000
+        assert peer.get("1.2.3.9")[0] in statuses
+        assert peer.subscribe(receiver="NOBODY") in statuses
+    assert kinds == [bone(RADIUS).ValueType, count("5").ValueType]
 
 
 def test_the_attributes_are_those_of_a_result_and_name_no_value_of_the_specimen(text: str) -> None:

@@ -15,6 +15,7 @@ from test_feedback import judgement
 from deploy.settings import load
 from deploy.state import open_feedback
 from training.pseudonym import Pseudonyms
+from training.relevance import judgements_in, relevance
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -57,6 +58,14 @@ def test_an_export_joins_the_exam_table_that_the_same_key_made(run: Run, tmp_pat
     assert [line["relevance"] for line in lines].count(5) == 1
     assert {line["region_similarity"] for line in lines} == {0.8, None}
     assert out.stat().st_mode & 0o077 == 0
+
+
+def test_an_export_is_what_the_evaluation_reads(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "feedback.jsonl"
+    run("feedback", "--export", out, "--key", tmp_path / "pseudonyms.key")
+    radius, ulna = sorted(relevance(judgements_in(out)), key=lambda one: one.mean.value or 0)
+    assert (radius.part, radius.mean.value, radius.raters) == ("distal_radius", 3.5, 2)
+    assert (ulna.part, ulna.mean.value, ulna.judgements) == ("distal_ulna", 4.0, 1)
 
 
 def test_an_export_names_nobody_and_no_image(run: Run, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -30,18 +31,28 @@ from pynetdicom.pdu import (
     P_DATA_TF,
 )
 from station import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, Station, encoded, station
+from step_parts import RADIUS, bone, count, step
 from wire import CR, VERIFICATION, Wire, command
 
+from listener.attributes import read_attributes, write_attributes
 from listener.command import Reply, encode_reply, read_command
 from listener.elements import is_uid
 from listener.errors import (
     CannotUnderstandError,
+    InvalidValueError,
+    MissingAttributeError,
+    MissingValueError,
+    NotScheduledError,
     PeerConnectionError,
     UnreadableIdentifierError,
     WrongIdentifierError,
 )
 from listener.file_meta import FileMeta, read_file_meta, write_file_meta
 from listener.header import read_header
+from listener.step_description import answer, description, matches, wanted
+from listener.step_request import read_request
+from listener.step_row import StepRow
+from listener.step_state import StepState
 from listener.study_root import KEYS, read_question
 from pipeline.dicom_file import FileLimits
 from pipeline.dicom_file import read_header as read_header_of_file
@@ -115,6 +126,36 @@ def reads_identifier(data: bytes) -> None:
     asked.matches(dict.fromkeys(KEYS, b"INVENTED^" * 100))
     asked.answer({}, "WRISTMIR", syntax)
     assert time.process_time() - began < SECONDS
+
+
+def reads_step(data: bytes) -> None:
+    """The first byte chooses the encoding; what is read is also asked for and told."""
+    syntax = (EXPLICIT, IMPLICIT)[data[0] % 2 if data else 0]
+    attributes = read_attributes(data[1:], syntax)
+    assert read_attributes(write_attributes(attributes, EXPLICIT), EXPLICIT).keys() == set(
+        attributes
+    )
+    held = description(_STEP_ROW, attributes)
+    assert write_attributes(answer(attributes, held), IMPLICIT)
+    matches(attributes, held)
+    wanted(attributes)
+    asked = read_request(attributes)
+    assert is_uid(asked.study_uid)
+    assert set(asked.argument) <= {"regions", "k", "instances"}
+
+
+_STEP_ROW = StepRow(
+    "1.2.3.4",
+    "1.2.3",
+    StepState.CANCELED,
+    "READY",
+    30,
+    "The study is indexed.",
+    "it failed",
+    ("110513", "DCM", "Discontinued for unspecified reason"),
+    Path(),
+    *[datetime(2024, 1, 1, tzinfo=UTC)] * 3,
+)
 
 
 # -- files, as the worker reads them ------------------------------------------------------
@@ -267,6 +308,22 @@ READERS = {
             reads_identifier,
             (UnreadableIdentifierError, WrongIdentifierError),
             tuple(b"\1" + asked for _, asked, _ in QUESTIONS.values() if len(asked) < 50_000),
+        ),
+        Reader(
+            "step",
+            reads_step,
+            (
+                CannotUnderstandError,
+                InvalidValueError,
+                MissingAttributeError,
+                MissingValueError,
+                NotScheduledError,
+                WrongIdentifierError,
+            ),
+            tuple(
+                bytes([n]) + encoded(step("1.2.3", bone(RADIUS), count("3")), syntax)
+                for n, syntax in enumerate((EXPLICIT, IMPLICIT))
+            ),
         ),
         Reader("file", reads_file, (DecodeError,), _FILES, examples=50),
         Reader("file-meta", reads_file_meta, (CannotUnderstandError,), (_META[132:],)),

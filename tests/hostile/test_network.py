@@ -19,6 +19,8 @@ from wire import CR, VERIFICATION, Wire, command
 from listener.command import Reply
 from listener.inbox import Spool
 
+AT_REST = 6  # acceptor, arrivals, event reports, steps, their events, housekeeper
+
 
 def peers_are_served(link: Station, seconds: float = 2.0) -> bool:
     """Tell whether a good peer gets its C-ECHO and C-STORE through in time."""
@@ -75,7 +77,7 @@ def link(tmp_path: Path) -> Iterator[Station]:
 def test_silent_clients_are_cut_and_hold_nobody_up(link: Station) -> None:
     silent = [link.connect() for _ in range(30)]
     assert peers_are_served(link)
-    assert eventually(lambda: len(listener_threads()) <= 3, 5)
+    assert eventually(lambda: len(listener_threads()) <= AT_REST, 5)
     for connection in silent:
         connection.close()
 
@@ -86,7 +88,7 @@ def test_clients_that_send_one_byte_are_cut_and_hold_nobody_up(link: Station) ->
     for connection in slow:
         connection.sendall(b"\1")
     assert peers_are_served(link)
-    assert eventually(lambda: len(listener_threads()) <= 3, 5)
+    assert eventually(lambda: len(listener_threads()) <= AT_REST, 5)
     for connection in slow:
         connection.close()
 
@@ -106,7 +108,7 @@ def test_a_silent_association_is_aborted(link: Station) -> None:
     with Wire(link) as wire:
         assert wire.associate() == 2
         assert wire.is_cut(6)
-    assert eventually(lambda: len(listener_threads()) <= 3)
+    assert eventually(lambda: len(listener_threads()) <= AT_REST)
 
 
 def test_a_client_that_waits_longest_gives_way_to_one_that_asks(tmp_path: Path) -> None:
@@ -154,7 +156,7 @@ def test_a_client_that_never_reads_its_answers_is_cut(link: Station) -> None:
         wire.socket.settimeout(5)
         ask = command(0x0030, VERIFICATION, data_set=0x0101)
         steps_until_cut(lambda: wire.fragment(3, ask), 500_000)
-    assert eventually(lambda: len(listener_threads()) <= 3)
+    assert eventually(lambda: len(listener_threads()) <= AT_REST)
     assert peers_are_served(link)
 
 
@@ -246,7 +248,7 @@ def test_a_flood_of_connections_is_bounded_and_over_when_it_is_over(tmp_path: Pa
         assert len(listener_threads()) < 2 * (2 * 10 + 16) + 30
         for connection in flood:
             connection.close()
-        assert eventually(lambda: len(listener_threads()) <= 3)
+        assert eventually(lambda: len(listener_threads()) <= AT_REST)
         assert eventually(lambda: peers_are_served(link))
 
 

@@ -96,9 +96,14 @@ def test_nothing_is_deleted_without_a_retention_time(tmp_path: Path) -> None:
     index_one_study(tmp_path)
     with (
         Ledger(chosen.ledger_url, three_days_later) as ledger,
-        Listener(chosen, ledger, site_key=SITE_KEY),
+        Listener(chosen, ledger, site_key=SITE_KEY) as listener,
     ):
-        assert eventually(lambda: "housekeeper" not in listener_threads())  # nothing to do
+        kept_house = threading.Event()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(ledger.steps, "forget", lambda _: (kept_house.set(), ())[1])
+            listener.stop()
+            listener.start()
+            assert kept_house.wait(5)
         assert len(ledger.jobs()) == len(ledger.receipts([InstanceState.STORED])) == 1
 
 

@@ -67,6 +67,7 @@ def test_what_is_translated_is_not_left_in_english(words: Dictionary) -> None:
         "answered_at",
         "bone.distal_radius",
         "bone.distal_ulna",
+        "code.WM084",
         "finding.of_bone",
         "report.match",
     }
@@ -91,7 +92,7 @@ def test_every_code_of_findings_and_requests_has_a_name(words: Dictionary) -> No
 
 def test_the_meanings_in_english_are_those_of_the_codes() -> None:
     codes = [one for one in vars(terms).values() if isinstance(one, Code)]
-    codes += terms.SIMILAR_CASES.values()
+    codes += [*terms.SIMILAR_CASES.values(), *terms.POINTS.values()]
     own = {one.value: one.meaning for one in codes if one.scheme_designator == terms.SCHEME}
     known = {
         key.removeprefix("code."): sentence

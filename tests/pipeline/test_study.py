@@ -66,6 +66,15 @@ def test_images_and_reports_are_told_apart(read: Any) -> None:
     assert study.left_out == ()
 
 
+def test_relevance_that_a_reader_returns_is_no_report_of_the_study(read: Any) -> None:
+    returned = similar_cases()
+    returned.ConceptNameCodeSequence[0].CodeValue = "WM070"
+    study = read(wrist(), returned, report())
+    assert len(study.images) == len(study.reports) == 1
+    assert [one.sop_instance_uid for one in study.relevance] == [returned.SOPInstanceUID]
+    assert study.left_out == ()
+
+
 def test_images_come_in_the_order_of_their_numbers(read: Any) -> None:
     study = read(
         wrist(SeriesNumber=2, InstanceNumber=1),
