@@ -36,6 +36,7 @@ def site(
     hosts: frozenset[str],
     *,
     secure: bool,
+    provider: str = "",
     beside: Sequence[BaseRoute] = (),
     lifespan: Lifespan | None = None,
 ) -> ASGIApp:
@@ -47,7 +48,7 @@ def site(
         Make the page of a problem.
     routes
         Of the pages, each guarded by a role (`deploy.web.gate.for_role`).
-    sessions, hosts, secure
+    sessions, hosts, secure, provider
         For the gate.
     beside
         Routes that guard themselves and know no session, such as an interface for programs.
@@ -75,5 +76,5 @@ def site(
         ],
         exception_handlers={HTTPException: problem, Exception: problem},
     )
-    gate = Gate(behind, sessions, hosts, secure)
+    gate = Gate(behind, sessions, hosts, secure, provider)
     return Starlette(routes=[*beside, Mount("/", gate)], lifespan=lifespan)
