@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -65,7 +65,9 @@ class CaseRecord(_Part):
 
     ``viewer_study_uid`` is the Study Instance UID under which a viewer finds it at the destination:
     a prior's is that of its library copy, unless the site refers to originals; empty where nothing
-    refers to it. ``version`` is 0 where no file was kept. Of the age there is the band alone.
+    refers to it. ``version`` is 0 where no file was kept. Of the age there is the band alone. A
+    ``further`` one is a candidate behind the matches: nobody has looked at its file or sent a copy
+    of it, so what may be shown of it is found out when a page wants to.
     """
 
     number: int
@@ -83,10 +85,13 @@ class CaseRecord(_Part):
     findings_known: bool
     findings: Mapping[Region, RegionFindings]
     other: tuple[str, ...]
+    further: bool = False
 
     @classmethod
-    def of(cls, number: int, exam: Exam, shown: Shown | None) -> CaseRecord:
-        """Return the record of an exam; `shown` is None where its file was gone."""
+    def of(
+        cls, number: int, exam: Exam, shown: Shown | None, *, further: bool = False
+    ) -> CaseRecord:
+        """Return the record of an exam; `shown` is None where its file was gone, or not seen."""
         reference = shown.reference if shown else None
         return cls(
             number=number,
@@ -107,6 +112,7 @@ class CaseRecord(_Part):
             findings_known=exam.findings_known,
             findings={region: RegionFindings(**asdict(f)) for region, f in exam.findings.items()},
             other=exam.other,
+            further=further,
         )
 
 
@@ -144,6 +150,12 @@ class PartRecord(_Part):
     matches: tuple[MatchRecord, ...]
     fallbacks: tuple[str, ...]
     nothing_similar: bool
+    further: tuple[MatchRecord, ...] = ()
+
+    @property
+    def ranked(self) -> tuple[MatchRecord, ...]:
+        """The matches, then the candidates behind them."""
+        return (*self.matches, *self.further)
 
 
 class AnswerRecord(_Part):
@@ -191,6 +203,12 @@ class AnswerRecord(_Part):
             prior.sop_instance_uid: CaseRecord.of(number, prior, shown.get(prior.sop_instance_uid))
             for number, prior in enumerate(answer.priors, 1)
         }
+        for number, exam in enumerate(answer.further, len(cases) + 1):
+            cases[exam.sop_instance_uid] = CaseRecord.of(number, exam, None, further=True)
+
+        def records(matches: Iterable[Match]) -> tuple[MatchRecord, ...]:
+            return tuple(MatchRecord.of(m, cases[m.exam.sop_instance_uid].number) for m in matches)
+
         query = CaseRecord.of(0, answer.query, shown.get(answer.query.sop_instance_uid))
         return cls(
             result_id=result_id,
@@ -200,12 +218,10 @@ class AnswerRecord(_Part):
             parts=tuple(
                 PartRecord(
                     region=part.region,
-                    matches=tuple(
-                        MatchRecord.of(match, cases[match.exam.sop_instance_uid].number)
-                        for match in part.matches
-                    ),
+                    matches=records(part.matches),
                     fallbacks=part.fallbacks,
                     nothing_similar=part.nothing_similar,
+                    further=records(part.further),
                 )
                 for part in answer.regions
             ),

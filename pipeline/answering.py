@@ -138,7 +138,7 @@ class Answerer:
             stored = by_uid.get(exam.sop_instance_uid)
             if stored is None:
                 continue
-            answer = self.retriever.answer(exam, request, asked_at)
+            answer = self.retriever.answer(exam, request, asked_at, further=True)
             clock.lap("retrieval")
             # a job's number alone comes again after a restore from backup
             once = self.uids.name("result set", exam.sop_instance_uid, asked_at.isoformat())

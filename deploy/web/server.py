@@ -21,9 +21,17 @@ from deploy.decoding import decoder_limits
 from deploy.errors import ServiceUnavailableError
 from deploy.kept_results import KeptResults
 from deploy.settings import Settings
-from deploy.state import key_of_site, open_answers, open_feedback, open_ledger, open_outbox
+from deploy.state import (
+    key_of_site,
+    open_answers,
+    open_crosswalk,
+    open_feedback,
+    open_ledger,
+    open_outbox,
+)
 from deploy.web.bearer import BearerTokens
 from deploy.web.dicomweb import dicomweb_app
+from deploy.web.library import Library
 from deploy.web.login_pages import LoginPages
 from deploy.web.matches import matches_app
 from deploy.web.oidc_pages import OidcPages
@@ -149,7 +157,15 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
             _LOG.warning("nobody can sign in yet: wristmir users add NAME --role radiologist")
         login = web.login
         sessions = Sessions(users, login.idle_minutes * 60, login.session_hours * 3600)
-        pages = Pages()
+        pages, uids = Pages(), KeyedUids(key)
+        pipeline = settings.pipeline
+        library = Library(
+            viewer_url=web.viewer_url,
+            references=pipeline.references,
+            crosswalk=stack.enter_context(closing(open_crosswalk(settings))),
+            uids=uids,
+            destination=pipeline.library_destination or pipeline.destination or "",
+        )
         results = ResultPages(
             pages=pages,
             records=stack.enter_context(closing(open_answers(settings))),
@@ -158,9 +174,9 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
             pictures=Pictures(stack.enter_context(Decoder(decoder_limits(settings))), ledger),
             ledger=ledger,
             audit=audit,
-            viewer_url=web.viewer_url,
+            library=library,
         )
-        status = StatusPages(pages, settings, ledger, KeyedUids(key), audit)
+        status = StatusPages(pages, settings, ledger, uids, audit)
         logins = LoginPages(pages, users, sessions, audit, web.is_secure, provider)
         outside = OidcPages(provider, logins).routes() if provider else []
         yield site(

@@ -21,9 +21,9 @@ _MOST: Final = 1000
 class Session:
     """One browser that is signed in.
 
-    ``csrf`` has to stand in every form that changes something. ``told`` names the results whose
-    view the audit trail knows of. ``id_token`` is the OpenID provider's word for who it is; None
-    for a local account.
+    ``csrf`` has to stand in every form that changes something. ``told`` names the cases of
+    results (result set, number) whose view the audit trail knows of. ``id_token`` is the OpenID
+    provider's word for who it is; None for a local account.
     """
 
     user: User
@@ -31,7 +31,7 @@ class Session:
     seen: float
     id_token: str | None = None
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    told: set[str] = field(default_factory=set)
+    told: set[tuple[str, int]] = field(default_factory=set)
 
     def may(self, role: Role) -> bool:
         """Whether the account has a role."""
