@@ -10,11 +10,12 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from pipeline.database import open_database
+from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.exam import SIDE_FROM_IMAGE, Exam, RegionFindings
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region, View
 from pipeline.request import Answer, Match, Mode
-from pipeline.wording import BundleWords
+from pipeline.wording import BundleWords, age_words, in_language
 
 __all__ = [
     "AnswerRecord",
@@ -89,7 +90,13 @@ class CaseRecord(_Part):
 
     @classmethod
     def of(
-        cls, number: int, exam: Exam, shown: Shown | None, *, further: bool = False
+        cls,
+        number: int,
+        exam: Exam,
+        shown: Shown | None,
+        language: Dictionary = ENGLISH,
+        *,
+        further: bool = False,
     ) -> CaseRecord:
         """Return the record of an exam; `shown` is None where its file was gone, or not seen."""
         reference = shown.reference if shown else None
@@ -103,7 +110,7 @@ class CaseRecord(_Part):
             laterality=exam.laterality,
             side_from_image=SIDE_FROM_IMAGE in exam.flags,
             view=exam.view,
-            age_band=exam.age_band,
+            age_band=age_words(exam, language),
             spacing_mm=exam.spacing_mm,
             boxes={
                 name: (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
@@ -183,6 +190,7 @@ class AnswerRecord(_Part):
         shown: Mapping[str, Shown],
         words: BundleWords,
         wanted: str,
+        language: Dictionary = ENGLISH,
     ) -> AnswerRecord:
         """Return the record of an answer.
 
@@ -198,18 +206,23 @@ class AnswerRecord(_Part):
             What a result says of the models.
         wanted
             Which priors were wanted, in words.
+        language
+            In which reasons, fallbacks, warnings and age bands are kept.
         """
+        answer = in_language(answer, language)
         cases = {
-            prior.sop_instance_uid: CaseRecord.of(number, prior, shown.get(prior.sop_instance_uid))
+            prior.sop_instance_uid: CaseRecord.of(
+                number, prior, shown.get(prior.sop_instance_uid), language
+            )
             for number, prior in enumerate(answer.priors, 1)
         }
         for number, exam in enumerate(answer.further, len(cases) + 1):
-            cases[exam.sop_instance_uid] = CaseRecord.of(number, exam, None, further=True)
+            cases[exam.sop_instance_uid] = CaseRecord.of(number, exam, None, language, further=True)
 
         def records(matches: Iterable[Match]) -> tuple[MatchRecord, ...]:
             return tuple(MatchRecord.of(m, cases[m.exam.sop_instance_uid].number) for m in matches)
 
-        query = CaseRecord.of(0, answer.query, shown.get(answer.query.sop_instance_uid))
+        query = CaseRecord.of(0, answer.query, shown.get(answer.query.sop_instance_uid), language)
         return cls(
             result_id=result_id,
             study_uid=answer.query.study_instance_uid,

@@ -16,6 +16,7 @@ from pipeline.answer_record import AnswerRecord, AnswerRecords, Shown
 from pipeline.crosswalk import Crosswalk
 from pipeline.decoder import Decoder
 from pipeline.deidentify import library_copy, withheld_reason
+from pipeline.dictionary import dictionary
 from pipeline.errors import DecodeError, PictureWithheldError, RequestError
 from pipeline.exam import Exam
 from pipeline.examination import Examiner
@@ -273,8 +274,10 @@ class Answerer:
         )
         # first: what is delivered can be looked up
         shown = {query_uid: Shown(stored.version, pictured=True), **priors.shown}
-        wanted = wanted_words(answer.request)
-        self.records.keep(AnswerRecord.of(name, answer, shown, self.words, wanted))
+        language = dictionary(self.settings.language)
+        wanted = wanted_words(answer.request, language)
+        record = AnswerRecord.of(name, answer, shown, self.words, wanted, language)
+        self.records.keep(record)
         self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
         clock.lap("outbox")
 

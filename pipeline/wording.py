@@ -44,15 +44,17 @@ def in_language(answer: Answer, words: Dictionary) -> Answer:
         replace(
             part,
             fallbacks=tuple(told(remark, words) for remark in part.fallbacks),
-            matches=tuple(
-                replace(match, reasons=tuple(told(reason, words) for reason in match.reasons))
-                for match in part.matches
-            ),
+            matches=tuple(_told_match(match, words) for match in part.matches),
+            further=tuple(_told_match(match, words) for match in part.further),
         )
         for part in answer.regions
     )
     warnings = tuple(told(warning, words) for warning in answer.warnings)
     return replace(answer, regions=regions, warnings=warnings)
+
+
+def _told_match(match: Match, words: Dictionary) -> Match:
+    return replace(match, reasons=tuple(told(reason, words) for reason in match.reasons))
 
 
 def use_words(bundle: BundleWords, words: Dictionary = ENGLISH) -> str:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from deploy.web.library import Library
+from deploy.web.page import side_name
 from deploy.web.pictures import Pictures, boxes_seen
 from deploy.web.ranking import Finding, Ranked
 from pipeline.answer_record import AnswerRecord, CaseRecord, MatchRecord, PartRecord, part_name
+from pipeline.dictionary import Dictionary
 from pipeline.exam import RegionFindings
-from pipeline.region import Laterality, Region
-from pipeline.wording import finding_words
+from pipeline.region import Region
+from pipeline.wording import bone_words, finding_words
 
-__all__ = ["SIDES", "Card", "boxes_of", "card_of"]
-
-SIDES: Final = {Laterality.LEFT: "left", Laterality.RIGHT: "right", Laterality.UNKNOWN: "side ?"}
+__all__ = ["Card", "boxes_of", "card_of"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Card:
     match, case, place, finding
         See `deploy.web.ranking.Ranked`.
     lack
-        Why there is no picture; empty where there is one.
+        Why there is no picture, a key of the dictionary; empty where there is one.
     side, words, boxes
         Side, the report's findings by bone, and boxes in the small picture of the wrist.
     has_bone
@@ -59,6 +59,7 @@ def card_of(
     pictures: Pictures,
     library: Library,
     given: Mapping[tuple[str, str], int],
+    words: Dictionary,
 ) -> Card:
     """Return a match as it is shown.
 
@@ -70,6 +71,8 @@ def card_of(
         Know what can be seen of it, here and in the viewer.
     given
         What the reader said of the answer's matches, by part and SOP Instance UID.
+    words
+        The language of the page.
     """
     case = ranked.case
     return Card(
@@ -78,8 +81,8 @@ def card_of(
         place=ranked.place,
         finding=ranked.finding,
         lack=pictures.lack(record, case),
-        side=SIDES[case.laterality],
-        words=_findings(case, part),
+        side=side_name(case.laterality, words),
+        words=_findings(case, part, words),
         boxes=boxes_of(record, part, case),
         has_bone=part.region is not None and part.region.value in case.boxes,
         in_viewer=library.address(record, [case]),
@@ -97,7 +100,7 @@ def boxes_of(
     ]
 
 
-def _findings(case: CaseRecord, part: PartRecord) -> list[tuple[str, str]]:
+def _findings(case: CaseRecord, part: PartRecord, words: Dictionary) -> list[tuple[str, str]]:
     """Return what the report of a match says, the asked bone first; empty without a report."""
     if not case.findings_known:
         return []
@@ -108,10 +111,14 @@ def _findings(case: CaseRecord, part: PartRecord) -> list[tuple[str, str]]:
         if region not in asked
         and case.findings.get(region, RegionFindings()).fracture != "not_mentioned"
     ]
-    words = [
-        (region.words, finding_words(case.findings.get(region, RegionFindings())))
+    found = [
+        (bone_words(region, words), finding_words(case.findings.get(region, _NOTHING_SAID), words))
         for region in (*asked, *said)
     ]
     if case.other:
-        words.append(("also", ", ".join(one.replace("_", " ") for one in case.other)))
-    return words or [("", "describes none of the three bones")]
+        others = ", ".join(words.coded("other", one) for one in case.other)
+        found.append((words.say("pages.also"), others))
+    return found or [("", words.say("finding.no_bone"))]
+
+
+_NOTHING_SAID: Final = RegionFindings()

@@ -36,8 +36,8 @@ from listener.audit_message import Action, Indicator
 __all__ = ["LoginPages"]
 
 _LOG = logging.getLogger("wristmir.web")
-_WRONG: Final = "Name or password is wrong."
-_SHUT: Final = "Too many tries. Wait a quarter of an hour."
+_WRONG: Final = "pages.wrong"
+_SHUT: Final = "pages.shut"
 _WINDOW_SECONDS: Final = 900.0
 _TRIES_OF_A_NAME: Final = 6
 _TRIES_OF_AN_ADDRESS: Final = 30  # a reading room may share one
@@ -149,14 +149,14 @@ class LoginPages:
     def form(
         self, request: Request, wanted: str, name: str = "", problem: str = "", status: int = 200
     ) -> Response:
-        """Show the form, with what went wrong."""
+        """Show the form, with what went wrong, a key of the dictionary."""
         return self.pages.page(
             request,
             "login.html",
             status,
             wanted=wanted,
             name=name,
-            problem=problem,
+            problem=self.pages.words.say(problem) if problem else "",
             provider=self.provider.settings.label if self.provider else "",
             has_accounts=self.provider is None or bool(self.users.all()),
         )

@@ -25,10 +25,6 @@ _LOG = logging.getLogger("wristmir.web")
 BACK: Final = "/login/oidc/back"
 """Where the provider sends browsers back to."""
 
-_AWAY: Final = "The hospital's sign-in cannot be reached just now."
-_STILL: Final = " Local accounts work."
-_FAILED: Final = "Signing in did not work. Try again."
-
 
 @dataclass(frozen=True, eq=False)
 class OidcPages:
@@ -107,18 +103,10 @@ class OidcPages:
         if self.logins.users.get(token.name) is not None:
             # the two would be one person to the audit trail and to what is kept of judgements
             await self.logins.tell(request, token.name, "a local account has this name")
-            return self._problem(
-                request,
-                f"There is a local account of the name {token.name} too. Sign in with that, or ask "
-                f"{self.provider.settings.ask} to rename one of them.",
-            )
+            return self._problem(request, "pages.name_clash", token.name)
         if not token.roles:
             await self.logins.tell(request, token.name, "no role")
-            return self._problem(
-                request,
-                f"You are known as {token.name}, but have no role in WristMIR. Ask "
-                f"{self.provider.settings.ask}.",
-            )
+            return self._problem(request, "pages.no_role", token.name)
         await self.logins.tell(request, token.name)
         user = User(token.name, token.roles, "")
         answer = self.logins.begun(request, user, wanted, id_token=token.text)
@@ -136,22 +124,23 @@ class OidcPages:
     async def _refused(self, request: Request, wanted: str, why: str) -> Response:
         _LOG.warning("a sign-in by OpenID Connect was refused: %s", why)
         await self.logins.tell(request, UNKNOWN, why)
-        answer = self.logins.form(request, wanted, problem=_FAILED, status=401)
+        answer = self.logins.form(request, wanted, problem="pages.failed", status=401)
         self._forget(answer)
         return answer
 
     async def _away(self, request: Request, wanted: str, error: ProviderError) -> Response:
         _LOG.error("the OpenID provider is of no use: %s", error)
         await self.logins.tell(request, UNKNOWN, "the OpenID provider is of no use")
-        words = _AWAY + (_STILL if self.logins.users.all() else "")
-        answer = self.logins.form(request, wanted, problem=words, status=503)
+        problem = "pages.away_local" if self.logins.users.all() else "pages.away"
+        answer = self.logins.form(request, wanted, problem=problem, status=503)
         self._forget(answer)
         return answer
 
-    def _problem(self, request: Request, words: str) -> Response:
-        answer = self.logins.pages.page(
-            request, "problem.html", 403, title="You cannot be let in", words=words
-        )
+    def _problem(self, request: Request, why: str, name: str) -> Response:
+        say = self.logins.pages.words.say
+        words = say(why, name=name, whom=self.provider.settings.ask)
+        title = say("pages.not_let_in")
+        answer = self.logins.pages.page(request, "problem.html", 403, title=title, words=words)
         self._forget(answer)
         return answer
 

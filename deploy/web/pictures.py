@@ -41,8 +41,8 @@ SIZES: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
 _DECODED: Final = 6  # radiographs of some 15 MB, since wrist and bone of one are asked in turn
 _DRAWN: Final = 240
 _HEADERS: Final = 5000
-_NOT_SHARED: Final = "picture not shared"
-_NOT_KEPT: Final = "picture no longer kept"
+_NOT_SHARED: Final = "pages.not_shared"
+_NOT_KEPT: Final = "pages.not_kept"
 _HOLDING: Final = (InstanceState.STORED, InstanceState.SUPERSEDED)
 _NOTHING: Final = np.zeros((1, 1), np.uint16)
 
@@ -125,7 +125,7 @@ class Pictures:
         return drawn.getvalue()
 
     def lack(self, record: AnswerRecord, case: CaseRecord) -> str:
-        """Say why there is no picture of a case; empty where there is one."""
+        """Say why a case has no picture, by a key of the dictionary; empty where it has one."""
         try:
             version, path = self._row(record, case)
         except PictureGoneError:

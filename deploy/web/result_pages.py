@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from deploy.errors import PictureGoneError
 from deploy.look_up import LookUp
-from deploy.web.card import SIDES, Card, boxes_of, card_of
+from deploy.web.card import Card, boxes_of, card_of
 from deploy.web.gate import checked_form, for_role, person_of, session_of
 from deploy.web.library import Library
 from deploy.web.page import Pages
@@ -37,7 +37,6 @@ from pipeline.answer_record import (
     PartRecord,
     part_name,
 )
-from pipeline.dictionary import ENGLISH
 from pipeline.feedback import RELEVANCE, Feedback, Judgement
 from pipeline.outbox import Outbox
 from pipeline.region import Region
@@ -100,9 +99,7 @@ class ResultPages:
         asked = request.query_params.get("page", "1")
         number = max(1, int(asked)) if asked.isdecimal() and len(asked) < 6 else 1
         rows, more = await run_in_threadpool(self._rows, request, number)
-        return self.pages.page(
-            request, "results.html", rows=rows, number=number, more=more, **_WORDS
-        )
+        return self.pages.page(request, "results.html", rows=rows, number=number, more=more)
 
     async def of_study(self, request: Request) -> Response:
         """Go to the latest result about a study: for a link in a viewer or a PACS."""
@@ -121,7 +118,7 @@ class ResultPages:
         return self.pages.page(
             request,
             "result.html",
-            bones_asked=[(part_name(one), _title(one)) for one in record.parts],
+            bones_asked=[(part_name(one), self._title(one)) for one in record.parts],
             identity=identity,
             findings=Finding,
             query_boxes=boxes_of(record, part, record.query) if part else [],
@@ -159,7 +156,7 @@ class ResultPages:
             record=record,
             part=part,
             name=part_name(part),
-            title=_title(part),
+            title=self._title(part),
             card=card,
             query_lack=await run_in_threadpool(self.pictures.lack, record, record.query),
             what=part_name(part) if bone else "wrist",
@@ -171,7 +168,7 @@ class ResultPages:
             before=before,
             after=after,
             asked=_without(request, "what"),
-            **_WORDS,
+            relevance=tuple(RELEVANCE),
         )
 
     async def picture(self, request: Request) -> Response:
@@ -234,7 +231,7 @@ class ResultPages:
                 "record": record,
                 "identity": self.pictures.identity(record),
                 "delivered": self._delivered(record),
-                "best": _best(record),
+                "best": [(self._title(part), index) for part, index in _best(record)],
             }
             for record in shown
         ]
@@ -252,14 +249,15 @@ class ResultPages:
             "record": record,
             "part": part,
             "name": part_name(part) if part else "",
-            "title": _title(part) if part else "",
+            "title": self._title(part) if part else "",
             "wish": wish,
             "cards": [self._card(record, part, one, given) for one in in_order] if part else [],
             "query_view": SIZES["small"]["wrist"],
             "all_in_viewer": self.library.address(record, first),
             "side_by_side": len(first),
             "asked": request.url.query,
-            **_WORDS,
+            "beyond": sum(one.match.rank > len(part.matches) for one in in_order) if part else 0,
+            "relevance": tuple(RELEVANCE),
         }
 
     def _ranked(self, record: AnswerRecord, part: PartRecord, wish: Wish) -> tuple[Ranked, ...]:
@@ -311,15 +309,12 @@ class ResultPages:
         one: Ranked,
         given: Mapping[tuple[str, str], int],
     ) -> Card:
-        return card_of(record, part, one, self.pictures, self.library, given)
+        words = self.pages.words
+        return card_of(record, part, one, self.pictures, self.library, given, words)
 
-
-_WORDS: Final[Mapping[str, Any]] = {
-    "demonstration": ENGLISH.say("demonstration"),
-    "score_words": ENGLISH.say("index.meaning"),
-    "relevance": RELEVANCE,
-    "sides": SIDES,
-}
+    def _title(self, part: PartRecord) -> str:
+        say = self.pages.words.say
+        return say(f"bone.{part.region.value}") if part.region else say("board.whole_wrist")
 
 
 def _unplaced(record: AnswerRecord, part: PartRecord, match: MatchRecord) -> Ranked:
@@ -330,20 +325,16 @@ def _unplaced(record: AnswerRecord, part: PartRecord, match: MatchRecord) -> Ran
     return Ranked(match, case, None, finding_of(case, part))
 
 
-def _title(part: PartRecord) -> str:
-    return part.region.words if part.region else "wrist as a whole"
-
-
-def _best(record: AnswerRecord) -> list[tuple[str, float | None]]:
+def _best(record: AnswerRecord) -> list[tuple[PartRecord, float | None]]:
     """Return the highest index for each bone; None where nothing similar was found."""
-    best = []
+    best: list[tuple[PartRecord, float | None]] = []
     for part in record.parts:
         indices = [
             one.global_index if one.region_index is None else one.region_index
             for one in part.matches
         ]
         similar = bool(indices) and not part.nothing_similar
-        best.append((_title(part), max(indices) if similar else None))
+        best.append((part, max(indices) if similar else None))
     return best
 
 

@@ -49,6 +49,7 @@ from listener.ledger import Ledger
 from listener.service import notify
 from listener.tls import server_context
 from pipeline.decoder import Decoder
+from pipeline.dictionary import dictionary
 from pipeline.uid import KeyedUids
 
 __all__ = ["WebServer", "open_site", "serve_web"]
@@ -157,7 +158,8 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
             _LOG.warning("nobody can sign in yet: wristmir users add NAME --role radiologist")
         login = web.login
         sessions = Sessions(users, login.idle_minutes * 60, login.session_hours * 3600)
-        pages, uids = Pages(), KeyedUids(key)
+        uids = KeyedUids(key)
+        pages = Pages(dictionary(settings.pipeline.results.language))
         pipeline = settings.pipeline
         library = Library(
             viewer_url=web.viewer_url,
@@ -176,7 +178,7 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
             audit=audit,
             library=library,
         )
-        status = StatusPages(pages, settings, ledger, uids, audit)
+        status = StatusPages(Pages(), settings, ledger, uids, audit)
         logins = LoginPages(pages, users, sessions, audit, web.is_secure, provider)
         outside = OidcPages(provider, logins).routes() if provider else []
         yield site(

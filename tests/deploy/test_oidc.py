@@ -207,7 +207,7 @@ def test_who_has_no_role_is_told_whom_to_ask(hospital: Hospital, groups: Any) ->
     hospital.fake.user["groups"] = groups
     browser, answer = hospital.sign_in()
     assert answer.status == 403
-    assert "Ask the IT department" in answer.text
+    assert "Whom to ask: the IT department." in answer.text
     assert browser.get("/results").status == 303
     (login,) = hospital.logins()
     assert who_asked(login)[0] == "dr.asked"

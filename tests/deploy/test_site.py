@@ -34,6 +34,7 @@ from pipeline.exam import Exam, RegionFindings
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region
 from pipeline.request import Answer, Match, RegionAnswer, Request
+from pipeline.result_language import Language
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 
@@ -477,6 +478,42 @@ def test_a_page_that_fails_tells_nothing_of_why(
     assert reader.get("/results").status == 200
 
 
+def test_a_radiologists_pages_are_in_the_hospitals_language_and_its_ones_in_english(
+    site: Site,
+) -> None:
+    results = site.settings.pipeline.results.model_copy(update={"language": Language.GERMAN})
+    pipeline = site.settings.pipeline.model_copy(update={"results": results})
+    with site_of(site.settings.model_copy(update={"pipeline": pipeline})) as address:
+        reader, admin = Visit(address), Visit(address)
+        login = reader.get("/login").text
+        reader.sign_in("reader")
+        admin.sign_in("admin")
+        pages = [
+            reader.get(path).text for path in ("/results", HERE, f"{HERE}/distal_radius/cases/1")
+        ]
+        pages += [reader.get(f"{HERE}/matches").text, reader.get("/nothing").text, login]
+        status = admin.get("/status").text
+    for text in (*pages[:3], *pages[4:]):
+        assert '<html lang="de">' in text
+    assert "Wulstfraktur, frisch" in pages[1]
+    assert "Gips oder Schiene" in pages[2]
+    assert "Bild nicht geteilt" in pages[3]
+    seen = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", "".join(pages))
+    for english in (
+        "Matches",
+        "Results",
+        "picture",
+        "wrist",
+        "Report",
+        "sign",
+        "Zoom in",
+        "answer",
+    ):
+        assert not re.search(rf"\b{english}\b", seen), english
+    assert '<html lang="en">' in status
+    assert "Dead jobs" in status
+
+
 # -- other weights ----------------------------------------------------------------------------
 
 
@@ -614,6 +651,18 @@ def test_every_view_is_told_with_who_saw_whose_images(site: Site) -> None:
     with Ledger(site.settings.ledger_url) as ledger:
         keys = {row.patient_key for row in ledger.receipts()}
     assert keys <= {key for one in told for key in objects(one, "2")}
+
+
+def test_a_match_beside_the_query_is_told_with_the_query_each_time(site: Site) -> None:
+    reader = site.visit("reader")
+    for _ in range(2):
+        before = len(site.told(1))
+        reader.get(f"{HERE}/distal_radius/cases/1")
+        told = site.told(before + 2)[before:]
+        assert {uid for one in told for uid in objects(one, "110180")} == {
+            site.record.study_uid,
+            site.record.cases[0].study_uid,
+        }
 
 
 def test_a_picture_is_told_where_its_page_was_not_seen(site: Site) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
 import pytest
-from site_rig import PASSWORD
+from site_rig import PASSWORD, site_of
 from test_review_page import chromium
 from test_site import HERE, THERE, Site, installed
 
 from deploy.state import open_feedback
+from pipeline.result_language import Language
 
 __all__ = ["chromium"]
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 
-WIDTHS = ((1440, 900), (2560, 1440), (390, 844))
+WIDTHS = ((1280, 800), (2560, 1440), (390, 844))
 CASE = f"{HERE}/distal_radius/cases/1"
 
 
@@ -25,6 +27,15 @@ CASE = f"{HERE}/distal_radius/cases/1"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with installed(tmp_path_factory.mktemp("pages")) as there:
         yield there
+
+
+@pytest.fixture(params=[Language.ENGLISH, Language.GERMAN], ids=lambda one: one.value)
+def spoken(request: pytest.FixtureRequest, site: Site) -> Iterator[Site]:
+    """The pages in a language."""
+    results = site.settings.pipeline.results.model_copy(update={"language": request.param})
+    pipeline = site.settings.pipeline.model_copy(update={"results": results})
+    with site_of(site.settings.model_copy(update={"pipeline": pipeline})) as address:
+        yield replace(site, address=address)
 
 
 class Page:
@@ -99,6 +110,7 @@ def page(chromium: Any, site: Site) -> Iterator[Page]:
     chromium.get_log("browser")
     yield it
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    it.site = site
     complaints = [line["message"] for line in chromium.get_log("browser")]
     assert [line for line in complaints if "the server responded with" not in line] == []
     chromium.get("about:blank")
@@ -107,7 +119,9 @@ def page(chromium: Any, site: Site) -> Iterator[Page]:
 @pytest.mark.parametrize(
     "path", ["/login", "/results", HERE, f"{THERE}?weight=0", CASE, f"{CASE}?what=wrist", "/status"]
 )
-def test_no_page_shuts_anybody_out(page: Page, path: str) -> None:
+def test_no_page_shuts_anybody_out(page: Page, spoken: Site, path: str) -> None:
+    page.site = spoken
+    page.sign_in("reader")
     if path == "/login":
         page.forget()
     if path == "/status":
@@ -229,6 +243,29 @@ def test_query_and_match_are_zoomed_together(page: Page) -> None:
     page.until(lambda: "/cases/2" in page.browser.current_url)
     page.press("u")
     page.until(lambda: page.all(".cards"))
+
+
+def test_zoom_moving_and_boxes_work_by_the_keyboard_alone(page: Page) -> None:
+    page.open(f"{CASE}?what=wrist")
+
+    def layers() -> list[str]:
+        return [one.value_of_css_property("transform") for one in page.all(".layer")]
+
+    whole = layers()
+    page.focus("[data-zoom]")
+    page.press("+", "+")
+    page.until(lambda: layers() != whole)
+    zoomed = layers()
+    page.press("\ue012")  # the left arrow
+    page.until(lambda: layers() != zoomed)
+    page.focus('[data-by="all"]')
+    page.press("\ue007")  # Enter
+    page.until(lambda: "1, 0, 0, 1, 0, 0" in layers()[0])
+    drawn = page.one("[data-zoom] rect.box.distal_radius")
+    assert drawn.is_displayed()
+    page.focus("#boxes-distal_radius")
+    page.press(" ")
+    assert not drawn.is_displayed()
 
 
 def test_the_whole_picture_and_its_boxes_are_seen_in_the_frame(page: Page) -> None:

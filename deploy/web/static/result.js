@@ -34,7 +34,7 @@ async function weigh() {
     if (!answer.ok) throw new Error();
     put(await answer.text());
   } catch {
-    matches.querySelector("[data-count]").textContent = "The matches could not be ranked anew: try again.";
+    matches.querySelector("[data-count]").textContent = matches.dataset.failed;
   } finally {
     asked = null;
     matches.setAttribute("aria-busy", "false");
