@@ -14,7 +14,7 @@ from pipeline.answer_record import AnswerRecord, CaseRecord, MatchRecord, PartRe
 from pipeline.dictionary import Dictionary
 from pipeline.exam import RegionFindings
 from pipeline.region import Region
-from pipeline.wording import bone_words, finding_words
+from pipeline.wording import bone_words, finding_words, told_regions
 
 __all__ = ["Card", "boxes_of", "card_of"]
 
@@ -104,16 +104,9 @@ def _findings(case: CaseRecord, part: PartRecord, words: Dictionary) -> list[tup
     """Return what the report of a match says, the asked bone first; empty without a report."""
     if not case.findings_known:
         return []
-    asked = [part.region] if part.region else []
-    said = [
-        region
-        for region in Region
-        if region not in asked
-        and case.findings.get(region, RegionFindings()).fracture != "not_mentioned"
-    ]
     found = [
         (bone_words(region, words), finding_words(case.findings.get(region, _NOTHING_SAID), words))
-        for region in (*asked, *said)
+        for region in told_regions(case.findings, part.region)
     ]
     if case.other:
         others = ", ".join(words.coded("other", one) for one in case.other)
