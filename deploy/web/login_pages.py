@@ -157,9 +157,16 @@ class LoginPages:
             wanted=wanted,
             name=name,
             problem=self.pages.words.say(problem) if problem else "",
-            provider=self.provider.settings.label if self.provider else "",
+            provider=self._label,
             has_accounts=self.provider is None or bool(self.users.all()),
         )
+
+    @property
+    def _label(self) -> str:
+        """What the provider is called; empty where there is none."""
+        if self.provider is None:
+            return ""
+        return self.provider.settings.label or self.pages.words.say("pages.hospital_account")
 
     async def tell(self, request: Request, name: str, problem: str = "") -> None:
         """Tell of a try, and of its name: that of an account, or one that is proved."""

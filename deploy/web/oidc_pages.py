@@ -12,10 +12,11 @@ from starlette.routing import Route
 
 from deploy.errors import ProviderError, SignInError
 from deploy.web.attempt import Attempts
-from deploy.web.gate import cookie_name, own_origin
+from deploy.web.gate import cookie_name, own_origin, person_of
 from deploy.web.id_token import IdToken, read_id_token
 from deploy.web.login_pages import LoginPages
 from deploy.web.provider import Provider
+from deploy.web.throttle import Throttle
 from deploy.web.users import User
 from listener.audit_event import UNKNOWN
 
@@ -24,6 +25,8 @@ __all__ = ["BACK", "OidcPages"]
 _LOG = logging.getLogger("wristmir.web")
 BACK: Final = "/login/oidc/back"
 """Where the provider sends browsers back to."""
+
+_TOLD_OF_AN_ADDRESS: Final = 200  # in a quarter of an hour
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +44,14 @@ class OidcPages:
         Begin sessions, show the form.
     attempts
         Sign-ins under way.
+    refusals
+        Counts those of an address that are told.
     """
 
     provider: Provider
     logins: LoginPages
     attempts: Attempts = field(default_factory=Attempts)
+    refusals: Throttle = field(default_factory=lambda: Throttle(_TOLD_OF_AN_ADDRESS, 900.0))
 
     def routes(self) -> list[Route]:
         """Return where they are."""
@@ -122,23 +128,34 @@ class OidcPages:
             raise SignInError(text)
 
     async def _refused(self, request: Request, wanted: str, why: str) -> Response:
-        _LOG.warning("a sign-in by OpenID Connect was refused: %s", why)
-        await self.logins.tell(request, UNKNOWN, why)
+        if self._counts(request):
+            _LOG.warning("a sign-in by OpenID Connect was refused: %s", why)
+            await self.logins.tell(request, UNKNOWN, why)
         answer = self.logins.form(request, wanted, problem="pages.failed", status=401)
         self._forget(answer)
         return answer
 
     async def _away(self, request: Request, wanted: str, error: ProviderError) -> Response:
-        _LOG.error("the OpenID provider is of no use: %s", error)
-        await self.logins.tell(request, UNKNOWN, "the OpenID provider is of no use")
+        if self._counts(request):
+            _LOG.error("the OpenID provider is of no use: %s", error)
+            await self.logins.tell(request, UNKNOWN, "the OpenID provider is of no use")
         problem = "pages.away_local" if self.logins.users.all() else "pages.away"
         answer = self.logins.form(request, wanted, problem=problem, status=503)
         self._forget(answer)
         return answer
 
+    def _counts(self, request: Request) -> bool:
+        """Whether log and audit trail hear of a refusal: a flood must not push the others out."""
+        address = person_of(request).address
+        if self.refusals.is_shut(address):
+            return False
+        self.refusals.failed(address)
+        return True
+
     def _problem(self, request: Request, why: str, name: str) -> Response:
         say = self.logins.pages.words.say
-        words = say(why, name=name, whom=self.provider.settings.ask)
+        whom = self.provider.settings.ask or say("pages.it_department")
+        words = say(why, name=name, whom=whom)
         title = say("pages.not_let_in")
         answer = self.logins.pages.page(request, "problem.html", 403, title=title, words=words)
         self._forget(answer)

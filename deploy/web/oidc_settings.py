@@ -33,17 +33,17 @@ class OidcSettings(BaseModel):
         description="file of the client's secret, which nobody else may read; systemd's "
         "LoadCredential hands it over. Unset for a public client, whom PKCE alone protects",
     )
-    label: str = Field(
-        default="the hospital's account",
+    label: str | None = Field(
+        default=None,
         min_length=1,
         max_length=60,
-        description="what the button says after `Sign in with`",
+        description="what the button says after `Sign in with`; unset for the hospital's account",
     )
-    ask: str = Field(
-        default="the IT department",
+    ask: str | None = Field(
+        default=None,
         min_length=1,
         max_length=200,
-        description="whom a page names to those who have no role here",
+        description="whom a page names to those who have no role here; unset for the IT department",
     )
     authorities: Path | None = Field(
         default=None,

@@ -25,6 +25,7 @@ __all__ = ["Discovered", "Provider"]
 _SECONDS: Final = 15.0
 _MOST_BYTES: Final = 1 << 20
 _KNOWN_SECONDS: Final = 3600.0
+_PAUSE_SECONDS: Final = 3.0
 _LONGEST_HINT: Final = 2000  # an address that no server cuts
 
 
@@ -66,6 +67,8 @@ class Provider:
         self.settings = settings
         self._clock = clock
         self._discovered: tuple[float, Discovered] | None = None
+        self._discovering = asyncio.Lock()
+        self._failed: tuple[float, str] | None = None
         self._keys: KeySet | None = None
         try:
             self._tls = ssl.create_default_context(cafile=settings.authorities)
@@ -74,12 +77,18 @@ class Provider:
             raise ConfigurationError(text) from None
 
     async def discovered(self) -> Discovered:
-        """Return what the provider says of itself, asked anew every hour."""
-        if self._discovered is None or self._clock() - self._discovered[0] > _KNOWN_SECONDS:
-            where = f"{(self.settings.issuer or '').rstrip('/')}/.well-known/openid-configuration"
-            found = self._checked(await self._json(where))
-            self._discovered, self._keys = (self._clock(), found), None
-        return self._discovered[1]
+        """Return what the provider says of itself, asked anew every hour.
+
+        One that has just failed is not asked again at once, so that a flood of sign-ins while it is
+        down holds up nobody.
+        """
+        async with self._discovering:  # who come meanwhile wait for one answer
+            now = self._clock()
+            if self._failed is not None and now - self._failed[0] < _PAUSE_SECONDS:
+                raise ProviderError(self._failed[1])
+            if self._discovered is None or now - self._discovered[0] > _KNOWN_SECONDS:
+                self._discovered, self._keys = (now, await self._discover()), None
+            return self._discovered[1]
 
     async def keys(self, *, anew: bool = False) -> KeySet:
         """Return the keys by which it signs; `anew` asks again, for it changes them at times."""
@@ -148,6 +157,16 @@ class Provider:
         if len(id_token) <= _LONGEST_HINT:
             said["id_token_hint"] = id_token
         return f"{end}{'&' if '?' in end else '?'}{urlencode(said)}"
+
+    async def _discover(self) -> Discovered:
+        where = f"{(self.settings.issuer or '').rstrip('/')}/.well-known/openid-configuration"
+        try:
+            found = self._checked(await self._json(where))
+        except ProviderError as error:
+            self._failed = self._clock(), str(error)
+            raise
+        self._failed = None
+        return found
 
     def _checked(self, said: Any) -> Discovered:
         settings = self.settings

@@ -377,6 +377,13 @@ def test_several_audiences_are_well_where_this_client_is_the_authorized_party(
     assert hospital.sign_in()[1].status == 303
 
 
+def test_clocks_may_differ_by_as_much_as_is_set(hospital: Hospital) -> None:
+    now = int(time.time())
+    for claims in ({"exp": now - 10}, {"iat": now + 20}, {"iat": now - 10}, {"nbf": now + 20}):
+        hospital.fake.claims = claims
+        assert hospital.sign_in()[1].status == 303
+
+
 @pytest.mark.parametrize("state", ["", "another", "\u00e9"])
 def test_another_state_lets_nobody_in(hospital: Hospital, state: str) -> None:
     browser, back = hospital.depart()
@@ -384,6 +391,15 @@ def test_another_state_lets_nobody_in(hospital: Hospital, state: str) -> None:
     from urllib.parse import quote
 
     assert browser.get(f"/login/oidc/back?code={code}&state={quote(state)}").status == 401
+
+
+def test_a_flood_of_refusals_does_not_fill_the_audit_trail(young: Hospital) -> None:
+    browser, before = Visit(young.address), len(trail(young.audit))
+    for _ in range(230):
+        assert browser.get("/login/oidc/back?state=x").status == 401
+    assert young.sign_in()[1].status == 303  # and shuts nobody out
+    assert eventually(lambda: "dr.asked" in young.audit.read_text("ascii").splitlines()[-1])
+    assert 200 < len(trail(young.audit)) - before < 210
 
 
 def test_another_browser_gets_nothing_out_of_an_answer(hospital: Hospital) -> None:
@@ -509,6 +525,16 @@ def test_while_the_provider_is_down_the_page_says_so_and_local_accounts_work(
         assert 'name="password"' in answer.text
         assert address in caplog.text
         assert browser.sign_in("local").status == 303
+
+
+def test_a_provider_that_is_down_is_not_asked_again_at_once_but_soon(young: Hospital) -> None:
+    fake, browser = young.fake, Visit(young.address)
+    fake.status = 500
+    for _ in range(5):
+        assert browser.get("/login/oidc").status == 503
+    assert len(fake.asked) == 1
+    fake.status = 200
+    assert eventually(lambda: browser.get("/login/oidc").status == 303)
 
 
 def test_a_secret_that_others_may_read_is_not_shown_to_anybody(

@@ -47,6 +47,7 @@ def test_pages_that_nobody_uses_are_no_fault(settings: Settings) -> None:
     assert [told for told, _ in look_at_pages(settings)] == ["ok"]
 
 
+@pytest.mark.slow
 def test_pages_that_run_are_well_and_those_that_do_not_are_said_how_to_start(
     settings: Settings,
 ) -> None:
