@@ -10,12 +10,12 @@ from pathlib import Path
 from deploy.decoding import decoder_limits
 from deploy.miner import open_miner
 from deploy.settings import Settings
-from deploy.state import open_answers, open_feedback, open_outbox
+from deploy.state import open_answers, open_crosswalk, open_feedback, open_outbox
 from listener.audit import Audit
 from listener.ledger import Ledger
 from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
-from pipeline.crosswalk import Crosswalk, LibraryCopy, LookedUp
+from pipeline.crosswalk import LibraryCopy, LookedUp
 from pipeline.decoder import Decoder
 from pipeline.disk import write_whole
 from pipeline.edge_index import EdgeIndex
@@ -65,10 +65,9 @@ def open_worker(
         index = stack.enter_context(open_index(settings, bundle))
         records = stack.enter_context(closing(open_records(settings)))
         miner = stack.enter_context(open_miner(pipeline.mining))
-        crosswalk = Crosswalk(
-            f"sqlite:///{state / 'crosswalk.sqlite3'}", looked_up=_audited(audit, ledger)
+        crosswalk = stack.enter_context(
+            closing(open_crosswalk(settings, looked_up=_audited(audit, ledger)))
         )
-        stack.callback(crosswalk.close)
         outbox = open_outbox(settings)
         stack.callback(outbox.close)
         answers = stack.enter_context(closing(open_answers(settings)))

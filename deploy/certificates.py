@@ -16,7 +16,7 @@ from listener.settings import ListenerSettings
 from listener.tls import Credentials, client_context
 from listener.tls_settings import TlsSettings
 
-__all__ = ["look_at_certificates"]
+__all__ = ["look_at_certificates", "look_at_files"]
 
 Look = Iterator[tuple[str, str]]
 
@@ -42,13 +42,28 @@ def look_at_certificates(listener: ListenerSettings) -> Look:
         yield from _destination(there)
 
 
+def look_at_files(
+    certificate: Path | None, private_key: Path | None, authorities: Path | None
+) -> Look:
+    """Yield when certificates expire, and who else can read a key."""
+    for path in (certificate, authorities):
+        if path is not None:
+            yield from _expiry(path)
+    if private_key is not None and private_key.stat().st_mode & 0o027:
+        yield (
+            "warning",
+            f"{private_key}: others can read or change this key; set its mode to 0600, or to 0640 "
+            "with the service's group",
+        )
+
+
 def _receiver(tls: TlsSettings) -> Look:
     try:
         Credentials(tls)
     except CredentialsError as error:
         yield "error", error.detail
         return
-    yield from _files(tls.certificate, tls.private_key, tls.authorities)
+    yield from look_at_files(tls.certificate, tls.private_key, tls.authorities)
     fault = _chain_fault(tls)
     if fault is not None:
         yield (
@@ -64,19 +79,7 @@ def _destination(there: DestinationSettings | AuditDestinationSettings) -> Look:
     except CredentialsError as error:
         yield "error", f"{there.name}: {error.detail}"
         return
-    yield from _files(there.certificate, there.private_key, there.authorities)
-
-
-def _files(certificate: Path | None, private_key: Path | None, authorities: Path | None) -> Look:
-    for path in (certificate, authorities):
-        if path is not None:
-            yield from _expiry(path)
-    if private_key is not None and private_key.stat().st_mode & 0o027:
-        yield (
-            "warning",
-            f"{private_key}: others can read or change this key; set its mode to 0600, or to 0640 "
-            "with the service's group",
-        )
+    yield from look_at_files(there.certificate, there.private_key, there.authorities)
 
 
 def _expiry(path: Path) -> Look:

@@ -57,7 +57,10 @@ def main() -> None:
 
 @app.command()
 def serve(config: Config = CONFIG) -> None:
-    """Receive, index and answer in one process: the default for one hospital."""
+    """Receive, index and answer in one process: the default for one hospital.
+
+    The pages are a service of their own: `wristmir web`.
+    """
     from deploy import service
 
     service.serve(load(config), receive=True, work=True)

@@ -17,6 +17,7 @@ from deploy.assembly import open_index
 from deploy.certificates import look_at_certificates
 from deploy.errors import ConfigurationError, DeployError
 from deploy.miner import open_miner
+from deploy.pages import look_at_pages
 from deploy.reconciliation import kept
 from deploy.settings import Settings, load
 from deploy.state import check_owner, open_ledger
@@ -297,6 +298,7 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "peers": _peers,
     "certificates": lambda settings: look_at_certificates(settings.listener),
     "destinations": _destinations,
+    "pages": look_at_pages,
     "audit": _audit,
     "reconciliation": _reconciliation,
 }

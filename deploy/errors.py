@@ -7,7 +7,9 @@ __all__ = [
     "DeployError",
     "InputError",
     "PictureGoneError",
+    "ProviderError",
     "ServiceUnavailableError",
+    "SignInError",
     "WaitError",
 ]
 
@@ -36,10 +38,22 @@ class PictureGoneError(DeployError):
     exit_status = 66
 
 
+class ProviderError(DeployError):
+    """The OpenID provider cannot be asked, or what it says of itself cannot be used."""
+
+    exit_status = 69
+
+
 class ServiceUnavailableError(DeployError):
     """Something the service needs is not there: a port, an engine, a folder."""
 
     exit_status = 69  # EX_UNAVAILABLE
+
+
+class SignInError(DeployError):
+    """The OpenID provider's word for somebody is not believed."""
+
+    exit_status = 77  # EX_NOPERM
 
 
 class WaitError(DeployError):

@@ -80,6 +80,8 @@ def serve(settings: Settings, *, receive: bool, work: bool) -> None:
             )
             stack.callback(thread.ended)
             thread.start()
+        if receive and work:
+            _LOG.info("the pages are a service of their own: `wristmir web`, wristmir-web.service")
         if receive:
             listener = receiver(settings, ledger, key, audit, handed_over)
             _on_hangup(listener.reload)

@@ -15,6 +15,7 @@ from pipeline.outbox import Outbox
 
 if TYPE_CHECKING:
     from pipeline.answer_record import AnswerRecords
+    from pipeline.crosswalk import Crosswalk, LookedUp
     from pipeline.feedback import Feedback
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "has_ledger",
     "key_of_site",
     "open_answers",
+    "open_crosswalk",
     "open_feedback",
     "open_ledger",
     "open_outbox",
@@ -90,6 +92,13 @@ def open_answers(settings: Settings) -> AnswerRecords:
     days = settings.listener.retention_days
     url = f"sqlite:///{settings.state_dir / 'answers.sqlite3'}"
     return AnswerRecords(url, timedelta(days=days) if days else None)
+
+
+def open_crosswalk(settings: Settings, looked_up: LookedUp = lambda *_: None) -> Crosswalk:
+    """Open the table from library copies to their sources; `looked_up` is told of the way back."""
+    from pipeline.crosswalk import Crosswalk  # noqa: PLC0415  see above
+
+    return Crosswalk(f"sqlite:///{settings.state_dir / 'crosswalk.sqlite3'}", looked_up=looked_up)
 
 
 def open_feedback(settings: Settings) -> Feedback:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,11 +10,12 @@ import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from pipeline.database import open_database
+from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.exam import SIDE_FROM_IMAGE, Exam, RegionFindings
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region, View
 from pipeline.request import Answer, Match, Mode
-from pipeline.wording import BundleWords
+from pipeline.wording import BundleWords, age_words, in_language
 
 __all__ = [
     "AnswerRecord",
@@ -65,7 +66,9 @@ class CaseRecord(_Part):
 
     ``viewer_study_uid`` is the Study Instance UID under which a viewer finds it at the destination:
     a prior's is that of its library copy, unless the site refers to originals; empty where nothing
-    refers to it. ``version`` is 0 where no file was kept. Of the age there is the band alone.
+    refers to it. ``version`` is 0 where no file was kept. Of the age there is the band alone. A
+    ``further`` one is a candidate behind the matches: nobody has looked at its file or sent a copy
+    of it, so what may be shown of it is found out when a page wants to.
     """
 
     number: int
@@ -83,10 +86,19 @@ class CaseRecord(_Part):
     findings_known: bool
     findings: Mapping[Region, RegionFindings]
     other: tuple[str, ...]
+    further: bool = False
 
     @classmethod
-    def of(cls, number: int, exam: Exam, shown: Shown | None) -> CaseRecord:
-        """Return the record of an exam; `shown` is None where its file was gone."""
+    def of(
+        cls,
+        number: int,
+        exam: Exam,
+        shown: Shown | None,
+        language: Dictionary = ENGLISH,
+        *,
+        further: bool = False,
+    ) -> CaseRecord:
+        """Return the record of an exam; `shown` is None where its file was gone, or not seen."""
         reference = shown.reference if shown else None
         return cls(
             number=number,
@@ -98,7 +110,7 @@ class CaseRecord(_Part):
             laterality=exam.laterality,
             side_from_image=SIDE_FROM_IMAGE in exam.flags,
             view=exam.view,
-            age_band=exam.age_band,
+            age_band=age_words(exam, language),
             spacing_mm=exam.spacing_mm,
             boxes={
                 name: (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
@@ -107,6 +119,7 @@ class CaseRecord(_Part):
             findings_known=exam.findings_known,
             findings={region: RegionFindings(**asdict(f)) for region, f in exam.findings.items()},
             other=exam.other,
+            further=further,
         )
 
 
@@ -144,6 +157,12 @@ class PartRecord(_Part):
     matches: tuple[MatchRecord, ...]
     fallbacks: tuple[str, ...]
     nothing_similar: bool
+    further: tuple[MatchRecord, ...] = ()
+
+    @property
+    def ranked(self) -> tuple[MatchRecord, ...]:
+        """The matches, then the candidates behind them."""
+        return (*self.matches, *self.further)
 
 
 class AnswerRecord(_Part):
@@ -171,6 +190,7 @@ class AnswerRecord(_Part):
         shown: Mapping[str, Shown],
         words: BundleWords,
         wanted: str,
+        language: Dictionary = ENGLISH,
     ) -> AnswerRecord:
         """Return the record of an answer.
 
@@ -186,12 +206,23 @@ class AnswerRecord(_Part):
             What a result says of the models.
         wanted
             Which priors were wanted, in words.
+        language
+            In which reasons, fallbacks, warnings and age bands are kept.
         """
+        answer = in_language(answer, language)
         cases = {
-            prior.sop_instance_uid: CaseRecord.of(number, prior, shown.get(prior.sop_instance_uid))
+            prior.sop_instance_uid: CaseRecord.of(
+                number, prior, shown.get(prior.sop_instance_uid), language
+            )
             for number, prior in enumerate(answer.priors, 1)
         }
-        query = CaseRecord.of(0, answer.query, shown.get(answer.query.sop_instance_uid))
+        for number, exam in enumerate(answer.further, len(cases) + 1):
+            cases[exam.sop_instance_uid] = CaseRecord.of(number, exam, None, language, further=True)
+
+        def records(matches: Iterable[Match]) -> tuple[MatchRecord, ...]:
+            return tuple(MatchRecord.of(m, cases[m.exam.sop_instance_uid].number) for m in matches)
+
+        query = CaseRecord.of(0, answer.query, shown.get(answer.query.sop_instance_uid), language)
         return cls(
             result_id=result_id,
             study_uid=answer.query.study_instance_uid,
@@ -200,12 +231,10 @@ class AnswerRecord(_Part):
             parts=tuple(
                 PartRecord(
                     region=part.region,
-                    matches=tuple(
-                        MatchRecord.of(match, cases[match.exam.sop_instance_uid].number)
-                        for match in part.matches
-                    ),
+                    matches=records(part.matches),
                     fallbacks=part.fallbacks,
                     nothing_similar=part.nothing_similar,
+                    further=records(part.further),
                 )
                 for part in answer.regions
             ),

@@ -16,6 +16,7 @@ from pipeline.answer_record import AnswerRecord, AnswerRecords, Shown
 from pipeline.crosswalk import Crosswalk
 from pipeline.decoder import Decoder
 from pipeline.deidentify import library_copy, withheld_reason
+from pipeline.dictionary import dictionary
 from pipeline.errors import DecodeError, PictureWithheldError, RequestError
 from pipeline.exam import Exam
 from pipeline.examination import Examiner
@@ -138,7 +139,7 @@ class Answerer:
             stored = by_uid.get(exam.sop_instance_uid)
             if stored is None:
                 continue
-            answer = self.retriever.answer(exam, request, asked_at)
+            answer = self.retriever.answer(exam, request, asked_at, further=True)
             clock.lap("retrieval")
             # a job's number alone comes again after a restore from backup
             once = self.uids.name("result set", exam.sop_instance_uid, asked_at.isoformat())
@@ -273,8 +274,10 @@ class Answerer:
         )
         # first: what is delivered can be looked up
         shown = {query_uid: Shown(stored.version, pictured=True), **priors.shown}
-        wanted = wanted_words(answer.request)
-        self.records.keep(AnswerRecord.of(name, answer, shown, self.words, wanted))
+        language = dictionary(self.settings.language)
+        wanted = wanted_words(answer.request, language)
+        record = AnswerRecord.of(name, answer, shown, self.words, wanted, language)
+        self.records.keep(record)
         self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
         clock.lap("outbox")
 

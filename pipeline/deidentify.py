@@ -98,6 +98,11 @@ def library_copy(
     return copy
 
 
+def library_study(uids: KeyedUids, study_instance_uid: str) -> str:
+    """Return the Study Instance UID of the library copies of a study."""
+    return uids.make("library study", study_instance_uid)
+
+
 def withheld_reason(header: Dataset) -> str:
     """Say why a source's picture must not be shown to others, or return an empty string.
 
@@ -133,7 +138,7 @@ def _add_identity(
     copy.SOPClassUID = _text(header, "SOPClassUID")
     copy.SOPInstanceUID = uids.make("library instance", exam.sop_instance_uid, str(version))
     copy.SeriesInstanceUID = uids.make("library series", study, exam.series_instance_uid)
-    copy.StudyInstanceUID = uids.make("library study", study)
+    copy.StudyInstanceUID = library_study(uids, study)
     copy.PatientName = pseudonym
     copy.PatientID = pseudonym
     copy.IssuerOfPatientID = "WRISTMIR"

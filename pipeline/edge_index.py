@@ -139,11 +139,13 @@ class EdgeIndex(ExamIndex):
                 if offset is None:
                     return tuple(sorted(found, key=lambda exam: exam.sop_instance_uid))
 
-    def fetch(self, ids: Sequence[UUID]) -> Mapping[UUID, Exam]:
-        """Return exams with their vectors by point id; one that is not there is left out."""
+    def fetch(self, ids: Sequence[UUID], *, vectors: bool = True) -> Mapping[UUID, Exam]:
+        """Return exams by point id, with their vectors if wanted; one not there is left out."""
         with _engine("reading exams"):
-            records = self._shard.retrieve(list(ids), True, True)
-            return {_uuid(record.id): exam_of(record.payload, record.vector) for record in records}
+            records = self._shard.retrieve(list(ids), True, vectors)
+            return {
+                _uuid(record.id): exam_of(record.payload, record.vector or {}) for record in records
+            }
 
     def search(self, search: Search) -> Mapping[UUID, Mapping[str, float]]:
         """Draw a pool and score its members: one batch, planned by the engine as a whole."""

@@ -166,8 +166,8 @@ class ExamIndex(ABC):
         """Return a study's exams with their vectors, ordered by SOP Instance UID."""
 
     @abstractmethod
-    def fetch(self, ids: Sequence[UUID]) -> Mapping[UUID, Exam]:
-        """Return exams with their vectors by point id; one that is not there is left out."""
+    def fetch(self, ids: Sequence[UUID], *, vectors: bool = True) -> Mapping[UUID, Exam]:
+        """Return exams by point id, with their vectors if wanted; one not there is left out."""
 
     @abstractmethod
     def search(self, search: Search) -> Mapping[UUID, Mapping[str, float]]:

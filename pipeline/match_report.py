@@ -9,7 +9,6 @@ from importlib.metadata import version
 from textwrap import wrap
 from typing import Any, Final
 
-from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
     ComprehensiveSR,
     ContainerContentItem,
@@ -23,11 +22,10 @@ from pydicom import Dataset
 from pydicom.sr.coding import Code
 
 from pipeline import terms
-from pipeline.character_set import fit_character_set, plain
+from pipeline.character_set import plain
+from pipeline.device_report import ReportSeries, device_report
 from pipeline.dictionary import ENGLISH, Dictionary
-from pipeline.evidence import assert_evidence, evidence_of, predecessor_documents
 from pipeline.exam import Exam
-from pipeline.identity import adopt_identity, content_time
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Region
@@ -99,42 +97,26 @@ def match_report(
     ResultError
         Where evidence and content disagree.
     """
-    local = content_time(created_at, query_header)
     answer = in_language(answer, words)
     first, *others = _items(answer, references, bundle, uids, words)
-    report: Dataset = ComprehensiveSR(
-        evidence=evidence_of(answer, references),
-        content=_Writer(words).container(terms.TITLE, [first], relationship=None),
-        series_instance_uid=uids.make("report series", result_id),
-        series_number=9001,
-        sop_instance_uid=uids.make("report", result_id),
-        instance_number=1,
-        series_description=words.say("report.series"),
-        manufacturer="WristMIR project",
-        manufacturer_model_name="WristMIR",
-        software_versions=version("wristmir"),
-        device_serial_number=bundle.id,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        coding_schemes=[
-            CodingSchemeIdentificationItem(designator=terms.SCHEME, name=terms.SCHEME_NAME)
-        ],
-        content_date=local.date(),
-        content_time=local.time(),
+    return device_report(
+        ComprehensiveSR,
+        _Writer(words).container(terms.TITLE, [first], relationship=None),
+        ReportSeries(
+            series_instance_uid=uids.make("report series", result_id),
+            series_number=9001,
+            sop_instance_uid=uids.make("report", result_id),
+            description=words.say("report.series"),
+        ),
+        answer,
+        query_header,
+        references,
+        bundle_id=bundle.id,
+        created_at=created_at,
+        predecessor=predecessor,
+        words=words,
+        add_rest=lambda report: report.ContentSequence.extend(others),
     )
-    # highdicom copies and searches the content that it is given: all but the first item come later
-    report.ContentSequence.extend(others)
-    report.InstanceCreationDate = report.ContentDate
-    report.InstanceCreationTime = report.ContentTime
-    # highdicom notes itself there with the present time: a second run would differ
-    report.pop("ContributingEquipmentSequence", None)
-    adopt_identity(report, query_header)
-    fit_character_set(report, words)
-    if predecessor is not None:
-        report.PredecessorDocumentsSequence = predecessor_documents(predecessor)
-    assert_evidence(report)
-    return report
 
 
 def readable(report: Dataset, width: int | None = None) -> str:

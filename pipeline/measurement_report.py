@@ -9,7 +9,6 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import numpy as np
-from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
     AlgorithmIdentification,
     Comprehensive3DSR,
@@ -33,10 +32,8 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from pipeline import terms
-from pipeline.character_set import fit_character_set
+from pipeline.device_report import ReportSeries, device_report
 from pipeline.dictionary import ENGLISH, Dictionary
-from pipeline.evidence import assert_evidence, evidence_of, predecessor_documents
-from pipeline.identity import adopt_identity, content_time
 from pipeline.outbox import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region
@@ -101,53 +98,37 @@ def measurement_report(
     groups = [*make.boxes(query_header), *make.matches(references)]
     if not groups:
         return None
-    local = content_time(created_at, query_header)
-    kind = Comprehensive3DSR if three_dimensional else ComprehensiveSR
-    report: Dataset = kind(
-        evidence=evidence_of(answer, references),
-        content=MeasurementReport(
-            observation_context=ObservationContext(
-                observer_device_context=device_observer(bundle, uids)
-            ),
-            procedure_reported=terms.PROCEDURE,
-            imaging_measurements=groups[:1],
-            title=codes.DCM.ImagingMeasurementReport,
-            language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
-                words.code
-            ),
-        ),
-        series_instance_uid=uids.make("measurement series", result_id),
-        series_number=9003,
-        sop_instance_uid=uids.make("measurements", result_id),
-        instance_number=1,
-        series_description=words.say("measurements.series"),
-        manufacturer="WristMIR project",
-        manufacturer_model_name="WristMIR",
-        software_versions=version("wristmir"),
-        device_serial_number=bundle.id,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-        coding_schemes=[
-            CodingSchemeIdentificationItem(designator=terms.SCHEME, name=terms.SCHEME_NAME)
-        ],
-        content_date=local.date(),
-        content_time=local.time(),
+    context = ObservationContext(observer_device_context=device_observer(bundle, uids))
+    content = MeasurementReport(
+        observation_context=context,
+        procedure_reported=terms.PROCEDURE,
+        imaging_measurements=groups[:1],
+        title=codes.DCM.ImagingMeasurementReport,
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(words.code),
     )
-    # highdicom copies and searches the content that it is given: all but the first group come
-    # later, and `assert_evidence` looks for what it searches for
-    for group in groups[1:]:
-        report.ContentSequence[-1].ContentSequence.extend(group)
-    report.InstanceCreationDate = report.ContentDate
-    report.InstanceCreationTime = report.ContentTime
-    # highdicom notes itself there with the present time: a second run would differ
-    report.pop("ContributingEquipmentSequence", None)
-    adopt_identity(report, query_header)
-    fit_character_set(report, words)
-    if predecessor is not None:
-        report.PredecessorDocumentsSequence = predecessor_documents(predecessor)
-    assert_evidence(report)
-    return report
+
+    def add_rest(report: Dataset) -> None:
+        for group in groups[1:]:
+            report.ContentSequence[-1].ContentSequence.extend(group)
+
+    return device_report(
+        Comprehensive3DSR if three_dimensional else ComprehensiveSR,
+        content,
+        ReportSeries(
+            series_instance_uid=uids.make("measurement series", result_id),
+            series_number=9003,
+            sop_instance_uid=uids.make("measurements", result_id),
+            description=words.say("measurements.series"),
+        ),
+        answer,
+        query_header,
+        references,
+        bundle_id=bundle.id,
+        created_at=created_at,
+        predecessor=predecessor,
+        words=words,
+        add_rest=add_rest,
+    )
 
 
 class _Groups:

@@ -120,13 +120,15 @@ class RegionAnswer:
     """The ranked matches for one bone (or for the wrist as a whole where ``region`` is None).
 
     ``fallbacks`` says in words what was relaxed or replaced; ``nothing_similar`` is True where
-    no candidate reached the bundle's threshold.
+    no candidate reached the bundle's threshold. ``further`` are candidates behind the matches, for
+    a reader who weighs otherwise (`pipeline.reserve`): no result speaks of them.
     """
 
     region: Region | None
     matches: tuple[Match, ...]
     fallbacks: tuple[str, ...] = ()
     nothing_similar: bool = False
+    further: tuple[Match, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +149,13 @@ class Answer:
         """Every prior that is returned, once, in order of first mention."""
         seen = {m.exam.sop_instance_uid: m.exam for r in self.regions for m in r.matches}
         return tuple(seen.values())
+
+    @property
+    def further(self) -> tuple[Exam, ...]:
+        """Every candidate behind the matches that is no prior of another bone, once."""
+        returned = {exam.sop_instance_uid for exam in self.priors}
+        seen = {m.exam.sop_instance_uid: m.exam for r in self.regions for m in r.further}
+        return tuple(exam for uid, exam in seen.items() if uid not in returned)
 
     def as_json(self) -> dict[str, Any]:
         """Return the answer for programs."""

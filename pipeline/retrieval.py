@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
@@ -17,6 +17,7 @@ from pipeline.pool import Candidate, Pools
 from pipeline.region import GLOBAL, Laterality, Region
 from pipeline.remark import Remark
 from pipeline.request import Answer, Match, Mode, RegionAnswer, Request
+from pipeline.reserve import reserve
 
 __all__ = ["Retriever"]
 
@@ -45,7 +46,8 @@ class Retriever:
     same request, and an exam that lacks the bone stays in the pool, where a bare rerank would
     drop it silently. Such exams rank after all that have the bone, by global similarity, and say
     so. The last cut to ``k`` is made here, so that equal scores are ordered by point id whatever
-    the engine. Which exams may be candidates at all: see `pipeline.pool.Pools`.
+    the engine. What is behind the cut is kept in part, for a reader who weighs bone and wrist
+    otherwise (`pipeline.reserve`). Which exams may be candidates at all: see `pipeline.pool.Pools`.
 
     Parameters
     ----------
@@ -77,7 +79,9 @@ class Retriever:
         self._calibration = calibration
         self._own_patient = own_patient
 
-    def answer(self, query: Exam, request: Request, now: datetime) -> Answer:
+    def answer(
+        self, query: Exam, request: Request, now: datetime, *, further: bool = False
+    ) -> Answer:
         """Return the ranked matches for every bone that was asked about.
 
         Parameters
@@ -88,6 +92,8 @@ class Retriever:
             What is asked. No region asks for the wrist as a whole.
         now
             Time of the answer, timezone-aware.
+        further
+            Whether candidates behind the matches are kept, which takes some milliseconds.
 
         Returns
         -------
@@ -106,15 +112,18 @@ class Retriever:
         started = perf_counter()
         pools = Pools(self._index, query, request, own_patient=self._own_patient)
         asked = tuple(dict.fromkeys(request.regions)) or (None,)
-        rankings = [self._ranking(query, request, region, pools) for region in asked]
+        rankings = [self._ranking(query, request, region, pools, further) for region in asked]
         searched = perf_counter()
-        best = dict.fromkeys(candidate.id for ranking in rankings for candidate in ranking.best)
+        best = dict.fromkeys(one.id for ranking in rankings for one in ranking.best)
+        behind = dict.fromkeys(one.id for ranking in rankings for one in ranking.further)
         priors = self._index.fetch(list(best))
+        others = [point for point in behind if point not in best]
+        found = {**self._index.fetch(others, vectors=False), **priors} if others else priors
         fetched = perf_counter()
         return Answer(
             query=query,
             request=request,
-            regions=tuple(self._region_answer(query, ranking, priors) for ranking in rankings),
+            regions=tuple(self._region_answer(query, ranking, found) for ranking in rankings),
             pool_size=pools.size,
             bundle_id=self._index.bundle_id,
             answered_at=now,
@@ -123,7 +132,12 @@ class Retriever:
         )
 
     def _ranking(
-        self, query: Exam, request: Request, region: Region | None, pools: Pools
+        self,
+        query: Exam,
+        request: Request,
+        region: Region | None,
+        pools: Pools,
+        further: bool,
     ) -> _Ranking:
         located = region if region in query.vectors else None
         by = None if request.mode is Mode.GLOBAL else located
@@ -135,11 +149,26 @@ class Retriever:
             region=region,
             located=located,
             best=best,
+            further=self._further(candidates, located, len(best)) if further else (),
             fallbacks=(*_without_bone(region, located, by, best), *pool.fallbacks),
             nothing_similar=not any(
                 judge.similar(c.scores[name]) for c in candidates if name in c.scores
             ),
         )
+
+    def _further(
+        self, candidates: Sequence[Candidate], located: Region | None, matches: int
+    ) -> tuple[Candidate, ...]:
+        whole, bone = self._calibration[GLOBAL], self._calibration[located or GLOBAL]
+        name = located or ""
+        indices = [
+            (
+                whole.index(_cosine(one.scores[GLOBAL])),
+                bone.index(_cosine(one.scores[name])) if name in one.scores else 0.0,
+            )
+            for one in candidates
+        ]
+        return tuple(candidates[position] for position in reserve(indices, matches))
 
     def _order(
         self, candidate: Candidate, by: Region | None, mode: Mode
@@ -158,15 +187,18 @@ class Retriever:
         self, query: Exam, ranking: _Ranking, priors: Mapping[UUID, Exam]
     ) -> RegionAnswer:
         # an exam may have been removed between search and fetch
-        here = [candidate for candidate in ranking.best if candidate.id in priors]
+        here = [candidate for candidate in ranking.kept if candidate.id in priors]
+        ranked = tuple(
+            self._match(rank, candidate, priors[candidate.id], query, ranking.located)
+            for rank, candidate in enumerate(here, start=1)
+        )
+        returned = sum(candidate.id in priors for candidate in ranking.best)
         return RegionAnswer(
             region=ranking.region,
-            matches=tuple(
-                self._match(rank, candidate, priors[candidate.id], query, ranking.located)
-                for rank, candidate in enumerate(here, start=1)
-            ),
+            matches=ranked[:returned],
             fallbacks=ranking.fallbacks,
             nothing_similar=ranking.nothing_similar,
+            further=ranked[returned:],
         )
 
     def _match(
@@ -186,7 +218,7 @@ class Retriever:
             global_index=self._calibration[GLOBAL].index(whole),
             region_index=bone_index,
             mirrored={query.laterality, prior.laterality} == {Laterality.LEFT, Laterality.RIGHT},
-            reasons=(_side(query, prior), _age(query, prior), *_limits(prior, located)),
+            reasons=(_side(query, prior), _age(query, prior), *_limits(prior, candidate, located)),
         )
 
 
@@ -197,8 +229,14 @@ class _Ranking:
     region: Region | None
     located: Region | None
     best: tuple[Candidate, ...]
+    further: tuple[Candidate, ...]
     fallbacks: tuple[str, ...]
     nothing_similar: bool
+
+    @property
+    def kept(self) -> tuple[Candidate, ...]:
+        """The best, then the further ones."""
+        return (*self.best, *self.further)
 
 
 def _check(query: Exam, request: Request, now: datetime, bundle_id: str) -> None:
@@ -251,9 +289,9 @@ def _age(query: Exam, prior: Exam) -> str:
     return Remark("reason.age_apart", years=5)
 
 
-def _limits(prior: Exam, located: Region | None) -> Iterator[str]:
+def _limits(prior: Exam, candidate: Candidate, located: Region | None) -> Iterator[str]:
     """Say what makes a prior less of a match than its rank suggests."""
-    if located is not None and located not in prior.vectors:
+    if located is not None and located not in candidate.scores:
         yield Remark("reason.bone_missing", bone=located)
     if prior.age_years is not None and prior.age_years >= _ADULT_YEARS:
         yield Remark("reason.adult")

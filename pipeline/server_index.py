@@ -132,13 +132,13 @@ class ServerIndex(ExamIndex):
             if offset is None:
                 return tuple(sorted(found, key=lambda exam: exam.sop_instance_uid))
 
-    def fetch(self, ids: Sequence[UUID]) -> Mapping[UUID, Exam]:
-        """Return exams with their vectors by point id; one that is not there is left out."""
+    def fetch(self, ids: Sequence[UUID], *, vectors: bool = True) -> Mapping[UUID, Exam]:
+        """Return exams by point id, with their vectors if wanted; one not there is left out."""
         if not ids:
             return {}
         with _server("reading exams"):
             records = self._client.retrieve(
-                self._collection, [str(point) for point in ids], with_vectors=True
+                self._collection, [str(point) for point in ids], with_vectors=vectors
             )
         return {UUID(str(record.id)): _read(record) for record in records}
 

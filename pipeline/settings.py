@@ -120,7 +120,8 @@ class ResultSettings(_Frozen):
 
     language: Language = Field(
         default=Language.ENGLISH,
-        description="of everything that a radiologist reads in results: `en`, `de`, `es` or `tr`",
+        description="of everything that a radiologist reads, in results and on the pages: `en`, "
+        "`de`, `es` or `tr`",
     )
     measurements: Literal["comprehensive", "comprehensive_3d", "none"] = Field(
         default="comprehensive",

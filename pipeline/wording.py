@@ -24,6 +24,7 @@ __all__ = [
     "match_words",
     "other_words",
     "side_words",
+    "told_regions",
     "use_words",
     "wanted_words",
 ]
@@ -44,15 +45,17 @@ def in_language(answer: Answer, words: Dictionary) -> Answer:
         replace(
             part,
             fallbacks=tuple(told(remark, words) for remark in part.fallbacks),
-            matches=tuple(
-                replace(match, reasons=tuple(told(reason, words) for reason in match.reasons))
-                for match in part.matches
-            ),
+            matches=tuple(_told_match(match, words) for match in part.matches),
+            further=tuple(_told_match(match, words) for match in part.further),
         )
         for part in answer.regions
     )
     warnings = tuple(told(warning, words) for warning in answer.warnings)
     return replace(answer, regions=regions, warnings=warnings)
+
+
+def _told_match(match: Match, words: Dictionary) -> Match:
+    return replace(match, reasons=tuple(told(reason, words) for reason in match.reasons))
 
 
 def use_words(bundle: BundleWords, words: Dictionary = ENGLISH) -> str:
@@ -167,23 +170,29 @@ def findings_words(exam: Exam, first: Region | None, words: Dictionary = ENGLISH
     """
     if not exam.findings_known:
         return words.say("finding.no_report")
-    asked = [first] if first else []
-    rest = [
-        region
-        for region in Region
-        if region is not first
-        and exam.findings.get(region, RegionFindings()).fracture != "not_mentioned"
-    ]
     parts = [
         words.say(
             "finding.of_bone",
             bone=region,
             finding=finding_words(exam.findings.get(region, RegionFindings()), words),
         )
-        for region in (*asked, *rest)
+        for region in told_regions(exam.findings, first)
     ]
     parts.extend(other_words(exam, words))
     return "; ".join(parts) or words.say("finding.no_bone")
+
+
+def told_regions(
+    findings: Mapping[Region, RegionFindings], first: Region | None
+) -> tuple[Region, ...]:
+    """Return the bones to speak of: the asked one, then those that the report mentions."""
+    rest = (
+        region
+        for region in Region
+        if region is not first
+        and findings.get(region, RegionFindings()).fracture != "not_mentioned"
+    )
+    return (*([first] if first else ()), *rest)
 
 
 def wanted_words(request: Request, words: Dictionary = ENGLISH) -> str:

@@ -22,7 +22,15 @@ from deploy.web.session import Session, Sessions
 from deploy.web.users import Role
 from listener.audit_query import Person
 
-__all__ = ["Gate", "checked_form", "cookie_name", "for_role", "person_of", "session_of"]
+__all__ = [
+    "Gate",
+    "checked_form",
+    "cookie_name",
+    "for_role",
+    "own_origin",
+    "person_of",
+    "session_of",
+]
 
 _LOG = logging.getLogger("wristmir.web")
 _CONTENT_POLICY: Final = HEADERS["Content-Security-Policy"] + "; connect-src 'self'"
@@ -55,12 +63,15 @@ class Gate:
         Hosts, with ports where there are, by which browsers reach the site.
     secure
         Whether they do by https.
+    provider
+        Scheme and host of the OpenID provider, to which signing out may lead; empty for none.
     """
 
     app: ASGIApp
     sessions: Sessions
     hosts: frozenset[str]
     secure: bool
+    provider: str = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -75,7 +86,7 @@ class Gate:
             if message["type"] == "http.response.start":
                 begun = True
                 headers = MutableHeaders(scope=message)
-                headers.update({**HEADERS, "Content-Security-Policy": _CONTENT_POLICY})
+                headers.update({**HEADERS, "Content-Security-Policy": self._content_policy})
                 headers["Referrer-Policy"] = _REFERRER
                 if self.secure:
                     headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -104,10 +115,20 @@ class Gate:
         state = {**scope.get("state", {}), "session": session, "session_key": key}
         await self.app({**scope, "state": state}, receive, send)
 
+    @property
+    def _content_policy(self) -> str:
+        there = f"form-action 'self' {self.provider}".rstrip()
+        return _CONTENT_POLICY.replace("form-action 'self'", there)
+
     def _is_own(self, headers: Headers) -> bool:
         origin = urlsplit(headers.get("origin", ""))
         scheme = "https" if self.secure else "http"
         return origin.scheme == scheme and origin.netloc == headers.get("host")
+
+
+def own_origin(request: Request, *, secure: bool) -> str:
+    """Return scheme and host by which a browser reaches the site; the gate knows the host."""
+    return f"{'https' if secure else 'http'}://{request.headers['host']}"
 
 
 def session_of(request: Request) -> Session | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,9 +13,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from deploy.web.gate import checked_form, cookie_name, for_role, person_of, session_of
+from deploy.errors import ProviderError
+from deploy.web.gate import (
+    checked_form,
+    cookie_name,
+    for_role,
+    own_origin,
+    person_of,
+    session_of,
+)
 from deploy.web.page import Pages
 from deploy.web.posted_form import posted_form
+from deploy.web.provider import Provider
 from deploy.web.session import Session, Sessions
 from deploy.web.throttle import Throttle
 from deploy.web.users import Role, User, Users
@@ -25,8 +35,9 @@ from listener.audit_message import Action, Indicator
 
 __all__ = ["LoginPages"]
 
-_WRONG: Final = "Name or password is wrong."
-_SHUT: Final = "Too many tries. Wait a quarter of an hour."
+_LOG = logging.getLogger("wristmir.web")
+_WRONG: Final = "pages.wrong"
+_SHUT: Final = "pages.shut"
 _WINDOW_SECONDS: Final = 900.0
 _TRIES_OF_A_NAME: Final = 6
 _TRIES_OF_AN_ADDRESS: Final = 30  # a reading room may share one
@@ -50,6 +61,8 @@ class LoginPages:
         Is told of every try.
     secure
         Whether browsers reach the site by https.
+    provider
+        The OpenID provider that vouches for people too; None for none.
     names, addresses
         Count failures.
     """
@@ -59,6 +72,7 @@ class LoginPages:
     sessions: Sessions
     audit: Audit
     secure: bool
+    provider: Provider | None = None
     names: Throttle = field(default_factory=lambda: Throttle(_TRIES_OF_A_NAME, _WINDOW_SECONDS))
     addresses: Throttle = field(
         default_factory=lambda: Throttle(_TRIES_OF_AN_ADDRESS, _WINDOW_SECONDS)
@@ -77,7 +91,7 @@ class LoginPages:
         session = session_of(request)
         if session is not None:
             return RedirectResponse(_home(session), 303)
-        return self._form(request, request.query_params.get("next", ""))
+        return self.form(request, request.query_params.get("next", ""))
 
     async def sign_in(self, request: Request) -> Response:
         """Begin a session; the gate has seen to it that the form was this site's own."""
@@ -85,33 +99,46 @@ class LoginPages:
         name, wanted = sent.get("name", "").strip().lower()[:64], sent.get("next", "")
         person = person_of(request, name)
         if self.names.is_shut(name) or self.addresses.is_shut(person.address):
-            await self._tell(request, name, "too many tries")
-            return self._form(request, wanted, name, _SHUT, 429)
+            await self._tell_try(request, name, "too many tries")
+            return self.form(request, wanted, name, _SHUT, 429)
         user = await run_in_threadpool(self.users.check, name, sent.get("password", ""))
         if user is None:
             self.names.failed(name)
             self.addresses.failed(person.address)
-            await self._tell(request, name, "name or password is wrong")
-            return self._form(request, wanted, name, _WRONG, 401)
+            await self._tell_try(request, name, "name or password is wrong")
+            return self.form(request, wanted, name, _WRONG, 401)
         self.names.passed(name)
-        await self._tell(request, name)
-        self.sessions.end(request.state.session_key)
-        return self._begun(user, wanted)
+        await self.tell(request, name)
+        return self.begun(request, user, wanted)
 
     async def sign_out(self, request: Request) -> Response:
-        """End the session."""
+        """End the session, here and where the OpenID provider offers it there."""
         await checked_form(request)
-        person = person_of(request)
+        person, session = person_of(request), session_of(request)
         self.sessions.end(request.state.session_key)
         event = partial(user_authentication, person=person, end=End(), login=False)
         await run_in_threadpool(self.audit.tell, event)
-        answer = RedirectResponse("/login", 303)
+        answer = RedirectResponse(await self._farewell(request, session), 303)
         name = cookie_name(secure=self.secure)
         answer.delete_cookie(name, path="/", secure=self.secure, httponly=True, samesite="lax")
         return answer
 
-    def _begun(self, user: User, wanted: str) -> Response:
-        key, session = self.sessions.begin(user)
+    def begun(
+        self, request: Request, user: User, wanted: str, id_token: str | None = None
+    ) -> Response:
+        """Begin a session under a new key, in place of any that the browser had; go on.
+
+        Parameters
+        ----------
+        user
+            Who has signed in.
+        wanted
+            The page that was wanted; only one of this site is gone to.
+        id_token
+            The OpenID provider's word for it; None for a local account.
+        """
+        self.sessions.end(request.state.session_key)
+        key, session = self.sessions.begin(user, id_token)
         there = wanted if _OWN_PATH.fullmatch(wanted) else _home(session)
         answer = RedirectResponse(there, 303)
         # lax: a link in the PACS or the viewer finds who is signed in
@@ -119,20 +146,50 @@ class LoginPages:
         answer.set_cookie(name, key, path="/", secure=self.secure, httponly=True, samesite="lax")
         return answer
 
-    def _form(
+    def form(
         self, request: Request, wanted: str, name: str = "", problem: str = "", status: int = 200
     ) -> Response:
+        """Show the form, with what went wrong, a key of the dictionary."""
         return self.pages.page(
-            request, "login.html", status, wanted=wanted, name=name, problem=problem
+            request,
+            "login.html",
+            status,
+            wanted=wanted,
+            name=name,
+            problem=self.pages.words.say(problem) if problem else "",
+            provider=self._label,
+            has_accounts=self.provider is None or bool(self.users.all()),
         )
 
-    async def _tell(self, request: Request, name: str, problem: str = "") -> None:
-        """Tell of a try; a name that no account has may be anything, a password too."""
-        known = self.users.get(name) is not None
-        person = person_of(request, name if known else UNKNOWN)
+    @property
+    def _label(self) -> str:
+        """What the provider is called; empty where there is none."""
+        if self.provider is None:
+            return ""
+        return self.provider.settings.label or self.pages.words.say("pages.hospital_account")
+
+    async def tell(self, request: Request, name: str, problem: str = "") -> None:
+        """Tell of a try, and of its name: that of an account, or one that is proved."""
         end = End(Action.EXECUTE, Indicator.MINOR_FAILURE, problem) if problem else End()
+        person = person_of(request, name)
         event = partial(user_authentication, person=person, end=end, login=True)
         await run_in_threadpool(self.audit.tell, event)
+
+    async def _tell_try(self, request: Request, name: str, problem: str) -> None:
+        """Tell of a failure; a name that no account has may be anything, a password too."""
+        known = self.users.get(name) is not None
+        await self.tell(request, name if known else UNKNOWN, problem)
+
+    async def _farewell(self, request: Request, session: Session | None) -> str:
+        """Return where a browser goes once it is signed out here."""
+        if self.provider is None or session is None or session.id_token is None:
+            return "/login"
+        back = own_origin(request, secure=self.secure) + "/login"
+        try:
+            return await self.provider.farewell(session.id_token, back) or "/login"
+        except ProviderError as error:
+            _LOG.error("nobody is signed out at the OpenID provider: %s", error)
+            return "/login"
 
 
 def _home(session: Session) -> str:

@@ -40,6 +40,9 @@ SIZES: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
 
 _DECODED: Final = 6  # radiographs of some 15 MB, since wrist and bone of one are asked in turn
 _DRAWN: Final = 240
+_HEADERS: Final = 5000
+_NOT_SHARED: Final = "pages.not_shared"
+_NOT_KEPT: Final = "pages.not_kept"
 _HOLDING: Final = (InstanceState.STORED, InstanceState.SUPERSEDED)
 _NOTHING: Final = np.zeros((1, 1), np.uint16)
 
@@ -72,11 +75,12 @@ class Pictures:
         self._lock = threading.Lock()
         self._decoded: OrderedDict[tuple[str, int, bool], NDArray[np.uint16]] = OrderedDict()
         self._drawn: OrderedDict[tuple[str, int, str, str], bytes] = OrderedDict()
+        self._withheld: OrderedDict[tuple[str, int], bool] = OrderedDict()
 
     def identity(self, record: AnswerRecord) -> Identity | None:
         """Return whose image the query is, read from its file now; None where that is gone."""
         try:
-            header = self._decoder.header(self._file(record.query))
+            header = self._decoder.header(self._row(record, record.query)[1])
         except (PictureGoneError, DecodeError, DecoderUnavailableError):
             return None
         names = ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "AccessionNumber")
@@ -104,13 +108,14 @@ class Pictures:
         case = record.case(number)
         if case is None or size not in SIZES or not (what == "wrist" or what in set(Region)):
             raise PictureGoneError
-        path = self._file(case)  # first: what was withdrawn since is not shown from memory either
-        drawn_as = (f"{record.result_id}-{number}", case.version, what, size)
+        # first: what was withdrawn since is not shown from memory either
+        version, path = self._row(record, case)
+        drawn_as = (f"{record.result_id}-{number}", version, what, size)
         with self._lock:
             if drawn_as in self._drawn:
                 self._drawn.move_to_end(drawn_as)
                 return self._drawn[drawn_as]
-            view = _view(record, case, what, SIZES[size], self._grey(case, path))
+            view = _view(record, case, what, SIZES[size], self._grey(case, version, path))
         if view is None:
             raise PictureGoneError
         drawn = BytesIO()
@@ -119,15 +124,43 @@ class Pictures:
             _remember(self._drawn, drawn_as, drawn.getvalue(), _DRAWN)
         return drawn.getvalue()
 
-    def _file(self, case: CaseRecord) -> Path:
-        """Return the file that the answer looked at, while it is kept and counts."""
-        if not case.pictured:
+    def lack(self, record: AnswerRecord, case: CaseRecord) -> str:
+        """Say why a case has no picture, by a key of the dictionary; empty where it has one."""
+        try:
+            version, path = self._row(record, case)
+        except PictureGoneError:
+            was_seen = case.version > 0 and not case.pictured
+            return _NOT_SHARED if was_seen else _NOT_KEPT
+        if case.number and self._is_withheld(case, version, path):
+            return _NOT_SHARED
+        return ""
+
+    def _is_withheld(self, case: CaseRecord, version: int, path: Path) -> bool:
+        known = (case.sop_instance_uid, version)
+        with self._lock:
+            if known in self._withheld:
+                return self._withheld[known]
+        try:
+            withheld = bool(withheld_reason(self._decoder.header(path)))
+        except (DecodeError, DecoderUnavailableError):
+            return True
+        with self._lock:
+            _remember(self._withheld, known, withheld, _HEADERS)
+        return withheld
+
+    def _row(self, record: AnswerRecord, case: CaseRecord) -> tuple[int, Path]:
+        """Return version and file that the answer rests on, while it is kept and counts."""
+        if not case.pictured and not case.further:
             raise PictureGoneError
         rows = self._ledger.receipt(case.sop_instance_uid)
-        row = next((one for one in rows if one.version == case.version), None)
+        if case.further:  # the latest that the index can have known
+            counts = (r for r in rows if r.state in _HOLDING and r.received_at <= record.asked_at)
+            row = max(counts, key=lambda one: one.version, default=None)
+        else:
+            row = next((one for one in rows if one.version == case.version), None)
         if row is None or row.path is None or row.state not in _HOLDING or self._withdrawn(row):
             raise PictureGoneError
-        return row.path
+        return row.version, row.path
 
     def _withdrawn(self, row: InstanceRow) -> bool:
         """Whether it is of no use to the index any more: a rejection note may have come."""
@@ -140,9 +173,9 @@ class Pictures:
             for one in self._ledger.milestones(row.study_uid)
         )
 
-    def _grey(self, case: CaseRecord, path: Path) -> NDArray[np.uint16]:
+    def _grey(self, case: CaseRecord, version: int, path: Path) -> NDArray[np.uint16]:
         is_prior = case.number > 0  # a query's own picture may bear its patient's name
-        known = (case.sop_instance_uid, case.version, is_prior)
+        known = (case.sop_instance_uid, version, is_prior)
         if known in self._decoded:
             self._decoded.move_to_end(known)
             return self._decoded[known]
@@ -188,13 +221,15 @@ def _view(
     part = record.part(what)
     if part is None or part.region is None or part.region.value != what:
         return None
+    if case.number and all(one.case != case.number for one in part.ranked):
+        return None
+    # a candidate behind the matches is shown at the matches' scale
     row = _board_row(record, part, case.number, grey)
-    shown = next((one for one in (row.query, *row.matches) if one.grey is grey), None)
-    return None if shown is None else row.bone(shown, sizes["bone"])
+    return row.bone(_board_case(record, case, part, grey), sizes["bone"])
 
 
 def _part_of(record: AnswerRecord, case: CaseRecord) -> PartRecord | None:
-    found = (p for p in record.parts if any(m.case == case.number for m in p.matches))
+    found = (p for p in record.parts if any(m.case == case.number for m in p.ranked))
     return next(found, record.parts[0] if record.parts and case.number == 0 else None)
 
 
@@ -231,7 +266,7 @@ def _board_case(
         indexed_at=record.asked_at,
         spacing_mm=case.spacing_mm,
     )
-    found = next((one for one in part.matches if one.case == case.number), None)
+    found = next((one for one in part.ranked if one.case == case.number), None)
     if found is None:
         return BoardCase(exam, grey, "")
     match = Match(

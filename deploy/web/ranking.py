@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -10,7 +10,7 @@ from typing import Final
 from pipeline.answer_record import AnswerRecord, CaseRecord, MatchRecord, PartRecord
 from pipeline.exam import RegionFindings
 
-__all__ = ["Finding", "Ranked", "Wish", "ranked"]
+__all__ = ["Finding", "Ranked", "Wish", "finding_of", "ranked"]
 
 
 class Finding(StrEnum):
@@ -63,7 +63,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Ranked:
-    """A match at its place for a reader; one that the filters leave out has none."""
+    """A match at its place for a reader; None for one that the choices leave out."""
 
     match: MatchRecord
     case: CaseRecord
@@ -78,31 +78,44 @@ _SAID: Final = {
 }
 
 
-def ranked(record: AnswerRecord, part: PartRecord, wish: Wish) -> tuple[Ranked, ...]:
-    """Return every match of a part: those that a reader wants in order, then the others."""
-    matches = [(match, case) for match in part.matches if (case := record.case(match.case))]
+def ranked(
+    record: AnswerRecord,
+    part: PartRecord,
+    wish: Wish,
+    is_pictured: Callable[[CaseRecord], bool],
+) -> tuple[Ranked, ...]:
+    """Return what a reader wants to see of a part, in order: as many as there are matches.
+
+    Candidates behind the matches come in where weight and choices bring them there.
+
+    Parameters
+    ----------
+    record, part, wish
+        The answer, the bone, and what is wanted.
+    is_pictured
+        Tells whether a case's picture is shown.
+    """
+    found = [(match, case) for match in part.ranked if (case := record.case(match.case))]
     if wish.weight is not None:
-        matches.sort(key=lambda one: (-wish.score(one[0]), one[0].rank))
+        found.sort(key=lambda one: (-wish.score(one[0]), one[0].rank))
     wanted: list[Ranked] = []
-    others: list[Ranked] = []
-    for match, case in matches:
-        finding = _finding(case, part)
-        if _is_wanted(match, case, finding, wish):
+    for match, case in found:
+        if len(wanted) == len(part.matches):
+            break
+        finding = finding_of(case, part)
+        if _is_wanted(match, finding, wish) and (not wish.pictured or is_pictured(case)):
             wanted.append(Ranked(match, case, len(wanted) + 1, finding))
-        else:
-            others.append(Ranked(match, case, None, finding))
-    return (*wanted, *others)
+    return tuple(wanted)
 
 
-def _is_wanted(match: MatchRecord, case: CaseRecord, finding: Finding, wish: Wish) -> bool:
+def _is_wanted(match: MatchRecord, finding: Finding, wish: Wish) -> bool:
     if wish.finding not in (Finding.ANY, finding):
         return False
-    if wish.same_side and match.mirrored:
-        return False
-    return case.pictured or not wish.pictured
+    return not (wish.same_side and match.mirrored)
 
 
-def _finding(case: CaseRecord, part: PartRecord) -> Finding:
+def finding_of(case: CaseRecord, part: PartRecord) -> Finding:
+    """Return what the report of a case says of the asked bone."""
     if not case.findings_known:
         return Finding.UNKNOWN
     if part.region is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -17,23 +17,29 @@ from starlette.routing import Route
 
 from deploy.errors import PictureGoneError
 from deploy.look_up import LookUp
+from deploy.web.card import Card, boxes_of, card_of
 from deploy.web.gate import checked_form, for_role, person_of, session_of
+from deploy.web.library import Library
 from deploy.web.page import Pages
-from deploy.web.pictures import SIZES, Identity, Pictures, boxes_seen
-from deploy.web.ranking import Finding, Ranked, Wish, ranked
+from deploy.web.pictures import SIZES, Identity, Pictures
+from deploy.web.ranking import Finding, Ranked, Wish, finding_of, ranked
 from deploy.web.users import Role
 from listener.audit import Audit
 from listener.audit_event import End
 from listener.audit_query import command_query
 from listener.elements import is_uid
 from listener.ledger import Ledger
-from pipeline.answer_record import AnswerRecord, AnswerRecords, CaseRecord, PartRecord, part_name
-from pipeline.dictionary import ENGLISH
-from pipeline.exam import RegionFindings
+from pipeline.answer_record import (
+    AnswerRecord,
+    AnswerRecords,
+    CaseRecord,
+    MatchRecord,
+    PartRecord,
+    part_name,
+)
 from pipeline.feedback import RELEVANCE, Feedback, Judgement
 from pipeline.outbox import Outbox
-from pipeline.region import Laterality, Region
-from pipeline.wording import finding_words
+from pipeline.region import Region
 
 __all__ = ["ResultPages"]
 
@@ -57,8 +63,8 @@ class ResultPages:
         Knows whose images they are, for the audit trail.
     audit
         Is told of every view before it is shown.
-    viewer_url
-        Opens studies in the hospital's viewer (`deploy.web.settings.WebSettings`).
+    library
+        Knows where the hospital's viewer finds priors.
     """
 
     pages: Pages
@@ -68,7 +74,7 @@ class ResultPages:
     pictures: Pictures
     ledger: Ledger
     audit: Audit
-    viewer_url: str | None
+    library: Library
 
     def routes(self) -> list[Route]:
         """Return where they are."""
@@ -77,6 +83,7 @@ class ResultPages:
             "/results": self.latest,
             "/studies/{study_uid}": self.of_study,
             within: self.result,
+            f"{within}/matches": self.matches,
             f"{within}/{{part}}/cases/{{case:int}}": self.case,
             f"{within}/pictures/{{case:int}}/{{what}}-{{size}}.png": self.picture,
         }
@@ -92,9 +99,7 @@ class ResultPages:
         asked = request.query_params.get("page", "1")
         number = max(1, int(asked)) if asked.isdecimal() and len(asked) < 6 else 1
         rows, more = await run_in_threadpool(self._rows, request, number)
-        return self.pages.page(
-            request, "results.html", rows=rows, number=number, more=more, **_WORDS
-        )
+        return self.pages.page(request, "results.html", rows=rows, number=number, more=more)
 
     async def of_study(self, request: Request) -> Response:
         """Go to the latest result about a study: for a link in a viewer or a PACS."""
@@ -107,46 +112,43 @@ class ResultPages:
     async def result(self, request: Request) -> Response:
         """Show a result: the query, and the matches for one bone."""
         record = await self._record(request)
-        wish = Wish.of(request.query_params)
-        part = record.part(request.query_params.get("bone"))
-        identity = await run_in_threadpool(self._told, request, record)
-        given = await run_in_threadpool(self._given, request, record)
-        matches = ranked(record, part, wish) if part else ()
-        there = [one.case for one in matches if one.place and one.case.viewer_study_uid]
-        first = there[:_SIDE_BY_SIDE]
+        found = await run_in_threadpool(self._matches, request, record)
+        part = found["part"]
+        identity = await run_in_threadpool(self._identity, request, record, found["cards"])
         return self.pages.page(
             request,
             "result.html",
-            record=record,
-            part=part,
-            bones_asked=[(part_name(one), _title(one)) for one in record.parts],
-            name=part_name(part) if part else "",
-            title=_title(part) if part else "",
+            bones_asked=[(part_name(one), self._title(one)) for one in record.parts],
             identity=identity,
-            wish=wish,
             findings=Finding,
-            cards=[self._card(record, part, one, given) for one in matches] if part else [],
-            query_boxes=_boxes(record, part, record.query) if part else [],
-            query_view=SIZES["small"]["wrist"],
+            query_boxes=boxes_of(record, part, record.query) if part else [],
+            query_lack=await run_in_threadpool(self.pictures.lack, record, record.query),
             bones=tuple(Region),
             delivered=await run_in_threadpool(self._delivered, record),
-            all_in_viewer=self._in_viewer(record, first),
-            side_by_side=len(first),
-            asked=request.url.query,
-            **_WORDS,
+            **found,
         )
+
+    async def matches(self, request: Request) -> Response:
+        """Return the list of a result's matches alone, for a page that weighs and chooses anew."""
+        record = await self._record(request)
+        found = await run_in_threadpool(self._matches, request, record)
+        if found["part"] is None:
+            raise HTTPException(404)
+        await run_in_threadpool(self._tell_new, request, record, [c.case for c in found["cards"]])
+        return self.pages.page(request, "matches.html", **found)
 
     async def case(self, request: Request) -> Response:
         """Show a match beside the query, large."""
         record = await self._record(request)
         part, match = self._match(record, request)
         wish = Wish.of(request.query_params)
-        matches = ranked(record, part, wish)
-        shown = next(one for one in matches if one.match is match)
-        in_order = [one.case.number for one in matches if one.place]
-        identity = await run_in_threadpool(self._told, request, record)
+        in_order = await run_in_threadpool(self._ranked, record, part, wish)
+        shown = next((one for one in in_order if one.match is match), None)
+        shown = shown or _unplaced(record, part, match)
         given = await run_in_threadpool(self._given, request, record)
-        before, after = _beside(in_order, shown.case.number)
+        card = await run_in_threadpool(self._card, record, part, shown, given)
+        identity = await run_in_threadpool(self._identity, request, record, [card])
+        before, after = _beside([one.case.number for one in in_order], shown.case.number)
         bone = part.region is not None and request.query_params.get("what") != "wrist"
         return self.pages.page(
             request,
@@ -154,26 +156,28 @@ class ResultPages:
             record=record,
             part=part,
             name=part_name(part),
-            title=_title(part),
-            card=self._card(record, part, shown, given),
+            title=self._title(part),
+            card=card,
+            query_lack=await run_in_threadpool(self.pictures.lack, record, record.query),
             what=part_name(part) if bone else "wrist",
             view=SIZES["large"]["bone" if bone else "wrist"],
             small=SIZES["small"]["wrist"],
-            query_boxes=_boxes(record, part, record.query),
+            query_boxes=boxes_of(record, part, record.query),
             bones=tuple(Region),
             identity=identity,
             before=before,
             after=after,
             asked=_without(request, "what"),
-            **_WORDS,
+            relevance=tuple(RELEVANCE),
         )
 
     async def picture(self, request: Request) -> Response:
         """Return a picture of a case."""
         record, wanted = await self._record(request), request.path_params
-        session = session_of(request)
-        if session is not None and record.result_id not in session.told:
-            await run_in_threadpool(self._told, request, record)
+        case = record.case(wanted["case"])
+        if case is None:
+            raise HTTPException(404)
+        await run_in_threadpool(self._tell_new, request, record, [case])
         try:
             png = await run_in_threadpool(
                 self.pictures.png, record, wanted["case"], wanted["what"], wanted["size"]
@@ -208,10 +212,10 @@ class ResultPages:
             raise HTTPException(404)
         return record
 
-    def _match(self, record: AnswerRecord, request: Request) -> tuple[PartRecord, Any]:
+    def _match(self, record: AnswerRecord, request: Request) -> tuple[PartRecord, MatchRecord]:
         name, case = request.path_params["part"], request.path_params["case"]
         for part in record.parts:
-            for match in part.matches:
+            for match in part.ranked:
                 if part_name(part) == name and match.case == case:
                     return part, match
         raise HTTPException(404)
@@ -227,19 +231,60 @@ class ResultPages:
                 "record": record,
                 "identity": self.pictures.identity(record),
                 "delivered": self._delivered(record),
-                "best": _best(record),
+                "best": [(self._title(part), index) for part, index in _best(record)],
             }
             for record in shown
         ]
         return rows, len(found) > _ON_A_PAGE
 
-    def _told(self, request: Request, record: AnswerRecord) -> Identity | None:
-        """Tell whose images are shown next, the query's and the priors'; return whose it is."""
-        session = session_of(request)
-        self._look_up(request, [record.query, *record.cases])
-        if session is not None:
-            session.told.add(record.result_id)
+    def _matches(self, request: Request, record: AnswerRecord) -> dict[str, Any]:
+        """Return what the list of matches for one bone is filled with."""
+        wish = Wish.of(request.query_params)
+        part = record.part(request.query_params.get("bone"))
+        in_order = self._ranked(record, part, wish) if part else ()
+        given = self._given(request, record)
+        there = [one.case for one in in_order if self.library.study_uid(one.case)]
+        first = there[:_SIDE_BY_SIDE]
+        return {
+            "record": record,
+            "part": part,
+            "name": part_name(part) if part else "",
+            "title": self._title(part) if part else "",
+            "wish": wish,
+            "cards": [self._card(record, part, one, given) for one in in_order] if part else [],
+            "query_view": SIZES["small"]["wrist"],
+            "all_in_viewer": self.library.address(record, first),
+            "side_by_side": len(first),
+            "asked": request.url.query,
+            "beyond": sum(one.match.rank > len(part.matches) for one in in_order) if part else 0,
+            "relevance": tuple(RELEVANCE),
+        }
+
+    def _ranked(self, record: AnswerRecord, part: PartRecord, wish: Wish) -> tuple[Ranked, ...]:
+        return ranked(record, part, wish, lambda case: not self.pictures.lack(record, case))
+
+    def _identity(
+        self, request: Request, record: AnswerRecord, cards: Sequence[Card]
+    ) -> Identity | None:
+        """Tell whose images a page shows, the query's and the priors'; return whose it is."""
+        self._tell(request, record, [record.query, *(card.case for card in cards)])
         return self.pictures.identity(record)
+
+    def _tell_new(
+        self, request: Request, record: AnswerRecord, cases: Sequence[CaseRecord]
+    ) -> None:
+        """Tell of those whose view in this session the audit trail does not know of yet."""
+        session = session_of(request)
+        told = session.told if session else set()
+        new = [one for one in cases if (record.result_id, one.number) not in told]
+        if new:
+            self._tell(request, record, new)
+
+    def _tell(self, request: Request, record: AnswerRecord, cases: Sequence[CaseRecord]) -> None:
+        self._look_up(request, cases)
+        session = session_of(request)
+        if session is not None:
+            session.told.update((record.result_id, one.number) for one in cases)
 
     def _look_up(self, request: Request, cases: Iterable[CaseRecord]) -> None:
         if self.audit.is_kept:
@@ -262,84 +307,34 @@ class ResultPages:
         record: AnswerRecord,
         part: PartRecord,
         one: Ranked,
-        given: dict[tuple[str, str], int],
-    ) -> dict[str, Any]:
-        case, match = one.case, one.match
-        return {
-            "case": case,
-            "match": match,
-            "place": one.place,
-            "finding": one.finding,
-            "side": _SIDE[case.laterality],
-            "words": _findings(case, part),
-            "boxes": _boxes(record, part, case),
-            "has_bone": part.region is not None and part.region.value in case.boxes,
-            "in_viewer": self._in_viewer(record, [case]),
-            "relevance": given.get((part_name(part), case.sop_instance_uid), 0),
-        }
+        given: Mapping[tuple[str, str], int],
+    ) -> Card:
+        words = self.pages.words
+        return card_of(record, part, one, self.pictures, self.library, given, words)
 
-    def _in_viewer(self, record: AnswerRecord, cases: Sequence[CaseRecord]) -> str:
-        """Return the address that opens the query and priors; empty where there is none."""
-        studies = [one.viewer_study_uid for one in (record.query, *cases)]
-        if self.viewer_url is None or len(studies) < 2 or not all(studies):
-            return ""
-        named = quote(",".join(dict.fromkeys(studies)), safe=",")
-        return self.viewer_url.replace("{studies}", named)
+    def _title(self, part: PartRecord) -> str:
+        say = self.pages.words.say
+        return say(f"bone.{part.region.value}") if part.region else say("board.whole_wrist")
 
 
-_SIDE: Final = {Laterality.LEFT: "left", Laterality.RIGHT: "right", Laterality.UNKNOWN: "side ?"}
-_WORDS: Final[Mapping[str, Any]] = {
-    "demonstration": ENGLISH.say("demonstration"),
-    "score_words": ENGLISH.say("index.meaning"),
-    "relevance": RELEVANCE,
-    "sides": _SIDE,
-}
+def _unplaced(record: AnswerRecord, part: PartRecord, match: MatchRecord) -> Ranked:
+    """Return a match that the reader's choices leave out, but whose page was asked for."""
+    case = record.case(match.case)
+    if case is None:
+        raise HTTPException(404)
+    return Ranked(match, case, None, finding_of(case, part))
 
 
-def _title(part: PartRecord) -> str:
-    return part.region.words if part.region else "wrist as a whole"
-
-
-def _boxes(
-    record: AnswerRecord, part: PartRecord, case: CaseRecord
-) -> list[tuple[Region, list[float]]]:
-    """Return corner, width and height of each bone's box in the small picture of the wrist."""
-    return [
-        (region, [round(value, 1) for value in (x0, y0, x1 - x0, y1 - y0)])
-        for region, (x0, y0, x1, y1) in boxes_seen(record, part, case)
-    ]
-
-
-def _findings(case: CaseRecord, part: PartRecord) -> list[tuple[str, str]]:
-    """Return what the report of a match says, the asked bone first; empty without a report."""
-    if not case.findings_known:
-        return []
-    asked = [part.region] if part.region else []
-    said = [
-        region
-        for region in Region
-        if region not in asked
-        and case.findings.get(region, RegionFindings()).fracture != "not_mentioned"
-    ]
-    words = [
-        (region.words, finding_words(case.findings.get(region, RegionFindings())))
-        for region in (*asked, *said)
-    ]
-    if case.other:
-        words.append(("also", ", ".join(one.replace("_", " ") for one in case.other)))
-    return words or [("", "describes none of the three bones")]
-
-
-def _best(record: AnswerRecord) -> list[tuple[str, float | None]]:
+def _best(record: AnswerRecord) -> list[tuple[PartRecord, float | None]]:
     """Return the highest index for each bone; None where nothing similar was found."""
-    best = []
+    best: list[tuple[PartRecord, float | None]] = []
     for part in record.parts:
         indices = [
             one.global_index if one.region_index is None else one.region_index
             for one in part.matches
         ]
         similar = bool(indices) and not part.nothing_similar
-        best.append((_title(part), max(indices) if similar else None))
+        best.append((part, max(indices) if similar else None))
     return best
 
 

@@ -21,13 +21,23 @@ from deploy.decoding import decoder_limits
 from deploy.errors import ServiceUnavailableError
 from deploy.kept_results import KeptResults
 from deploy.settings import Settings
-from deploy.state import key_of_site, open_answers, open_feedback, open_ledger, open_outbox
+from deploy.state import (
+    key_of_site,
+    open_answers,
+    open_crosswalk,
+    open_feedback,
+    open_ledger,
+    open_outbox,
+)
 from deploy.web.bearer import BearerTokens
 from deploy.web.dicomweb import dicomweb_app
+from deploy.web.library import Library
 from deploy.web.login_pages import LoginPages
 from deploy.web.matches import matches_app
+from deploy.web.oidc_pages import OidcPages
 from deploy.web.page import Pages
 from deploy.web.pictures import Pictures
+from deploy.web.provider import Provider
 from deploy.web.result_pages import ResultPages
 from deploy.web.session import Sessions
 from deploy.web.settings import WebSettings
@@ -39,6 +49,7 @@ from listener.ledger import Ledger
 from listener.service import notify
 from listener.tls import server_context
 from pipeline.decoder import Decoder
+from pipeline.dictionary import dictionary
 from pipeline.uid import KeyedUids
 
 __all__ = ["WebServer", "open_site", "serve_web"]
@@ -135,18 +146,28 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
     ServiceUnavailableError
         Where no service has made a ledger yet, or this account is not its owner.
     ConfigurationError
-        Where the accounts cannot be read.
+        Where the accounts, or the authorities of the OpenID provider, cannot be read.
     """
     key, web = key_of_site(settings), settings.web
     with ExitStack() as stack:
         ledger = stack.enter_context(open_ledger(settings, upgrade=False))
         audit = stack.enter_context(Audit(settings.listener, site_key=key))
         users = Users(settings.users_file)
-        if not users.all():
+        provider = Provider(web.oidc) if web.oidc.is_on else None
+        if not users.all() and provider is None:
             _LOG.warning("nobody can sign in yet: wristmir users add NAME --role radiologist")
         login = web.login
         sessions = Sessions(users, login.idle_minutes * 60, login.session_hours * 3600)
-        pages = Pages()
+        uids = KeyedUids(key)
+        pages = Pages(dictionary(settings.pipeline.results.language))
+        pipeline = settings.pipeline
+        library = Library(
+            viewer_url=web.viewer_url,
+            references=pipeline.references,
+            crosswalk=stack.enter_context(closing(open_crosswalk(settings))),
+            uids=uids,
+            destination=pipeline.library_destination or pipeline.destination or "",
+        )
         results = ResultPages(
             pages=pages,
             records=stack.enter_context(closing(open_answers(settings))),
@@ -155,16 +176,18 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
             pictures=Pictures(stack.enter_context(Decoder(decoder_limits(settings))), ledger),
             ledger=ledger,
             audit=audit,
-            viewer_url=web.viewer_url,
+            library=library,
         )
-        status = StatusPages(pages, settings, ledger, KeyedUids(key), audit)
-        logins = LoginPages(pages, users, sessions, audit, web.is_secure)
+        status = StatusPages(Pages(), settings, ledger, uids, audit)
+        logins = LoginPages(pages, users, sessions, audit, web.is_secure, provider)
+        outside = OidcPages(provider, logins).routes() if provider else []
         yield site(
             pages,
-            [*logins.routes(), *results.routes(), *status.routes()],
+            [*logins.routes(), *outside, *results.routes(), *status.routes()],
             sessions,
             server.hosts,
             secure=web.is_secure,
+            provider=web.oidc.origin if provider else "",
             beside=_for_programs(settings, ledger, audit),
             lifespan=lifespan,
         )

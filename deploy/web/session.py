@@ -21,15 +21,17 @@ _MOST: Final = 1000
 class Session:
     """One browser that is signed in.
 
-    ``csrf`` has to stand in every form that changes something. ``told`` names the results whose
-    view the audit trail knows of.
+    ``csrf`` has to stand in every form that changes something. ``told`` names the cases of
+    results (result set, number) whose view the audit trail knows of. ``id_token`` is the OpenID
+    provider's word for who it is; None for a local account.
     """
 
     user: User
     began: float
     seen: float
+    id_token: str | None = None
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    told: set[str] = field(default_factory=set)
+    told: set[tuple[str, int]] = field(default_factory=set)
 
     def may(self, role: Role) -> bool:
         """Whether the account has a role."""
@@ -39,7 +41,8 @@ class Session:
 class Sessions:
     """The sessions of one process.
 
-    A session ends with its account, and when that gets another password or other roles.
+    A session ends with its account, and when that gets another password or other roles; one that
+    the OpenID provider vouched for, when a local account of that name is made.
 
     Parameters
     ----------
@@ -63,10 +66,18 @@ class Sessions:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
 
-    def begin(self, user: User) -> tuple[str, Session]:
-        """Sign an account in; return the key that its browser keeps, and the session."""
+    def begin(self, user: User, id_token: str | None = None) -> tuple[str, Session]:
+        """Sign an account in; return the key that its browser keeps, and the session.
+
+        Parameters
+        ----------
+        user
+            The account.
+        id_token
+            The OpenID provider's word for it; None for a local account.
+        """
         key, now = secrets.token_urlsafe(32), self._clock()
-        session = Session(user, now, now)
+        session = Session(user, now, now, id_token)
         with self._lock:
             for old in [k for k, one in self._sessions.items() if self._is_over(one, now)]:
                 del self._sessions[old]
@@ -82,7 +93,8 @@ class Sessions:
             session = self._sessions.get(_hashed(key))
             if session is None:
                 return None
-            if self._is_over(session, now) or self._users.get(session.user.name) != session.user:
+            account = session.user if session.id_token is None else None
+            if self._is_over(session, now) or self._users.get(session.user.name) != account:
                 del self._sessions[_hashed(key)]
                 return None
             session.seen = now

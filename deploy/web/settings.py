@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from deploy.web.oidc_settings import OidcSettings
 from listener.tls_settings import TlsVersion
 
 __all__ = ["LoginSettings", "WebSettings"]
@@ -78,6 +79,10 @@ class WebSettings(_Frozen):
         "DICOMweb, one a line: a name and its bearer token's SHA-256 (mode 0600); unset for none",
     )
     login: LoginSettings = Field(default=LoginSettings(), description="how people sign in")
+    oidc: OidcSettings = Field(
+        default=OidcSettings(),
+        description="signing in by the hospital's OpenID provider, beside the local accounts",
+    )
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -21,12 +21,7 @@ from deploy.web.users import Role
 __all__ = ["Lifespan", "site"]
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
-_SAID = {
-    401: ("You are not signed in", "Sign in, then try again."),
-    403: ("Not for this account", "The page needs another role, or the form was out of date."),
-    404: ("Nothing here", "There is no such page, or what it showed is no longer kept."),
-    409: ("It has changed meanwhile", "Look at the page again."),
-}
+_SAID = (401, 403, 404, 409)
 
 
 def site(
@@ -36,6 +31,7 @@ def site(
     hosts: frozenset[str],
     *,
     secure: bool,
+    provider: str = "",
     beside: Sequence[BaseRoute] = (),
     lifespan: Lifespan | None = None,
 ) -> ASGIApp:
@@ -47,7 +43,7 @@ def site(
         Make the page of a problem.
     routes
         Of the pages, each guarded by a role (`deploy.web.gate.for_role`).
-    sessions, hosts, secure
+    sessions, hosts, secure, provider
         For the gate.
     beside
         Routes that guard themselves and know no session, such as an interface for programs.
@@ -59,7 +55,8 @@ def site(
         status = error.status_code if isinstance(error, HTTPException) else 500
         if request.headers.get("accept") == "application/json":
             return PlainTextResponse("", status)
-        title, words = _SAID.get(status, ("That did not work", "Go back and try again."))
+        said = f"pages.problem.{status if status in _SAID else 'other'}"
+        title, words = pages.words.say(said), pages.words.say(f"{said}_words")
         return pages.page(request, "problem.html", status, title=title, words=words)
 
     async def home(request: Request) -> Response:
@@ -75,5 +72,5 @@ def site(
         ],
         exception_handlers={HTTPException: problem, Exception: problem},
     )
-    gate = Gate(behind, sessions, hosts, secure)
+    gate = Gate(behind, sessions, hosts, secure, provider)
     return Starlette(routes=[*beside, Mount("/", gate)], lifespan=lifespan)

@@ -37,7 +37,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class User:
-    """An account; ``hash`` is Argon2id's, in the string format of the PHC."""
+    """An account; ``hash`` is Argon2id's, in the string format of the PHC.
+
+    For one that the OpenID provider vouches for it is empty.
+    """
 
     name: str
     roles: frozenset[Role]

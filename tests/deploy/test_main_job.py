@@ -7,6 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ from plugin import REGIONS, STUDIES, Plugin, plugin, saved
 from pydicom import Dataset, dcmread
 from pydicom.uid import generate_uid
 
+from deploy.state import key_of_site, open_answers
 from listener.destination_settings import DestinationSettings
 from listener.job import JobState
 from listener.move import ArchiveMove
 from listener.query import ArchiveQuery
 from listener.receipt import InstanceState
+from pipeline.deidentify import library_study
 from pipeline.match_report import readable
 from pipeline.region import Laterality, Region
 from pipeline.result_set import referenced_instances
+from pipeline.uid import KeyedUids
 from pipeline.worker import ANSWER, DELIVER, QUERY
 
 pytestmark = pytest.mark.slow
@@ -116,6 +120,21 @@ def test_the_two_stages_rank_ten_for_every_bone(asked: Plugin) -> None:
     assert [part["region"] for part in answer["regions"]] == list(REGIONS)
     for part in answer["regions"]:
         assert [match["rank"] for match in part["matches"]] == list(range(1, 11))
+
+
+def test_candidates_behind_the_matches_are_kept_for_the_pages_and_sent_nowhere(
+    asked: Plugin,
+) -> None:
+    with closing(open_answers(asked.settings)) as answers:
+        (record,) = answers.of_study(QUERY_STUDY)
+    assert [len(part.matches) for part in record.parts] == [10, 10, 10]
+    assert any(part.further for part in record.parts)
+    uids = KeyedUids(key_of_site(asked.settings))
+    sent = {str(dcmread(f, stop_before_pixels=True).StudyInstanceUID) for f in asked.pacs.files()}
+    returned = {match.case for part in record.parts for match in part.matches}
+    assert {case.number for case in record.cases if not case.further} == returned
+    copies = {library_study(uids, c.study_uid) for c in record.cases if c.number in returned}
+    assert sent - {QUERY_STUDY} <= copies
 
 
 def test_every_uid_that_a_result_refers_to_can_be_fetched_from_the_pacs(asked: Plugin) -> None:

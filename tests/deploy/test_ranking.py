@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from invented_exams import invented_exam
 
-from deploy.web.ranking import Finding, Wish, ranked
+from deploy.web.ranking import Ranked, Wish, ranked
 from pipeline.answer_record import AnswerRecord, CaseRecord, MatchRecord, PartRecord, Shown
 from pipeline.exam import RegionFindings
 from pipeline.region import Laterality, Region
@@ -64,7 +64,16 @@ def record() -> AnswerRecord:
 
 
 def order(record: AnswerRecord, **asked: str) -> list[int]:
-    return [one.match.case for one in ranked(record, PART, Wish.of(asked)) if one.place]
+    return cases(ranked(record, PART, Wish.of(asked), is_pictured))
+
+
+def cases(found: tuple[Ranked, ...]) -> list[int]:
+    assert [one.place for one in found] == list(range(1, len(found) + 1))
+    return [one.match.case for one in found]
+
+
+def is_pictured(case: CaseRecord) -> bool:
+    return case.pictured
 
 
 def test_without_a_wish_the_answers_own_order_stands(record: AnswerRecord) -> None:
@@ -91,14 +100,19 @@ def test_side_and_picture_choose_and_choices_add_up(record: AnswerRecord) -> Non
     assert order(record, same_side="on", pictured="on", finding="fracture", weight="0") == [4, 1]
 
 
-def test_what_is_left_out_stays_at_hand_behind_the_others(record: AnswerRecord) -> None:
-    every = ranked(record, PART, Wish(finding=Finding.NONE))
-    assert [(one.match.case, one.place) for one in every] == [
-        (2, 1),
-        (1, None),
-        (3, None),
-        (4, None),
-    ]
+def test_candidates_behind_the_matches_come_in_by_weight_and_by_choice(
+    record: AnswerRecord,
+) -> None:
+    part = PART.model_copy(update={"matches": MATCHES[:2], "further": MATCHES[2:]})
+
+    def shown(**asked: str) -> list[int]:
+        return cases(ranked(record, part, Wish.of(asked), is_pictured))
+
+    assert shown() == [1, 2]
+    assert shown(weight="0") == [3, 2]
+    assert shown(finding="fracture") == [1, 4]
+    assert shown(weight="0", pictured="on") == [2, 4]
+    assert shown(finding="none") == [2]
 
 
 @pytest.mark.parametrize("weight", ["", "-1", "x", "1e3", "0050"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,23 +23,28 @@ from station import eventually
 
 from deploy.folder import index_folder
 from deploy.settings import Settings, parse
-from deploy.state import open_answers, open_feedback
+from deploy.state import key_of_site, open_answers, open_crosswalk, open_feedback
 from deploy.web.users import Role
 from listener.job import JobState
 from listener.ledger import Ledger
 from listener.milestone import Placement
 from pipeline.answer_record import AnswerRecord, Shown
+from pipeline.deidentify import library_study
 from pipeline.exam import Exam, RegionFindings
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region
 from pipeline.request import Answer, Match, RegionAnswer, Request
+from pipeline.result_language import Language
+from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 
-QUERY, CLEAN, BURNED = "TEST-0018-1", "TEST-0001-1", "TEST-0008-1"
+QUERY, CLEAN, BURNED, OTHER = "TEST-0018-1", "TEST-0001-1", "TEST-0008-1", "TEST-0002-1"
 pytestmark = pytest.mark.slow
 VIEWER = "https://ohif.example.org/viewer?StudyInstanceUIDs={studies}&hangingprotocolId=x"
 RESULT = "answer-1-1-INVENTED"
 HERE = f"/results/{RESULT}"
+POOL = "answer-2-1-INVENTED"
+THERE = f"/results/{POOL}"
 WORDS = BundleWords("wristmir-test-1", "demonstration only", demonstration=True)
 PLANTED = ("PLANTED^NAME", "PLANTED-ID", "20110203", "20240506", "PLANTED-ACC", "PLANTED-HOUSE")
 
@@ -50,6 +56,7 @@ class Site:
     settings: Settings
     address: str
     record: AnswerRecord
+    pool: AnswerRecord
     audit: Path
     cookies: dict[str, str] = field(default_factory=dict)
 
@@ -112,8 +119,6 @@ def answered(query: Exam, priors: list[Exam]) -> AnswerRecord:
         for rank, (prior, (whole, bone)) in enumerate(zip(priors, scores, strict=True), 1)
     )
     parts = (RegionAnswer(Region.DISTAL_RADIUS, matches), RegionAnswer(Region.DISTAL_ULNA, ()))
-    from datetime import UTC, datetime
-
     found = Answer(query, Request(), parts, 34, WORDS.id, datetime.now(UTC))
     shown = {query.sop_instance_uid: Shown(1, pictured=True)}
     for number, prior in enumerate(priors, 1):
@@ -124,6 +129,24 @@ def answered(query: Exam, priors: list[Exam]) -> AnswerRecord:
         if number < 3:
             shown[prior.sop_instance_uid] = Shown(1, pictured=True, reference=reference)
     return AnswerRecord.of(RESULT, found, shown, WORDS, "same side")
+
+
+def pooled(query: Exam, prior: Exam, behind: list[Exam]) -> AnswerRecord:
+    """Return an answer of one match, and of candidates that are more alike as a whole."""
+
+    def match(rank: int, exam: Exam, whole: float, bone: float) -> Match:
+        return Match(rank, exam, 0.9, 0.8, whole, bone, exam.laterality is Laterality.RIGHT)
+
+    further = tuple(
+        match(rank, exam, 70 + 5.0 * rank, 60 - 5.0 * rank) for rank, exam in enumerate(behind, 2)
+    )
+    part = RegionAnswer(Region.DISTAL_RADIUS, (match(1, prior, 50, 90),), further=further)
+    found = Answer(query, Request(), (part,), 34, WORDS.id, datetime.now(UTC))
+    shown = {
+        query.sop_instance_uid: Shown(1, pictured=True),
+        prior.sop_instance_uid: Shown(1, pictured=True),
+    }
+    return AnswerRecord.of(POOL, found, shown, WORDS, "same side")
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +189,7 @@ def installed(folder: Path) -> Iterator[Site]:
     query.save_as(studies / "query" / "1.dcm", enforce_file_format=True)
     clean = planted(image_of(CLEAN), studies / "clean")
     burned = planted(image_of(BURNED), studies / "burned", BurnedInAnnotation="YES")
+    other = planted(image_of(OTHER), studies / "other", BurnedInAnnotation="NO")
     index_folder(settings, studies)
     broken = {Region.DISTAL_RADIUS: RegionFindings("present", "buckle", "acute")}
     gone = invented_exam(
@@ -177,8 +201,11 @@ def installed(folder: Path) -> Iterator[Site]:
         gone,
     ]
     record = answered(exam_of(1, query), priors)
+    unseen = exam_of(4, other, findings=broken, findings_known=True)
+    pool = pooled(exam_of(1, query), priors[0], [unseen, priors[1], gone])
     with closing(open_answers(settings)) as answers:
-        answers.keep(record)
+        answers.keep(pool.model_copy(update={"asked_at": record.asked_at + timedelta(seconds=1)}))
+        answers.keep(record.model_copy(update={"asked_at": record.asked_at + timedelta(seconds=2)}))
     accounts(
         settings,
         reader=(Role.RADIOLOGIST,),
@@ -188,13 +215,12 @@ def installed(folder: Path) -> Iterator[Site]:
     )
     with Ledger(settings.ledger_url) as ledger:
         ledger.indices.serve("wristmir-test-1")
-        image = str(clean.SOPInstanceUID)
-        ledger.indices.note_placements(
-            "wristmir-test-1", [Placement(image, 1, {"used_as": "exam"})]
-        )
+        images = [str(one.SOPInstanceUID) for one in (clean, other)]
+        placed = [Placement(image, 1, {"used_as": "exam"}) for image in images]
+        ledger.indices.note_placements("wristmir-test-1", placed)
     audit.unlink(missing_ok=True)  # what was received is not of interest here
     with site_of(settings) as address:
-        yield Site(settings, address, record, audit)
+        yield Site(settings, address, record, pool, audit)
 
 
 # -- who may see what -------------------------------------------------------------------------
@@ -452,6 +478,130 @@ def test_a_page_that_fails_tells_nothing_of_why(
     assert reader.get("/results").status == 200
 
 
+def test_a_radiologists_pages_are_in_the_hospitals_language_and_its_ones_in_english(
+    site: Site,
+) -> None:
+    results = site.settings.pipeline.results.model_copy(update={"language": Language.GERMAN})
+    pipeline = site.settings.pipeline.model_copy(update={"results": results})
+    with site_of(site.settings.model_copy(update={"pipeline": pipeline})) as address:
+        reader, admin = Visit(address), Visit(address)
+        login = reader.get("/login").text
+        reader.sign_in("reader")
+        admin.sign_in("admin")
+        pages = [
+            reader.get(path).text for path in ("/results", HERE, f"{HERE}/distal_radius/cases/1")
+        ]
+        pages += [reader.get(f"{HERE}/matches").text, reader.get("/nothing").text, login]
+        status = admin.get("/status").text
+    for text in (*pages[:3], *pages[4:]):
+        assert '<html lang="de">' in text
+    assert "Wulstfraktur, frisch" in pages[1]
+    assert "Gips oder Schiene" in pages[2]
+    assert "Bild nicht geteilt" in pages[3]
+    seen = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", "".join(pages))
+    for english in (
+        "Matches",
+        "Results",
+        "picture",
+        "wrist",
+        "Report",
+        "sign",
+        "Zoom in",
+        "answer",
+    ):
+        assert not re.search(rf"\b{english}\b", seen), english
+    assert '<html lang="en">' in status
+    assert "Dead jobs" in status
+
+
+# -- other weights ----------------------------------------------------------------------------
+
+
+def shown_in(text: str) -> list[str]:
+    return re.findall(r'<li class="card[^>]* id="case-(\d)"', text)
+
+
+def test_another_weight_brings_in_candidates_behind_the_matches(site: Site) -> None:
+    reader = site.visit("reader")
+    assert shown_in(reader.get(THERE).text) == ["1"]
+    page = reader.get(f"{THERE}?weight=0").text
+    assert shown_in(page) == ["4"]
+    assert "beyond the answer" in page
+    assert shown_in(reader.get(f"{THERE}?weight=100").text) == ["1"]
+    assert shown_in(reader.get(f"{THERE}?finding=unknown").text) == ["3"]
+    for query in ("?weight=0", "?finding=unknown", "?weight=0&pictured=on"):
+        alone = reader.get(f"{THERE}/matches{query}").text
+        assert shown_in(alone) == shown_in(reader.get(THERE + query).text)
+        assert "<html" not in alone
+
+
+def test_a_candidates_picture_is_made_when_it_is_wanted_and_its_absence_is_said(site: Site) -> None:
+    reader = site.visit("reader")
+    assert shown_in(reader.get(f"{THERE}?weight=0&pictured=on").text) == ["2"]
+    for what in ("wrist-small", "distal_radius-large"):
+        answer = reader.get(f"{THERE}/pictures/2/{what}.png")
+        assert answer.status == 200
+        assert np.asarray(Image.open(BytesIO(answer.body))).std() > 10
+    for case, lack in ((3, "picture not shared"), (4, "picture no longer kept")):
+        assert reader.get(f"{THERE}/pictures/{case}/wrist-small.png").status == 404
+        assert lack in reader.get(f"{THERE}/distal_radius/cases/{case}").text
+
+
+def test_a_candidate_that_is_rejected_or_came_later_has_no_picture(site: Site) -> None:
+    reader, picture = site.visit("reader"), f"{THERE}/pictures/2/wrist-small.png"
+    uid = site.pool.cases[1].sop_instance_uid
+    with Ledger(site.settings.ledger_url) as ledger:
+        rejected = Placement(uid, 1, {"reason": "a rejection note withdraws it"})
+        ledger.indices.note_placements("wristmir-test-1", [rejected])
+        assert reader.get(picture).status == 404
+        ledger.indices.note_placements("wristmir-test-1", [Placement(uid, 1, {"used_as": "exam"})])
+    assert reader.get(picture).status == 200
+    before = site.pool.model_copy(
+        update={"result_id": "answer-3", "asked_at": site.pool.asked_at - timedelta(days=1)}
+    )
+    with closing(open_answers(site.settings)) as answers:
+        answers.keep(before)  # another content came since: boxes would be of another picture
+    assert reader.get("/results/answer-3/pictures/2/wrist-small.png").status == 404
+
+
+def test_a_candidate_is_in_the_viewer_only_once_the_pacs_has_its_copy(site: Site) -> None:
+    reader, case = site.visit("reader"), site.pool.cases[1]
+    page = f"{THERE}/distal_radius/cases/2"
+    assert "https://ohif" not in reader.get(page).text
+    with closing(open_crosswalk(site.settings)) as crosswalk:
+        crosswalk.keep("2.25.77", case.sop_instance_uid, case.study_uid)
+        assert "https://ohif" not in reader.get(page).text
+        crosswalk.mark_delivered(["2.25.77"], "pacs")
+    copies = library_study(KeyedUids(key_of_site(site.settings)), case.study_uid)
+    assert f"StudyInstanceUIDs={site.pool.study_uid},{copies}&" in reader.get(page).text
+    with closing(open_crosswalk(site.settings)) as crosswalk:
+        crosswalk.forget_study(case.study_uid)
+    assert "https://ohif" not in reader.get(page).text
+
+
+def test_a_candidate_is_judged_like_a_match(site: Site) -> None:
+    second, path = site.visit("second"), f"{THERE}/distal_radius/cases/2"
+    form = {"csrf": second.token(THERE), "relevance": "3"}
+    assert second.post(path, form, Accept="application/json").status == 200
+    assert 'value="3"' in second.get(path).text
+    with closing(open_feedback(site.settings)) as feedback:
+        (kept,) = [one for one in feedback.all() if one.result_id == POOL]
+    assert (kept.prior_uid, kept.rank) == (site.pool.cases[1].sop_instance_uid, 2)
+    assert second.post(path, {**form, "relevance": "0"}, Accept="application/json").status == 200
+
+
+def test_who_is_shown_by_another_weight_is_told_once(site: Site) -> None:
+    reader = site.fresh("reader")
+    before = len(site.told(1))
+    reader.get(f"{THERE}/matches?weight=0&pictured=on")
+    (told,) = site.told(before + 1)[before:]
+    assert objects(told, "110180") == [site.pool.cases[1].study_uid]
+    reader.get(f"{THERE}/matches?weight=0&pictured=on")
+    reader.get(f"{THERE}/pictures/2/wrist-small.png")
+    reader.get("/results")
+    assert kind(site.told(before + 2)[before + 1]) == QUERIED
+
+
 # -- feedback ---------------------------------------------------------------------------------
 
 
@@ -503,12 +653,26 @@ def test_every_view_is_told_with_who_saw_whose_images(site: Site) -> None:
     assert keys <= {key for one in told for key in objects(one, "2")}
 
 
+def test_a_match_beside_the_query_is_told_with_the_query_each_time(site: Site) -> None:
+    reader = site.visit("reader")
+    for _ in range(2):
+        before = len(site.told(1))
+        reader.get(f"{HERE}/distal_radius/cases/1")
+        told = site.told(before + 2)[before:]
+        assert {uid for one in told for uid in objects(one, "110180")} == {
+            site.record.study_uid,
+            site.record.cases[0].study_uid,
+        }
+
+
 def test_a_picture_is_told_where_its_page_was_not_seen(site: Site) -> None:
     reader = site.fresh("reader")
     before = len(site.told(1))
     picture = f"{HERE}/pictures/1/wrist-small.png"
     reader.get(picture)
-    first = len(site.told(before + 3))
+    told = site.told(before + 1)[before:]
+    assert [objects(one, "110180") for one in told] == [[site.record.cases[0].study_uid]]
+    first = before + len(told)
     reader.get(picture)
     reader.get("/results")
     later = site.told(first + 1)[first:]
@@ -552,7 +716,7 @@ def test_a_dead_job_is_retried_by_hand(site: Site) -> None:
 
 def test_the_status_tells_of_index_bundle_and_destinations(site: Site) -> None:
     text = site.visit("admin").get("/status").text
-    assert "<b>1</b> exams indexed" in text
+    assert "<b>2</b> exams indexed" in text
     assert "wristmir-demonstration-4" in text
     assert "wristmir-test-1" in text
     assert "PACS at 127.0.0.1:104" in text

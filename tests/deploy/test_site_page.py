@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
 import pytest
-from site_rig import PASSWORD
+from site_rig import PASSWORD, site_of
 from test_review_page import chromium
-from test_site import HERE, Site, installed
+from test_site import HERE, THERE, Site, installed
 
 from deploy.state import open_feedback
+from pipeline.result_language import Language
 
 __all__ = ["chromium"]
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 
-WIDTHS = ((1440, 900), (2560, 1440), (390, 844))
+WIDTHS = ((1280, 800), (2560, 1440), (390, 844))
 CASE = f"{HERE}/distal_radius/cases/1"
 
 
@@ -25,6 +27,15 @@ CASE = f"{HERE}/distal_radius/cases/1"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with installed(tmp_path_factory.mktemp("pages")) as there:
         yield there
+
+
+@pytest.fixture(params=[Language.ENGLISH, Language.GERMAN], ids=lambda one: one.value)
+def spoken(request: pytest.FixtureRequest, site: Site) -> Iterator[Site]:
+    """The pages in a language."""
+    results = site.settings.pipeline.results.model_copy(update={"language": request.param})
+    pipeline = site.settings.pipeline.model_copy(update={"results": results})
+    with site_of(site.settings.model_copy(update={"pipeline": pipeline})) as address:
+        yield replace(site, address=address)
 
 
 class Page:
@@ -59,6 +70,19 @@ class Page:
 
         ActionChains(self.browser).send_keys(*keys).perform()
 
+    def focus(self, selector: str) -> None:
+        """Go to a control by the Tab key alone."""
+        for _ in range(80):
+            self.press("\ue004")
+            if self.browser.switch_to.active_element == self.one(selector):
+                return
+        raise AssertionError(selector)
+
+    def loaded(self, selector: str) -> bool:
+        """Whether every picture is there."""
+        script = "return [...document.querySelectorAll(arguments[0])].every(i => i.naturalWidth)"
+        return bool(self.browser.execute_script(script, selector))
+
     def until(self, condition: Any) -> None:
         from selenium.webdriver.support.ui import WebDriverWait
 
@@ -70,8 +94,8 @@ class Page:
 
     def cases(self) -> list[str]:
         """Return the cases that are shown, in order."""
-        shown = [card for card in self.all(".card") if card.is_displayed()]
-        return [card.get_attribute("id").removeprefix("case-") for card in shown]
+        script = "return [...document.querySelectorAll('.card')].map(card => card.id)"
+        return [name.removeprefix("case-") for name in self.browser.execute_script(script)]
 
     def kept(self) -> list[int]:
         with closing(open_feedback(self.site.settings)) as feedback:
@@ -86,15 +110,18 @@ def page(chromium: Any, site: Site) -> Iterator[Page]:
     chromium.get_log("browser")
     yield it
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    it.site = site
     complaints = [line["message"] for line in chromium.get_log("browser")]
     assert [line for line in complaints if "the server responded with" not in line] == []
     chromium.get("about:blank")
 
 
 @pytest.mark.parametrize(
-    "path", ["/login", "/results", HERE, CASE, f"{CASE}?what=wrist", "/status"]
+    "path", ["/login", "/results", HERE, f"{THERE}?weight=0", CASE, f"{CASE}?what=wrist", "/status"]
 )
-def test_no_page_shuts_anybody_out(page: Page, path: str) -> None:
+def test_no_page_shuts_anybody_out(page: Page, spoken: Site, path: str) -> None:
+    page.site = spoken
+    page.sign_in("reader")
     if path == "/login":
         page.forget()
     if path == "/status":
@@ -116,7 +143,7 @@ def test_a_weight_ranks_at_once_and_stays_in_the_address(page: Page) -> None:
     assert page.cases() == ["1", "2", "3"]
     assert not page.one("[data-apply]").is_displayed()
     page.one('[name="weight"]').send_keys("\ue011")  # Home: the whole wrist alone
-    assert page.cases() == ["2", "1", "3"]
+    page.until(lambda: page.cases() == ["2", "1", "3"])
     assert page.one("#case-2 [data-place]").text == "1"
     assert page.one("#case-2 [data-was]").text == "was 2"
     assert "weight=0" in page.browser.current_url
@@ -129,11 +156,38 @@ def test_a_weight_ranks_at_once_and_stays_in_the_address(page: Page) -> None:
 def test_filters_choose_at_once_and_say_when_nothing_is_left(page: Page) -> None:
     page.open(HERE)
     page.one('[name="same_side"]').click()
-    assert page.cases() == ["2", "3"]
+    page.until(lambda: page.cases() == ["2", "3"])
     page.one('[name="finding"]').send_keys("fracture")
-    assert page.cases() == []
-    assert page.one("[data-none]").is_displayed()
+    page.until(lambda: page.cases() == [])
+    assert page.one("[data-count]").text == "No match is left by these choices."
     assert "same_side=on" in page.browser.current_url
+
+
+def test_a_weight_brings_in_other_priors_at_once_and_by_the_keyboard_alone(page: Page) -> None:
+    page.open(THERE)
+    assert page.cases() == ["1"]
+    page.focus('[name="weight"]')
+    page.press("\ue011")  # Home
+    page.until(lambda: page.cases() == ["4"])
+    assert page.one("[data-count]").text == "1 shown, 1 of them beyond the answer"
+    assert "picture no longer kept" in page.one("#case-4").text
+    page.focus('[name="pictured"]')
+    page.press(" ")
+    page.until(lambda: page.cases() == ["2"])
+    page.until(lambda: page.loaded("#case-2 img"))
+    page.press("j", "\ue007")
+    page.until(lambda: "/cases/2" in page.browser.current_url)
+    assert "weight=0" in page.browser.current_url
+
+
+def test_pictures_that_stay_are_not_loaded_again(page: Page) -> None:
+    page.open(HERE)
+    page.until(lambda: page.loaded("#case-1 img"))
+    marked = "document.querySelector('#case-1 img').dataset.marked = 'yes'"
+    page.browser.execute_script(marked)
+    page.one('[name="weight"]').send_keys("\ue011")
+    page.until(lambda: page.cases() == ["2", "1", "3"])
+    assert page.one("#case-1 img").get_attribute("data-marked") == "yes"
 
 
 def test_boxes_are_switched_off_one_by_one_and_all_by_a_key(page: Page) -> None:
@@ -189,6 +243,29 @@ def test_query_and_match_are_zoomed_together(page: Page) -> None:
     page.until(lambda: "/cases/2" in page.browser.current_url)
     page.press("u")
     page.until(lambda: page.all(".cards"))
+
+
+def test_zoom_moving_and_boxes_work_by_the_keyboard_alone(page: Page) -> None:
+    page.open(f"{CASE}?what=wrist")
+
+    def layers() -> list[str]:
+        return [one.value_of_css_property("transform") for one in page.all(".layer")]
+
+    whole = layers()
+    page.focus("[data-zoom]")
+    page.press("+", "+")
+    page.until(lambda: layers() != whole)
+    zoomed = layers()
+    page.press("\ue012")  # the left arrow
+    page.until(lambda: layers() != zoomed)
+    page.focus('[data-by="all"]')
+    page.press("\ue007")  # Enter
+    page.until(lambda: "1, 0, 0, 1, 0, 0" in layers()[0])
+    drawn = page.one("[data-zoom] rect.box.distal_radius")
+    assert drawn.is_displayed()
+    page.focus("#boxes-distal_radius")
+    page.press(" ")
+    assert not drawn.is_displayed()
 
 
 def test_the_whole_picture_and_its_boxes_are_seen_in_the_frame(page: Page) -> None:

@@ -13,11 +13,14 @@ import pytest
 from invented_exams import invented_exam
 
 from pipeline.answer_record import AnswerRecord, AnswerRecords, Shown
+from pipeline.dictionary import dictionary
 from pipeline.exam import RegionFindings
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region
+from pipeline.remark import Remark
 from pipeline.request import Answer, Match, RegionAnswer, Request
-from pipeline.wording import BundleWords
+from pipeline.result_language import Language
+from pipeline.wording import BundleWords, wanted_words
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 WORDS = BundleWords("wristmir-test-1", "demonstration only", demonstration=True)
@@ -91,6 +94,34 @@ def test_of_an_age_the_band_alone_is_kept_and_neither_key_nor_caption() -> None:
     text = record().model_dump_json()
     assert "9-11 years" in text
     assert not any(word in text for word in ("9.9", "7.3", "PLANTED"))
+
+
+def test_words_are_kept_in_the_hospitals_language() -> None:
+    found = answer()
+    (match,) = found.regions[0].matches
+    said = replace(match, reasons=(Remark("reason.other_side"),))
+    part = replace(found.regions[0], matches=(said,), further=(replace(said, rank=2),))
+    german = dictionary(Language.GERMAN)
+    kept = AnswerRecord.of(
+        "a", replace(found, regions=(part,)), {}, WORDS, wanted_words(found.request, german), german
+    )
+    assert kept.query.age_band == "6-8 Jahre"
+    assert kept.wanted == "dieselbe Seite"
+    assert [one.reasons for one in kept.parts[0].ranked] == [("Gegenseite",)] * 2
+
+
+def test_candidates_behind_the_matches_are_numbered_after_them_and_nobody_has_seen_them() -> None:
+    found = answer()
+    (match,) = found.regions[0].matches
+    behind = replace(match, rank=2, exam=invented_exam(3))
+    parts = tuple(replace(part, further=(behind, replace(match, rank=3))) for part in found.regions)
+    kept = AnswerRecord.of("a", replace(found, regions=parts), {}, WORDS, "")
+    assert [(one.number, one.further, one.version) for one in kept.cases] == [
+        (1, False, 0),
+        (2, True, 0),
+    ]
+    assert [one.case for one in kept.parts[1].further] == [2, 1]
+    assert AnswerRecord.model_validate_json(kept.model_dump_json()) == kept
 
 
 def test_a_prior_whose_file_was_gone_has_no_picture_and_no_place_in_the_viewer() -> None:

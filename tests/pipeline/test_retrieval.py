@@ -517,3 +517,53 @@ def counted(index: ExamIndex) -> Counter[str]:
     name = "_shard" if isinstance(index, EdgeIndex) else "_client"
     setattr(index, name, Counting(getattr(index, name)))
     return calls
+
+
+class TestFurtherCandidates:
+    """What is kept behind the matches, for a reader who weighs bone and wrist otherwise."""
+
+    @pytest.mark.parametrize("mode", Mode)
+    @pytest.mark.parametrize("k", [1, 10])
+    def test_they_are_candidates_by_the_same_leave_and_stand_behind_the_matches(
+        self, library: tuple[ExamIndex, list[Exam]], mode: Mode, k: int
+    ) -> None:
+        index, exams = library
+        retriever = Retriever(index, CALIBRATION)
+        request = Request(regions=(RADIUS, ULNA), k=k, mode=mode)
+        for query in exams[::23]:
+            plain = retriever.answer(query, request, NOW)
+            answer = retriever.answer(query, request, NOW, further=True)
+            assert not any(part.further for part in plain.regions)
+            for part, same in zip(answer.regions, plain.regions, strict=True):
+                assert numbers(part.matches) == numbers(same.matches)
+                assert part.fallbacks == same.fallbacks
+                shown = (*part.matches, *part.further)
+                assert [match.rank for match in shown] == list(range(1, len(shown) + 1))
+                assert len(set(numbers(shown))) == len(shown)
+                assert len(part.matches) < len(shown) <= 50
+                sides = {match.exam.laterality for match in shown}
+                assert len(sides) == 1 or query.laterality is Laterality.UNKNOWN
+                assert {match.exam.view for match in shown} == {query.view}
+                assert query.patient_key not in {match.exam.patient_key for match in shown}
+
+    def test_another_weight_finds_what_the_pool_had_for_it(self, index: ExamIndex) -> None:
+        index.upsert(
+            invented_exam(n, vectors=alike(0.2 + n / 100, 0.9 - n / 100)) for n in range(60)
+        )
+        (part,) = (
+            Retriever(index, CALIBRATION)
+            .answer(QUERY, Request(regions=(RADIUS,), k=5), NOW, further=True)
+            .regions
+        )
+        assert numbers(part.matches) == [0, 1, 2, 3, 4]
+        by_wrist = sorted(part.further, key=lambda match: -match.global_index)
+        assert numbers(by_wrist[:5]) == [59, 58, 57, 56, 55]
+
+    def test_no_result_speaks_of_them(self, index: ExamIndex) -> None:
+        index.upsert(invented_exam(n, vectors=alike(0.9 - n / 100, 0.5)) for n in range(20))
+        answer = Retriever(index, CALIBRATION).answer(
+            QUERY, Request(regions=(RADIUS,), k=5), NOW, further=True
+        )
+        assert len(answer.priors) == 5
+        assert len(answer.further) == 15
+        assert len(answer.as_json()["regions"][0]["matches"]) == 5

@@ -12,15 +12,15 @@ document.addEventListener("submit", async (event) => {
     if (answer.status === 401 || answer.redirected) { location.reload(); return; }
     if (!answer.ok) throw new Error();
     const { relevance } = await answer.json();
-    let words = "taken back";
+    let words = form.dataset.taken;
     for (const button of form.querySelectorAll(".points button")) {
       if (button.value === "0") { button.hidden = relevance === 0; continue; }
       const chosen = Number(button.value) === relevance;
       button.setAttribute("aria-pressed", String(chosen));
-      if (chosen) words = `kept: ${button.dataset.words}`;
+      if (chosen) words = button.dataset.words;
     }
     said.textContent = words;
   } catch {
-    said.textContent = "not kept: try again";
+    said.textContent = form.dataset.failed;
   }
 });
