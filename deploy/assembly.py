@@ -10,12 +10,12 @@ from pathlib import Path
 from deploy.decoding import decoder_limits
 from deploy.miner import open_miner
 from deploy.settings import Settings
-from deploy.state import open_answers, open_outbox
+from deploy.state import open_answers, open_crosswalk, open_outbox
 from listener.audit import Audit
 from listener.ledger import Ledger
 from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
-from pipeline.crosswalk import Crosswalk, LibraryCopy, LookedUp
+from pipeline.crosswalk import LibraryCopy, LookedUp
 from pipeline.decoder import Decoder
 from pipeline.disk import write_whole
 from pipeline.edge_index import EdgeIndex
@@ -49,6 +49,8 @@ def open_worker(
         Where the models cannot be trusted.
     IndexUnavailableError
         Where another process owns the index, or its server cannot be reached.
+    KeyFileError
+        Where the crosswalk's key is lost, or another one.
     LedgerError
         Where another process works on the ledger with an embedded index of its own.
     PromptError
@@ -64,9 +66,7 @@ def open_worker(
         index = stack.enter_context(open_index(settings, bundle))
         records = stack.enter_context(closing(open_records(settings)))
         miner = stack.enter_context(open_miner(pipeline.mining))
-        crosswalk = Crosswalk(
-            f"sqlite:///{state / 'crosswalk.sqlite3'}", looked_up=_audited(audit, ledger)
-        )
+        crosswalk = open_crosswalk(settings, _audited(audit, ledger))
         stack.callback(crosswalk.close)
         outbox = open_outbox(settings)
         stack.callback(outbox.close)

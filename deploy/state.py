@@ -15,6 +15,7 @@ from pipeline.outbox import Outbox
 
 if TYPE_CHECKING:
     from pipeline.answer_record import AnswerRecords
+    from pipeline.crosswalk import Crosswalk, LookedUp
     from pipeline.feedback import Feedback
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "has_ledger",
     "key_of_site",
     "open_answers",
+    "open_crosswalk",
     "open_feedback",
     "open_ledger",
     "open_outbox",
@@ -90,6 +92,30 @@ def open_answers(settings: Settings) -> AnswerRecords:
     days = settings.listener.retention_days
     url = f"sqlite:///{settings.state_dir / 'answers.sqlite3'}"
     return AnswerRecords(url, timedelta(days=days) if days else None)
+
+
+def open_crosswalk(
+    settings: Settings, looked_up: LookedUp, key_file: Path | None = None
+) -> Crosswalk:
+    """Open the table from library copies to their sources.
+
+    Parameters
+    ----------
+    looked_up
+        Is told of every way back from a copy to its source.
+    key_file
+        Where its key is, instead of where the configuration says.
+
+    Raises
+    ------
+    KeyFileError
+        Where its key is lost, or another one.
+    """
+    from pipeline.crosswalk import Crosswalk  # noqa: PLC0415  see above
+    from pipeline.key_file import KeyFile  # noqa: PLC0415
+
+    url = f"sqlite:///{settings.state_dir / 'crosswalk.sqlite3'}"
+    return Crosswalk(url, KeyFile(key_file or settings.crosswalk_key), looked_up=looked_up)
 
 
 def open_feedback(settings: Settings) -> Feedback:

@@ -15,6 +15,7 @@ __all__ = [
     "GoldError",
     "IdentityError",
     "IndexUnavailableError",
+    "KeyFileError",
     "LanguageModelUnavailableError",
     "PictureWithheldError",
     "PipelineError",
@@ -22,6 +23,7 @@ __all__ = [
     "ReportError",
     "RequestError",
     "ResultError",
+    "SealError",
     "UnreadError",
 ]
 
@@ -144,6 +146,14 @@ class IdentityError(PipelineError):
 
 class PictureWithheldError(PipelineError):
     """The picture of a prior must not be shown to others."""
+
+
+class KeyFileError(PipelineError):
+    """The key of the crosswalk cannot be used."""
+
+
+class SealError(PipelineError):
+    """A row of the crosswalk was changed, or sealed with another key: restore file and key."""
 
 
 class ResultError(PipelineError):

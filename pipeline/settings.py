@@ -174,6 +174,11 @@ class PipelineSettings(_Frozen):
         default=None,
         description="name of the destination for library copies; unset for the same",
     )
+    crosswalk_key: Path | None = Field(
+        default=None,
+        description="file of the key without which the table from library copies to their sources "
+        "cannot be read; made at first use, in state_dir where unset. Back it up apart from that",
+    )
     answer_every_study: tuple[Region, ...] = Field(
         default=(),
         description="bones that every new study is answered for without being asked, once; empty "
