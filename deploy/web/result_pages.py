@@ -27,12 +27,21 @@ from listener.audit_event import End
 from listener.audit_query import command_query
 from listener.elements import is_uid
 from listener.ledger import Ledger
-from pipeline.answer_record import AnswerRecord, AnswerRecords, CaseRecord, PartRecord, part_name
+from pipeline.answer_record import (
+    IN_LIBRARY,
+    AnswerRecord,
+    AnswerRecords,
+    CaseRecord,
+    PartRecord,
+    part_name,
+)
+from pipeline.deidentify import library_study_uid
 from pipeline.dictionary import ENGLISH
 from pipeline.exam import RegionFindings
 from pipeline.feedback import RELEVANCE, Feedback, Judgement
 from pipeline.outbox import Outbox
 from pipeline.region import Laterality, Region
+from pipeline.uid import KeyedUids
 from pipeline.wording import finding_words
 
 __all__ = ["ResultPages"]
@@ -59,6 +68,8 @@ class ResultPages:
         Is told of every view before it is shown.
     viewer_url
         Opens studies in the hospital's viewer (`deploy.web.settings.WebSettings`).
+    uids
+        Name the studies of library copies.
     """
 
     pages: Pages
@@ -69,6 +80,7 @@ class ResultPages:
     ledger: Ledger
     audit: Audit
     viewer_url: str | None
+    uids: KeyedUids
 
     def routes(self) -> list[Route]:
         """Return where they are."""
@@ -280,11 +292,16 @@ class ResultPages:
 
     def _in_viewer(self, record: AnswerRecord, cases: Sequence[CaseRecord]) -> str:
         """Return the address that opens the query and priors; empty where there is none."""
-        studies = [one.viewer_study_uid for one in (record.query, *cases)]
+        studies = [self._study_in_viewer(one) for one in (record.query, *cases)]
         if self.viewer_url is None or len(studies) < 2 or not all(studies):
             return ""
         named = quote(",".join(dict.fromkeys(studies)), safe=",")
         return self.viewer_url.replace("{studies}", named)
+
+    def _study_in_viewer(self, case: CaseRecord) -> str:
+        if case.viewer_study_uid == IN_LIBRARY:
+            return library_study_uid(self.uids, case.study_uid)
+        return case.viewer_study_uid
 
 
 _SIDE: Final = {Laterality.LEFT: "left", Laterality.RIGHT: "right", Laterality.UNKNOWN: "side ?"}

@@ -156,6 +156,7 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
             ledger=ledger,
             audit=audit,
             viewer_url=web.viewer_url,
+            uids=KeyedUids(key),
         )
         status = StatusPages(pages, settings, ledger, KeyedUids(key), audit)
         logins = LoginPages(pages, users, sessions, audit, web.is_secure)

@@ -21,17 +21,19 @@ from site_rig import PASSWORD, Visit, accounts, site_of, with_web
 from station import eventually
 
 from deploy.folder import index_folder
-from deploy.settings import Settings, parse
+from deploy.settings import Settings, parse, site_key
 from deploy.state import open_answers, open_feedback
 from deploy.web.users import Role
 from listener.job import JobState
 from listener.ledger import Ledger
 from listener.milestone import Placement
 from pipeline.answer_record import AnswerRecord, Shown
+from pipeline.deidentify import library_study_uid
 from pipeline.exam import Exam, RegionFindings
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region
 from pipeline.request import Answer, Match, RegionAnswer, Request
+from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 
 QUERY, CLEAN, BURNED = "TEST-0018-1", "TEST-0001-1", "TEST-0008-1"
@@ -413,11 +415,11 @@ def test_weights_and_filters_work_without_a_script(site: Site) -> None:
 
 def test_a_link_opens_the_query_and_a_priors_copy_in_the_viewer(site: Site) -> None:
     links = re.findall(r'href="(https://ohif[^"]+)"', site.visit("reader").get(HERE).text)
-    query = site.record.study_uid
-    assert (
-        f"https://ohif.example.org/viewer?StudyInstanceUIDs={query},2.25.1&amp;hangingprotocolId=x"
-        in links
-    )
+    query, prior = site.record.study_uid, site.record.cases[0].study_uid
+    copy = library_study_uid(KeyedUids(site_key(site.settings.state_dir)), prior)
+    opened = f"https://ohif.example.org/viewer?StudyInstanceUIDs={query},{copy}&amp;"
+    assert f"{opened}hangingprotocolId=x" in links
+    assert not any(prior in link for link in links)
     assert not any("1.2.3.7" in link for link in links)  # nothing refers to the third
 
 
