@@ -12,7 +12,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from pipeline.database import open_database
-from pipeline.errors import KeyFileError, PictureWithheldError
+from pipeline.errors import KeyFileError, PictureWithheldError, PriorRejectedError
 from pipeline.key_file import KeyFile
 from pipeline.seal import Seal
 
@@ -81,7 +81,8 @@ class LibraryCopy:
 class RejectedCopy:
     """A copy whose source was rejected: it is to be withdrawn where it was delivered.
 
-    ``reason`` is the code of the rejection (PS3.16 CID 7010); ``destinations`` are names.
+    ``reason`` is the code of the rejection (PS3.16 CID 7010); ``destinations`` are the names of
+    those that have it, or may have it: its delivery was begun and nobody knows how it ended.
     """
 
     copy: LibraryCopy
@@ -177,35 +178,36 @@ class Crosswalk:
 
     def unknown(self, copy_uids: Iterable[str]) -> tuple[str, ...]:
         """Return those of the copies that are not kept or whose source was rejected, in order."""
-        wanted = tuple(dict.fromkeys(copy_uids))
         with self._reading() as (connection, seal):
-            marks = {_copy_mark(seal, uid): uid for uid in wanted}
-            gone = sa.select(_REJECTED.c.source_mark)
-            query = sa.select(_COPY.c.copy_mark).where(
-                _COPY.c.copy_mark.in_(marks), _COPY.c.source_mark.not_in(gone)
-            )
-            there = {marks[mark] for mark in connection.execute(query).scalars()}
-        return tuple(uid for uid in wanted if uid not in there)
+            return _unknown(connection, seal, tuple(dict.fromkeys(copy_uids)))
 
-    def mark_delivered(self, copy_uids: Iterable[str], destination: str) -> None:
-        """Remember that the destination has acknowledged these copies, or may have them.
+    def begin_delivery(self, copy_uids: Iterable[str], destination: str) -> None:
+        """Remember that copies are about to be sent: from now on the destination may have them.
 
         Raises
         ------
-        sqlalchemy.exc.IntegrityError
-            Where one of them was never kept.
+        PriorRejectedError
+            Where one of them is not kept, or its source was rejected: none may be sent.
         """
+        wanted = tuple(copy_uids)
         with self._writing() as (connection, seal):
-            for mark in [_copy_mark(seal, uid) for uid in copy_uids]:
+            if _unknown(connection, seal, wanted):
+                raise PriorRejectedError
+            for mark in [_copy_mark(seal, uid) for uid in wanted]:
                 here = (_DELIVERY.c.copy_mark == mark) & (_DELIVERY.c.destination == destination)
-                connection.execute(sa.delete(_DELIVERY).where(here))
-                connection.execute(
-                    sa.insert(_DELIVERY).values(
-                        copy_mark=mark,
-                        destination=destination,
-                        delivered_at=self._now().isoformat(),
-                    )
-                )
+                if connection.execute(sa.select(_DELIVERY).where(here)).one_or_none() is None:
+                    values = {"copy_mark": mark, "destination": destination, "delivered_at": ""}
+                    connection.execute(sa.insert(_DELIVERY).values(**values))
+
+    def mark_delivered(self, copy_uids: Iterable[str], destination: str) -> None:
+        """Remember that the destination has acknowledged copies whose delivery was begun."""
+        with self._writing() as (connection, seal):
+            marks = [_copy_mark(seal, uid) for uid in copy_uids]
+            connection.execute(
+                sa.update(_DELIVERY)
+                .where(_DELIVERY.c.copy_mark.in_(marks), _DELIVERY.c.destination == destination)
+                .values(delivered_at=self._now().isoformat())
+            )
 
     def missing(self, copy_uids: Iterable[str], destination: str) -> tuple[str, ...]:
         """Return those of the copies that the destination has not acknowledged, in their order."""
@@ -213,7 +215,9 @@ class Crosswalk:
         with self._reading() as (connection, seal):
             marks = {_copy_mark(seal, uid): uid for uid in wanted}
             query = sa.select(_DELIVERY.c.copy_mark).where(
-                _DELIVERY.c.destination == destination, _DELIVERY.c.copy_mark.in_(marks)
+                _DELIVERY.c.destination == destination,
+                _DELIVERY.c.copy_mark.in_(marks),
+                _DELIVERY.c.delivered_at != "",
             )
             there = {marks[mark] for mark in connection.execute(query).scalars()}
         return tuple(uid for uid in wanted if uid not in there)
@@ -408,6 +412,15 @@ def _one(
     query = sa.select(_COPY).where(condition).order_by(_COPY.c.version.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     return None if row is None else _opened(seal, row)
+
+
+def _unknown(connection: sa.Connection, seal: Seal, copy_uids: tuple[str, ...]) -> tuple[str, ...]:
+    marks = {_copy_mark(seal, uid): uid for uid in copy_uids}
+    query = sa.select(_COPY.c.copy_mark).where(
+        _COPY.c.copy_mark.in_(marks), _COPY.c.source_mark.not_in(sa.select(_REJECTED.c.source_mark))
+    )
+    there = {marks[mark] for mark in connection.execute(query).scalars()}
+    return tuple(uid for uid in copy_uids if uid not in there)
 
 
 def _sealed_anew(connection: sa.Connection, old: Seal, new: Seal) -> int:

@@ -19,6 +19,7 @@ __all__ = [
     "LanguageModelUnavailableError",
     "PictureWithheldError",
     "PipelineError",
+    "PriorRejectedError",
     "PromptError",
     "ReportError",
     "RequestError",
@@ -145,7 +146,23 @@ class IdentityError(PipelineError):
 
 
 class PictureWithheldError(PipelineError):
-    """The picture of a prior must not be shown to others."""
+    """The picture of a prior must not be shown to others.
+
+    Parameters
+    ----------
+    detail
+        As of every error.
+    kind
+        Names the sentence in which a result says why (``report.not_shared_…``); empty for none.
+    """
+
+    def __init__(self, detail: str = "", kind: str = "") -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
+class PriorRejectedError(PipelineError):
+    """A result refers to a library copy that was withdrawn since: it is to be answered anew."""
 
 
 class KeyFileError(PipelineError):

@@ -62,6 +62,7 @@ def match_report(
     created_at: datetime,
     predecessor: PriorResult | None = None,
     words: Dictionary = ENGLISH,
+    withheld: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Build the report: Comprehensive SR (PS3.3 A.35.3), a plain tree under the plugin's own title.
 
@@ -88,6 +89,9 @@ def match_report(
         The report that this one replaces.
     words
         Its language, also of the meanings of its codes; English is written in ASCII.
+    withheld
+        Why the image of a prior without a reference is shown to nobody
+        (`pipeline.library.Withheld`), by its SOP Instance UID.
 
     Returns
     -------
@@ -101,7 +105,7 @@ def match_report(
     """
     local = content_time(created_at, query_header)
     answer = in_language(answer, words)
-    first, *others = _items(answer, references, bundle, uids, words)
+    first, *others = _items(answer, references, bundle, uids, words, withheld or {})
     report: Dataset = ComprehensiveSR(
         evidence=evidence_of(answer, references),
         content=_Writer(words).container(terms.TITLE, [first], relationship=None),
@@ -162,6 +166,7 @@ def _items(
     bundle: BundleWords,
     uids: KeyedUids,
     words: Dictionary,
+    withheld: Mapping[str, str],
 ) -> list[Dataset]:
     items = list(LanguageOfContentItemAndDescendants(language=words.code))
     items += list(device_observer(bundle, uids))
@@ -172,7 +177,7 @@ def _items(
     items += [write.text(terms.WARNING, warning) for warning in warnings]
     items.append(_query(answer.query, write))
     labels = case_labels(answer, words)
-    items += [_region(part, labels, references, write) for part in answer.regions]
+    items += [_region(part, labels, references, withheld, write) for part in answer.regions]
     items.append(_provenance(answer, bundle, write))
     return items
 
@@ -199,6 +204,7 @@ def _region(
     part: RegionAnswer,
     labels: Mapping[str, str],
     references: Mapping[str, PriorReference],
+    withheld: Mapping[str, str],
     write: _Writer,
 ) -> Dataset:
     items = [write.text(terms.FALLBACK, write.sentence(words)) for words in part.fallbacks]
@@ -207,7 +213,9 @@ def _region(
         items.append(write.text(terms.OUTCOME, write.words.say(key)))
     if part.matches:
         lines = another_patient(write.words)
-        lines += [_match(part, match, labels, references, write) for match in part.matches]
+        lines += [
+            _match(part, match, labels, references, withheld, write) for match in part.matches
+        ]
         items.append(write.container(terms.MATCHES, lines))
     return write.container(terms.SIMILAR_CASES[part.region], items)
 
@@ -217,13 +225,16 @@ def _match(
     match: Match,
     labels: Mapping[str, str],
     references: Mapping[str, PriorReference],
+    withheld: Mapping[str, str],
     write: _Writer,
 ) -> Dataset:
     uid = match.exam.sop_instance_uid
     sentences = match_words(part.region, match, labels[uid], write.words)
     reference = references.get(uid)
     if reference is None:
-        sentences = (*sentences, write.words.say("report.not_shared"))
+        why = withheld.get(uid, "")
+        key = f"report.not_shared_{why}" if why else "report.not_shared"
+        sentences = (*sentences, write.words.say(key))
         return write.text(terms.MATCH, " ".join(sentences))
     return write.text(terms.MATCH, " ".join(sentences), write.image(terms.PRIOR_IMAGE, reference))
 

@@ -174,6 +174,11 @@ class PipelineSettings(_Frozen):
         default=None,
         description="name of the destination for library copies; unset for the same",
     )
+    library_copies: Literal["on_first_use", "at_index_time"] = Field(
+        default="on_first_use",
+        description="when a prior gets its library copy: `on_first_use`, when a result first "
+        "refers to it, or `at_index_time`: then the library destination holds the whole archive",
+    )
     crosswalk_key: Path | None = Field(
         default=None,
         description="file of the key without which the table from library copies to their sources "

@@ -15,12 +15,16 @@ from types import FrameType
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from invented_exams import quick_folder
 from result_parts import NOW
 
 from pipeline.crosswalk import Crosswalk, LibraryCopy, LookedUp, RejectedCopy
-from pipeline.errors import KeyFileError, PictureWithheldError, SealError
+from pipeline.errors import (
+    KeyFileError,
+    PictureWithheldError,
+    PriorRejectedError,
+    SealError,
+)
 from pipeline.key_file import KeyFile
 
 # invented, and long enough not to stand in a file by chance
@@ -83,16 +87,32 @@ def test_a_copy_is_missing_at_a_destination_until_it_is_delivered_there(
 ) -> None:
     for number in (1, 2):
         crosswalk.keep(f"2.25.{number}", f"1.2.3.{number}", "1.2.3")
+    crosswalk.begin_delivery(["2.25.1"], "library")
+    assert crosswalk.missing(["2.25.1"], "library") == ("2.25.1",)  # nobody has acknowledged it
     crosswalk.mark_delivered(["2.25.1"], "library")
-    crosswalk.mark_delivered(["2.25.1"], "library")
+    crosswalk.begin_delivery(["2.25.1"], "library")
 
     assert crosswalk.missing(["2.25.2", "2.25.1", "2.25.2"], "library") == ("2.25.2",)
     assert crosswalk.missing(["2.25.1"], "other") == ("2.25.1",)
 
 
-def test_a_delivery_of_an_unknown_copy_is_refused(crosswalk: Crosswalk) -> None:
-    with pytest.raises(sa.exc.IntegrityError):
-        crosswalk.mark_delivered(["2.25.9"], "library")
+def test_a_copy_that_is_not_known_or_was_rejected_may_not_be_sent(crosswalk: Crosswalk) -> None:
+    crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3")
+    crosswalk.keep("2.25.2", "1.2.3.2", "1.2.3")
+    crosswalk.reject("1.2.3", {"1.2.3.2": "113001"})
+    for refused in ("2.25.2", "2.25.9"):
+        with pytest.raises(PriorRejectedError):
+            crosswalk.begin_delivery(["2.25.1", refused], "library")
+    assert crosswalk.rejected("1.2.3")[0].destinations == frozenset()
+
+
+def test_a_copy_whose_delivery_nobody_saw_end_may_be_at_its_destination(
+    crosswalk: Crosswalk,
+) -> None:
+    crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3")
+    crosswalk.begin_delivery(["2.25.1"], "library")
+    crosswalk.reject("1.2.3", {"1.2.3.1": "113001"})
+    assert crosswalk.rejected("1.2.3")[0].destinations == {"library"}
 
 
 def test_the_copies_of_what_was_rejected_are_told_with_reason_and_places(
@@ -101,7 +121,7 @@ def test_the_copies_of_what_was_rejected_are_told_with_reason_and_places(
     kept = crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3")
     crosswalk.keep("2.25.2", "1.2.3.2", "1.2.3")
     crosswalk.keep("2.25.3", "1.2.4.1", "1.2.4")
-    crosswalk.mark_delivered(["2.25.1"], "library")
+    delivered(crosswalk, "2.25.1")
 
     assert crosswalk.reject("1.2.3", {"1.2.3.1": "113037", "1.2.3.9": "113001"})
     assert crosswalk.rejected("1.2.3") == (RejectedCopy(kept, "113037", frozenset({"library"})),)
@@ -151,7 +171,7 @@ def test_only_its_owner_may_read_it_its_log_and_its_key(tmp_path: Path) -> None:
 def test_no_uid_can_be_read_in_the_file_or_its_log(tmp_path: Path) -> None:
     with closing(opened(tmp_path)) as crosswalk:
         kept = crosswalk.keep(COPY, SOURCE, STUDY)
-        crosswalk.mark_delivered([COPY], "library")
+        delivered(crosswalk, COPY)
         crosswalk.reject(STUDY, {SOURCE: "113001"})
         assert crosswalk.of_copy(COPY) == kept
         unreadable(tmp_path)
@@ -328,9 +348,14 @@ def filled(crosswalk: Crosswalk) -> LibraryCopy:
     """Keep two copies, one of them delivered, and a source that was rejected."""
     kept = crosswalk.keep(COPY, SOURCE, STUDY)
     crosswalk.keep("2.25.2", "1.2.4.1", "1.2.4")
-    crosswalk.mark_delivered([COPY], "library")
+    delivered(crosswalk, COPY)
     crosswalk.reject("1.2.4", {"1.2.4.1": "113001"})
     return kept
+
+
+def delivered(crosswalk: Crosswalk, copy_uid: str) -> None:
+    crosswalk.begin_delivery([copy_uid], "library")
+    crosswalk.mark_delivered([copy_uid], "library")
 
 
 def whole(crosswalk: Crosswalk, kept: LibraryCopy) -> None:
