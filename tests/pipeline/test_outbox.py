@@ -276,7 +276,7 @@ def test_what_can_be_made_anew_is_there_while_it_is_sent_and_then_gone(outbox: O
         ]
     assert not any(path.exists() for path in paths)
     with pytest.raises(OSError, match="away"), outbox.passing("copies-1", [header(5)]) as paths:
-        raise OSError("away")
+        raise OSError(5, "away")
     assert not paths[0].parent.exists()
 
 
