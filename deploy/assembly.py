@@ -23,6 +23,7 @@ from pipeline.errors import BundleError
 from pipeline.examination import Examiner
 from pipeline.index import ExamIndex, checked_bundle
 from pipeline.indexing import Indexer
+from pipeline.library import Library
 from pipeline.record import Records
 from pipeline.request import Mode, Request
 from pipeline.retrieval import Retriever
@@ -50,6 +51,8 @@ def open_worker(
         Where the models cannot be trusted.
     IndexUnavailableError
         Where another process owns the index, or its server cannot be reached.
+    KeyFileError
+        Where the crosswalk's key is lost, or another one.
     LedgerError
         Where another process works on the ledger with an embedded index of its own.
     PromptError
@@ -65,9 +68,8 @@ def open_worker(
         index = stack.enter_context(open_index(settings, bundle))
         records = stack.enter_context(closing(open_records(settings)))
         miner = stack.enter_context(open_miner(pipeline.mining))
-        crosswalk = stack.enter_context(
-            closing(open_crosswalk(settings, looked_up=_audited(audit, ledger)))
-        )
+        crosswalk = open_crosswalk(settings, _audited(audit, ledger))
+        stack.callback(crosswalk.close)
         outbox = open_outbox(settings)
         stack.callback(outbox.close)
         answers = stack.enter_context(closing(open_answers(settings)))
@@ -77,18 +79,19 @@ def open_worker(
             ledger.end_leases(KINDS)  # whoever owns the embedded index is the only worker
         examiner = Examiner(bundle, decoder, key)
         delivery = _delivery(settings)
+        where = delivery.library.name if delivery.library else ""
+        library = Library(decoder, uids, crosswalk, where)
         answerer = Answerer(
             index=index,
             retriever=Retriever(index, bundle.manifest.calibration),
             examiner=examiner,
             decoder=decoder,
             uids=uids,
-            crosswalk=crosswalk,
+            library=library,
             outbox=outbox,
             records=answers,
             words=BundleWords(bundle.id, bundle.manifest.intended_use, bundle.demonstration),
             references=pipeline.references,
-            library=delivery.library.name if delivery.library else "",
             board_width=pipeline.board_width,
             settings=pipeline.results,
         )
@@ -118,6 +121,7 @@ def open_worker(
             ),
             lease_seconds=pipeline.lease_seconds,
             audit=audit,
+            copies_at_once=pipeline.library_copies == "at_index_time",
             # the rules are as fast in turn
             readers=0 if pipeline.mining.engine == "rules" else pipeline.mining.concurrency,
         )

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from deploy import bundle_commands, jobs_commands, web_commands
+from deploy import bundle_commands, crosswalk_commands, jobs_commands, web_commands
 from deploy.errors import DeployError, ServiceUnavailableError
 from deploy.miner_commands import mine, reread, review
 from deploy.options import CONFIG, Config, Json
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 app.add_typer(jobs_commands.app, name="jobs")
 app.add_typer(bundle_commands.app, name="bundle")
+app.add_typer(crosswalk_commands.app, name="crosswalk")
 app.add_typer(web_commands.users_app, name="users")
 app.add_typer(web_commands.feedback_app, name="feedback")
 

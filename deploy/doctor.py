@@ -20,7 +20,7 @@ from deploy.miner import open_miner
 from deploy.pages import look_at_pages
 from deploy.reconciliation import kept
 from deploy.settings import Settings, load
-from deploy.state import check_owner, open_ledger
+from deploy.state import check_owner, open_crosswalk, open_ledger
 from listener.audit_delivery import open_destination
 from listener.audit_spool import AuditSpool
 from listener.destination_settings import DestinationSettings
@@ -268,6 +268,24 @@ def _audit(settings: Settings) -> Look:
             yield "warning", text
 
 
+def _crosswalk(settings: Settings) -> Look:
+    """Look whether the table from library copies to sources opens, and where its key lies."""
+    if not (settings.state_dir / "crosswalk.sqlite3").exists():
+        yield "ok", "no library copy was made yet"
+        return
+    check_owner(settings.state_dir)
+    open_crosswalk(settings, lambda *_: None).close()
+    key = settings.crosswalk_key
+    if key.resolve().is_relative_to(settings.state_dir.resolve()):
+        yield (
+            "warning",
+            f"sealed, its key {key} in the folder that it guards: a backup of that holds both; "
+            "set pipeline.crosswalk_key to another place",
+        )
+    else:
+        yield "ok", f"sealed with {key}"
+
+
 def _reconciliation(settings: Settings) -> Look:
     found = kept(settings.state_dir)
     if found is None:
@@ -300,5 +318,6 @@ _LOOKS: dict[str, Callable[[Settings], Look]] = {
     "destinations": _destinations,
     "pages": look_at_pages,
     "audit": _audit,
+    "crosswalk": _crosswalk,
     "reconciliation": _reconciliation,
 }

@@ -217,6 +217,9 @@ class _StudyLife:
         if not jobs:
             return Delivered(name, "not sent", reason="no destination is configured")
         job = jobs[0]
+        given_up = (job.outcome or {}).get("reason")
+        if job.state is JobState.DONE and given_up:
+            return Delivered(name, "not sent", reason=given_up)
         if job.state is JobState.DONE:
             return Delivered(name, "stored", destination=(job.outcome or {}).get("destination"))
         state = "waiting" if job.state in _UNFINISHED else "failed"

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import os
-import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -16,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from deploy.errors import ConfigurationError
 from deploy.web.settings import WebSettings
 from listener.settings import ListenerSettings
-from pipeline.disk import sync_folder
+from pipeline.key_file import make_key
 from pipeline.settings import PipelineSettings
 
 if TYPE_CHECKING:
@@ -88,6 +85,11 @@ class Settings(BaseModel):
     def users_file(self) -> Path:
         """Accounts that may sign in to the pages."""
         return self.web.login.users or self.state_dir / "users"
+
+    @property
+    def crosswalk_key(self) -> Path:
+        """File of the key that seals the crosswalk."""
+        return self.pipeline.crosswalk_key or self.state_dir / "crosswalk.key"
 
     @property
     def ledger_url(self) -> str:
@@ -177,7 +179,7 @@ def site_key(state_dir: Path) -> bytes:
             if any((state_dir / name).exists() for name in _MADE_WITH_IT):
                 text = f"{path}: missing beside a ledger made with it; restore it from the backup"
                 raise ConfigurationError(text)
-            _make_key(path)
+            make_key(path)
         key = path.read_bytes()
     except OSError as error:
         text = f"{path}: cannot be made or read ({error.strerror}); set state_dir or its owner"
@@ -190,23 +192,6 @@ def site_key(state_dir: Path) -> bytes:
 
 # the ledger may lie on a server
 _MADE_WITH_IT = ("ledger.sqlite3", "records.sqlite3", "inbox")
-
-
-def _make_key(path: Path) -> None:
-    """Make the key beside and link it into place: whole or not there, and one for all processes."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(32))
-            stream.flush()
-            os.fsync(stream.fileno())
-        with suppress(FileExistsError):
-            os.link(beside, path)
-    finally:
-        beside.unlink()
-    sync_folder(path.parent)
 
 
 def _complaints(error: ValidationError, source: str) -> Iterator[str]:

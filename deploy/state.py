@@ -94,11 +94,28 @@ def open_answers(settings: Settings) -> AnswerRecords:
     return AnswerRecords(url, timedelta(days=days) if days else None)
 
 
-def open_crosswalk(settings: Settings, looked_up: LookedUp = lambda *_: None) -> Crosswalk:
-    """Open the table from library copies to their sources; `looked_up` is told of the way back."""
-    from pipeline.crosswalk import Crosswalk  # noqa: PLC0415  see above
+def open_crosswalk(
+    settings: Settings, looked_up: LookedUp, key_file: Path | None = None
+) -> Crosswalk:
+    """Open the table from library copies to their sources.
 
-    return Crosswalk(f"sqlite:///{settings.state_dir / 'crosswalk.sqlite3'}", looked_up=looked_up)
+    Parameters
+    ----------
+    looked_up
+        Is told of every way back from a copy to its source.
+    key_file
+        Where its key is, instead of where the configuration says.
+
+    Raises
+    ------
+    KeyFileError
+        Where its key is lost, or another one.
+    """
+    from pipeline.crosswalk import Crosswalk  # noqa: PLC0415  see above
+    from pipeline.key_file import KeyFile  # noqa: PLC0415
+
+    url = f"sqlite:///{settings.state_dir / 'crosswalk.sqlite3'}"
+    return Crosswalk(url, KeyFile(key_file or settings.crosswalk_key), looked_up=looked_up)
 
 
 def open_feedback(settings: Settings) -> Feedback:

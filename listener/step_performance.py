@@ -17,6 +17,7 @@ from listener.job_queue import JobQueue
 from listener.step_event import PROGRESS
 from listener.step_row import (
     DELIVERED,
+    GIVEN_UP,
     SENDING,
     WAITING,
     ResultInstance,
@@ -86,6 +87,10 @@ class Performance:
             row = held_row(connection, sop_instance_uid)
             if row is None or row.state != StepState.IN_PROGRESS:
                 return False
+            replaced = (STEP_RESULT.c.sop_instance_uid == sop_instance_uid) & (
+                STEP_RESULT.c.state == GIVEN_UP
+            )
+            connection.execute(sa.delete(STEP_RESULT).where(replaced))
             for name in results.keys() - results_of(connection, sop_instance_uid).keys():
                 connection.execute(
                     sa.insert(STEP_RESULT).values(
@@ -113,6 +118,16 @@ class Performance:
             if stands == WAITING:
                 _set_result(connection, name, state=SENDING)
             return True
+
+    @repeated
+    def given_up(self, name: str) -> None:
+        """Note that a result set will not go, and that its step is answered anew.
+
+        The step is not completed before that: the next result sets take this one's place.
+        """
+        with self._database.writing() as connection:
+            if _step_behind(connection, name) is not None:
+                _set_result(connection, name, state=GIVEN_UP)
 
     @repeated
     def stored(self, name: str) -> None:

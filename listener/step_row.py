@@ -22,6 +22,7 @@ from listener.tables import STEP, STEP_RESULT
 
 __all__ = [
     "DELIVERED",
+    "GIVEN_UP",
     "MOST_WORDS",
     "SENDING",
     "WAITING",
@@ -38,7 +39,7 @@ __all__ = [
 MOST_WORDS = 1024
 """Of a Reason For Cancellation (its VR, LT, could be longer)."""
 
-WAITING, SENDING, DELIVERED = "waiting", "sending", "delivered"
+WAITING, SENDING, DELIVERED, GIVEN_UP = "waiting", "sending", "delivered", "given up"
 """Where a step's result set stands."""
 
 
@@ -163,7 +164,8 @@ def results_of(connection: Connection, sop_instance_uid: str) -> dict[str, str]:
 
 def is_on_its_way(connection: Connection, sop_instance_uid: str) -> bool:
     """Tell whether a result set of a step has begun to go to its destination."""
-    return any(state != WAITING for state in results_of(connection, sop_instance_uid).values())
+    stands = results_of(connection, sop_instance_uid).values()
+    return any(state not in (WAITING, GIVEN_UP) for state in stands)
 
 
 def _of(sop_instance_uid: str) -> sa.Select[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -18,6 +19,7 @@ from pipeline.request import Answer, Match, Mode
 from pipeline.wording import BundleWords, age_words, in_language
 
 __all__ = [
+    "IN_LIBRARY",
     "AnswerRecord",
     "AnswerRecords",
     "CaseRecord",
@@ -26,6 +28,9 @@ __all__ = [
     "Shown",
     "part_name",
 ]
+
+IN_LIBRARY: Final = "library"
+"""Stands for the study of a prior's library copy."""
 
 _METADATA = sa.MetaData()
 _ANSWER = sa.Table(
@@ -64,11 +69,12 @@ class _Part(BaseModel):
 class CaseRecord(_Part):
     """The query (number 0) or a prior (``Case 1`` and on), as the answer knew it.
 
-    ``viewer_study_uid`` is the Study Instance UID under which a viewer finds it at the destination:
-    a prior's is that of its library copy, unless the site refers to originals; empty where nothing
-    refers to it. ``version`` is 0 where no file was kept. Of the age there is the band alone. A
-    ``further`` one is a candidate behind the matches: nobody has looked at its file or sent a copy
-    of it, so what may be shown of it is found out when a page wants to.
+    ``viewer_study_uid`` is the Study Instance UID under which a viewer finds it at the destination;
+    empty where nothing refers to it. Of a library copy `IN_LIBRARY` stands there, and
+    `pipeline.deidentify.library_study_uid` gives it anew: a table of priors beside their copies
+    would be a second crosswalk, unsealed. ``version`` is 0 where no file was kept. Of the age there
+    is the band alone. A ``further`` one is a candidate behind the matches: nobody has looked at its
+    file or sent a copy of it, so what may be shown of it is found out when a page wants to.
     """
 
     number: int
@@ -104,7 +110,7 @@ class CaseRecord(_Part):
             number=number,
             sop_instance_uid=exam.sop_instance_uid,
             study_uid=exam.study_instance_uid,
-            viewer_study_uid=reference.study_instance_uid if reference else "",
+            viewer_study_uid=_in_viewer(exam, reference),
             version=shown.version if shown else 0,
             pictured=shown.pictured if shown else False,
             laterality=exam.laterality,
@@ -259,6 +265,13 @@ class AnswerRecord(_Part):
         """
         named = (one for one in self.parts if part_name(one) == name)
         return next(named, self.parts[0] if self.parts else None)
+
+
+def _in_viewer(exam: Exam, reference: PriorReference | None) -> str:
+    if reference is None:
+        return ""
+    is_own = reference.study_instance_uid == exam.study_instance_uid
+    return exam.study_instance_uid if is_own else IN_LIBRARY
 
 
 def part_name(part: PartRecord) -> str:

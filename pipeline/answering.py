@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from pipeline.answer_record import AnswerRecord, AnswerRecords, Shown
-from pipeline.crosswalk import Crosswalk
 from pipeline.decoder import Decoder
-from pipeline.deidentify import library_copy, withheld_reason
 from pipeline.dictionary import dictionary
-from pipeline.errors import DecodeError, PictureWithheldError, RequestError
+from pipeline.errors import DecodeError, PictureWithheldError, PriorRejectedError, RequestError
 from pipeline.exam import Exam
 from pipeline.examination import Examiner
 from pipeline.index import ExamIndex
+from pipeline.library import Library, Originals
 from pipeline.outbox import Outbox
 from pipeline.radiograph import radiograph
 from pipeline.reference import PriorReference
@@ -34,10 +33,7 @@ from pipeline.stored_study import StoredImage
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords, wanted_words
 
-__all__ = ["Answered", "Answerer", "Originals"]
-
-Originals = Callable[[str], StoredImage | None]
-"""Finds the received file of a prior by its SOP Instance UID, where it is still kept."""
+__all__ = ["Answered", "Answerer"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +56,7 @@ class _Priors:
     pictures: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     copies: list[Dataset] = field(default_factory=list)
     shown: dict[str, Shown] = field(default_factory=dict)
+    withheld: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +72,8 @@ class Answerer:
     uids
         Give every object a UID that depends on the job alone: a step that runs twice makes the
         same objects.
-    crosswalk
-        Remembers which copy stands for which prior.
+    library
+        Makes the copies of priors, and knows which are at their destination.
     outbox
         Takes the result sets.
     records
@@ -85,8 +82,6 @@ class Answerer:
         What a result says of the models.
     references
         ``library``: copies; ``original``: the priors themselves.
-    library
-        Name of the destination of the copies: what is there already is not sent again.
     board_width
         Of the picture board, in pixels.
     settings
@@ -98,12 +93,11 @@ class Answerer:
     examiner: Examiner
     decoder: Decoder
     uids: KeyedUids
-    crosswalk: Crosswalk
+    library: Library
     outbox: Outbox
     records: AnswerRecords
     words: BundleWords
     references: Literal["library", "original"]
-    library: str
     board_width: int = 2048
     settings: ResultSettings = field(default_factory=ResultSettings)
 
@@ -223,6 +217,8 @@ class Answerer:
         ------
         IdentityError
             Where a result is not of the query's patient and study.
+        PriorRejectedError
+            Where a copy was withdrawn since, for its prior was rejected.
         ResultError
             Where it refers to something that the destination neither has nor gets first.
         """
@@ -230,17 +226,37 @@ class Answerer:
         uid = query.sop_instance_uid
         # any earlier report: between answer and delivery another one may have become the latest
         fetchable = {uid, *map(_uid, copies), *self.outbox.reports(uid)}
+        if self.library.is_withdrawn(map(_uid, copies)):
+            raise PriorRejectedError
         for path in results:
             result = dcmread(path, stop_before_pixels=True)
             others = referenced_instances(result) - fetchable
             there = set(filter(received, others))
             if self.references == "library":
-                there = set(others) - set(self.crosswalk.missing(others, self.library))
+                crosswalk, where = self.library.crosswalk, self.library.destination
+                missing = set(crosswalk.missing(others, where))
+                if self.library.is_withdrawn(missing):
+                    raise PriorRejectedError
+                there = set(others) - missing
             assert_sendable(result, header, fetchable | there)
 
-    def copies_delivered(self, copies: Sequence[Path], library: str) -> None:
+    def begin_copies(self, copies: Sequence[Path]) -> None:
+        """Remember that library copies are about to be sent.
+
+        Raises
+        ------
+        PriorRejectedError
+            Where one was withdrawn: none may be sent.
+        """
+        self.library.crosswalk.begin_delivery(map(_uid, copies), self.library.destination)
+
+    def copies_delivered(self, copies: Sequence[Path]) -> None:
         """Remember that the destination has these library copies."""
-        self.crosswalk.mark_delivered(map(_uid, copies), library)
+        self.library.crosswalk.mark_delivered(map(_uid, copies), self.library.destination)
+
+    def copies(self, study_uid: str, originals: Originals) -> Sequence[Dataset]:
+        """Make the library copies of an indexed study that their destination has not got."""
+        return self.library.missing_copies(self.index.exams(study_uid), originals)
 
     def _put(
         self,
@@ -271,6 +287,7 @@ class Answerer:
             board_width=self.board_width,
             settings=self.settings,
             clock=clock,
+            withheld=priors.withheld,
         )
         # first: what is delivered can be looked up
         shown = {query_uid: Shown(stored.version, pictured=True), **priors.shown}
@@ -278,7 +295,15 @@ class Answerer:
         wanted = wanted_words(answer.request, language)
         record = AnswerRecord.of(name, answer, shown, self.words, wanted, language)
         self.records.keep(record)
-        self.outbox.put(name, query_uid, priors.copies, results, asked_at, regions)
+        self.outbox.put(
+            name,
+            query_uid,
+            self.library.missing(priors.copies),
+            results,
+            asked_at,
+            regions,
+            refers=[str(copy.SOPInstanceUID) for copy in priors.copies],
+        )
         clock.lap("outbox")
 
     def _priors(self, answer: Answer, originals: Originals) -> _Priors:
@@ -290,33 +315,30 @@ class Answerer:
                 continue
             try:
                 self._add(exam, stored, priors)
-            except (DecodeError, PictureWithheldError):
-                continue  # the match stays in the list, without picture and reference
-        self._keep_missing(priors)
+            # the match stays in the list, without picture and reference
+            except DecodeError:
+                continue
+            except PictureWithheldError as error:
+                priors.withheld[exam.sop_instance_uid] = error.kind
         return priors
 
     def _add(self, exam: Exam, stored: StoredImage, priors: _Priors) -> None:
         header = self.decoder.header(stored.path)
         pixels = self.decoder.pixels(stored.path)
+        picture = radiograph(self.decoder, stored.path, header, pixels).pixels
+        withheld = self.library.withheld(stored, header, pixels.array, picture)
         uid = exam.sop_instance_uid
         if self.references == "original":
             priors.references[uid] = PriorReference.to_original(exam)
+        elif withheld is not None:
+            raise PictureWithheldError(withheld.reason, withheld.value)
         else:
-            copy = library_copy(header, pixels.array, exam, self.uids, stored.version)
-            self.crosswalk.keep(
-                str(copy.SOPInstanceUID), uid, exam.study_instance_uid, stored.version
-            )
+            copy = self.library.copy(exam, stored, header, pixels.array)
             priors.references[uid] = PriorReference.to_copy(exam, copy)
             priors.copies.append(copy)
-        pictured = not withheld_reason(header)
-        priors.shown[uid] = Shown(stored.version, pictured, priors.references[uid])
-        if pictured:
-            priors.pictures[uid] = radiograph(self.decoder, stored.path, header, pixels).pixels
-
-    def _keep_missing(self, priors: _Priors) -> None:
-        by_uid: Mapping[str, Dataset] = {str(copy.SOPInstanceUID): copy for copy in priors.copies}
-        missing = set(self.crosswalk.missing(by_uid, self.library)) if by_uid else set()
-        priors.copies = [copy for uid, copy in by_uid.items() if uid in missing]
+        priors.shown[uid] = Shown(stored.version, withheld is None, priors.references[uid])
+        if withheld is None:
+            priors.pictures[uid] = picture
 
 
 def _uid(path: Path) -> str:

@@ -27,7 +27,18 @@ from pipeline.region import Laterality
 from pipeline.terms import AP_VIEW, PA_VIEW, WRIST
 from pipeline.uid import KeyedUids
 
-__all__ = ["library_copy", "withheld_reason"]
+__all__ = [
+    "LIBRARY_ISSUER",
+    "library_copy",
+    "library_copy_uid",
+    "library_patient",
+    "library_series_uid",
+    "library_study_uid",
+    "withheld_reason",
+]
+
+LIBRARY_ISSUER: Final = "WRISTMIR"
+"""Who gives the synthetic PatientIDs."""
 
 _DX: Final = frozenset(
     {str(DigitalXRayImageStorageForPresentation), str(DigitalXRayImageStorageForProcessing)}
@@ -57,7 +68,7 @@ def library_copy(
     written here, and of the source only values of a known list or numbers within a plausible
     range. No text of the source is taken over, whatever attribute it stands in. Pixels are the
     source's stored values, with the bits above BitsStored (where old objects keep overlays)
-    cleared.
+    cleared. Whether text stands in them the caller has looked (`pipeline.burned_in_text`).
 
     The new UIDs are keyed and stable for the same source and version. The synthetic PatientID
     belongs to the source *study*, not to its patient, so that the library cannot be read as
@@ -80,7 +91,7 @@ def library_copy(
     Raises
     ------
     PictureWithheldError
-        Where the picture may carry text, or is not a grey DX or CR radiograph.
+        Where the picture says that it may carry text, or is not a grey DX or CR radiograph.
     """
     with config.disable_value_validation():  # its warnings would print values of the source
         reason = withheld_reason(header) or _unfit(header, pixels)
@@ -98,9 +109,24 @@ def library_copy(
     return copy
 
 
-def library_study(uids: KeyedUids, study_instance_uid: str) -> str:
-    """Return the Study Instance UID of the library copies of a study."""
-    return uids.make("library study", study_instance_uid)
+def library_copy_uid(uids: KeyedUids, source_uid: str, version: int) -> str:
+    """Return the SOP Instance UID of the copy of a source's version."""
+    return uids.make("library instance", source_uid, str(version))
+
+
+def library_study_uid(uids: KeyedUids, study_uid: str) -> str:
+    """Return the Study Instance UID of the copies that are made of a study."""
+    return uids.make("library study", study_uid)
+
+
+def library_series_uid(uids: KeyedUids, study_uid: str, series_uid: str) -> str:
+    """Return the Series Instance UID of the copies that are made of a series."""
+    return uids.make("library series", study_uid, series_uid)
+
+
+def library_patient(uids: KeyedUids, study_uid: str) -> str:
+    """Return the synthetic PatientID of the copies that are made of a study."""
+    return f"WMIR-{uids.name('library patient', study_uid)}"
 
 
 def withheld_reason(header: Dataset) -> str:
@@ -134,14 +160,14 @@ def _add_identity(
 ) -> None:
     """UIDs, synthetic patient and empty study (type 2 attributes stay, without a value)."""
     study = exam.study_instance_uid
-    pseudonym = f"WMIR-{uids.name('library patient', study)}"
+    pseudonym = library_patient(uids, study)
     copy.SOPClassUID = _text(header, "SOPClassUID")
-    copy.SOPInstanceUID = uids.make("library instance", exam.sop_instance_uid, str(version))
-    copy.SeriesInstanceUID = uids.make("library series", study, exam.series_instance_uid)
-    copy.StudyInstanceUID = library_study(uids, study)
+    copy.SOPInstanceUID = library_copy_uid(uids, exam.sop_instance_uid, version)
+    copy.SeriesInstanceUID = library_series_uid(uids, study, exam.series_instance_uid)
+    copy.StudyInstanceUID = library_study_uid(uids, study)
     copy.PatientName = pseudonym
     copy.PatientID = pseudonym
-    copy.IssuerOfPatientID = "WRISTMIR"
+    copy.IssuerOfPatientID = LIBRARY_ISSUER
     copy.PatientSex = _choice(header, "PatientSex", ("F", "M", "O"))
     copy.StudyDescription = f"WristMIR library case, {exam.age_band}"
     empty = "PatientBirthDate StudyDate StudyTime ReferringPhysicianName StudyID AccessionNumber"

@@ -15,14 +15,17 @@ __all__ = [
     "GoldError",
     "IdentityError",
     "IndexUnavailableError",
+    "KeyFileError",
     "LanguageModelUnavailableError",
     "PictureWithheldError",
     "PipelineError",
+    "PriorRejectedError",
     "PromptError",
     "RelevanceReportError",
     "ReportError",
     "RequestError",
     "ResultError",
+    "SealError",
     "UnreadError",
 ]
 
@@ -148,7 +151,31 @@ class IdentityError(PipelineError):
 
 
 class PictureWithheldError(PipelineError):
-    """The picture of a prior must not be shown to others."""
+    """The picture of a prior must not be shown to others.
+
+    Parameters
+    ----------
+    detail
+        As of every error.
+    kind
+        Names the sentence in which a result says why (``report.not_shared_…``); empty for none.
+    """
+
+    def __init__(self, detail: str = "", kind: str = "") -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
+class PriorRejectedError(PipelineError):
+    """A result refers to a library copy that was withdrawn since: it is to be answered anew."""
+
+
+class KeyFileError(PipelineError):
+    """The key of the crosswalk cannot be used."""
+
+
+class SealError(PipelineError):
+    """A row of the crosswalk was changed, or sealed with another key: restore file and key."""
 
 
 class ResultError(PipelineError):

@@ -70,7 +70,8 @@ class IndexedStudy:
     ``to_mine`` tells whether what its reports say has to be read (again). ``unused`` names, with
     the reason, what is labelled as something that the plugin never uses: it need not be kept.
     ``unread`` counts files that another try may read. ``placed`` tells of each file what became of
-    it; ``withdrawn`` names what a rejection note withdraws, whether or not its file is kept.
+    it; ``rejections`` names what a rejection note withdraws, whether or not its file is kept, with
+    the code of the reason.
     """
 
     exams: int
@@ -81,7 +82,12 @@ class IndexedStudy:
     unused: tuple[tuple[str, str], ...] = ()
     unread: int = 0
     placed: tuple[PlacedFile, ...] = ()
-    withdrawn: frozenset[str] = frozenset()
+    rejections: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def withdrawn(self) -> frozenset[str]:
+        """SOP Instance UIDs that a rejection note withdraws."""
+        return frozenset(self.rejections)
 
     @property
     def reason(self) -> str:
@@ -232,7 +238,7 @@ class Indexer:
             unused=tuple(unused),
             unread=len(unread),
             placed=tuple(_placed(files, exams, left, judged)),
-            withdrawn=study.withdrawn,
+            rejections=study.rejections,
         )
 
     def mine(

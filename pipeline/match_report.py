@@ -60,6 +60,7 @@ def match_report(
     created_at: datetime,
     predecessor: PriorResult | None = None,
     words: Dictionary = ENGLISH,
+    withheld: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Build the report: Comprehensive SR (PS3.3 A.35.3), a plain tree under the plugin's own title.
 
@@ -86,6 +87,9 @@ def match_report(
         The report that this one replaces.
     words
         Its language, also of the meanings of its codes; English is written in ASCII.
+    withheld
+        Why the image of a prior without a reference is shown to nobody
+        (`pipeline.library.Withheld`), by its SOP Instance UID.
 
     Returns
     -------
@@ -98,7 +102,7 @@ def match_report(
         Where evidence and content disagree.
     """
     answer = in_language(answer, words)
-    first, *others = _items(answer, references, bundle, uids, words)
+    first, *others = _items(answer, references, bundle, uids, words, withheld or {})
     return device_report(
         ComprehensiveSR,
         _Writer(words).container(terms.TITLE, [first], relationship=None),
@@ -144,6 +148,7 @@ def _items(
     bundle: BundleWords,
     uids: KeyedUids,
     words: Dictionary,
+    withheld: Mapping[str, str],
 ) -> list[Dataset]:
     items = list(LanguageOfContentItemAndDescendants(language=words.code))
     items += list(device_observer(bundle, uids, in_full=False))
@@ -154,7 +159,7 @@ def _items(
     items += [write.text(terms.WARNING, warning) for warning in warnings]
     items.append(_query(answer.query, write))
     labels = case_labels(answer, words)
-    items += [_region(part, labels, references, write) for part in answer.regions]
+    items += [_region(part, labels, references, withheld, write) for part in answer.regions]
     items.append(_provenance(answer, bundle, write))
     return items
 
@@ -181,6 +186,7 @@ def _region(
     part: RegionAnswer,
     labels: Mapping[str, str],
     references: Mapping[str, PriorReference],
+    withheld: Mapping[str, str],
     write: _Writer,
 ) -> Dataset:
     items = []
@@ -192,7 +198,9 @@ def _region(
         items.append(write.text(terms.FALLBACK, told))
     if part.matches:
         lines = another_patient(write.words)
-        lines += [_match(part, match, labels, references, write) for match in part.matches]
+        lines += [
+            _match(part, match, labels, references, withheld, write) for match in part.matches
+        ]
         items.append(write.container(terms.MATCHES, lines))
     return write.container(terms.SIMILAR_CASES[part.region], items)
 
@@ -202,13 +210,16 @@ def _match(
     match: Match,
     labels: Mapping[str, str],
     references: Mapping[str, PriorReference],
+    withheld: Mapping[str, str],
     write: _Writer,
 ) -> Dataset:
     uid = match.exam.sop_instance_uid
     sentences = match_words(part.region, match, labels[uid], write.words)
     reference = references.get(uid)
     if reference is None:
-        sentences = (*sentences, write.words.say("report.not_shared"))
+        why = withheld.get(uid, "")
+        key = f"report.not_shared_{why}" if why else "report.not_shared"
+        sentences = (*sentences, write.words.say(key))
         return write.text(terms.MATCH, " ".join(sentences))
     return write.text(terms.MATCH, " ".join(sentences), write.image(terms.PRIOR_IMAGE, reference))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,6 +62,13 @@ _KEPT = sa.Table(
     sa.Column("sop_instance_uid", sa.String(64), nullable=False, index=True),
 )
 _RESULTS = "2-result"
+# the library copies that a result set refers to, sent with it or before
+_REFERS = sa.Table(
+    "refers",
+    _METADATA,
+    sa.Column("result_id", sa.String(64), primary_key=True),
+    sa.Column("sop_instance_uid", sa.String(64), primary_key=True, index=True),
+)
 _MOST_NAMES = 10_000  # that one query takes; the rest are for the next
 _THERE_SINCE = sa.func.coalesce(_STORED.c.stored_at, _RESULT.c.delivered_at)
 
@@ -127,6 +135,7 @@ class Outbox:
         results: Sequence[Dataset],
         now: datetime,
         regions: Sequence[Region] = (),
+        refers: Collection[str] = (),
     ) -> None:
         """Write a result set durably; the same id again replaces it until it is delivered.
 
@@ -144,6 +153,9 @@ class Outbox:
             Timezone-aware time of the answer.
         regions
             The bones that it answers for.
+        refers
+            SOP Instance UIDs of the library copies that it refers to, those among them that the
+            destination has already.
         """
         if self.is_delivered(result_id):
             return  # by another worker, while this one took too long
@@ -161,7 +173,7 @@ class Outbox:
         partial.rename(final)
         sync_folder(self._folder)
         self._remember(result_id, query_uid, results, now, regions)
-        self._note(result_id, named)
+        self._note(result_id, named, refers)
 
     def copies(self, result_id: str) -> tuple[Path, ...]:
         """Files of the library copies that go with a result set."""
@@ -352,7 +364,69 @@ class Outbox:
         """Let the files of a result set go; what was delivered stays known."""
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_KEPT).where(_KEPT.c.result_id == result_id))
+            connection.execute(sa.delete(_REFERS).where(_REFERS.c.result_id == result_id))
         shutil.rmtree(self._folder / result_id, ignore_errors=True)
+
+    def withdraw(self, copy_uids: Collection[str], now: datetime) -> int:
+        """Let the files go of what the destination has and refers to library copies, these copies.
+
+        They are found and fetched here no more, for the pictures in them were withdrawn. What waits
+        for its delivery stays: whoever delivers it looks before what it refers to.
+
+        Parameters
+        ----------
+        copy_uids
+            SOP Instance UIDs of the copies.
+        now
+            A result set that the destination has not committed to yet counts as delivered then.
+
+        Returns
+        -------
+        int
+            How many result sets.
+        """
+        uids = tuple(copy_uids)
+        with self._engine.connect() as connection:
+            holding = set(
+                connection.execute(
+                    sa.select(_REFERS.c.result_id).where(_REFERS.c.sop_instance_uid.in_(uids))
+                ).scalars()
+            )
+            # a release before this one has noted no more than which copies went along
+            holding |= set(
+                connection.execute(
+                    sa.select(_KEPT.c.result_id).where(_KEPT.c.sop_instance_uid.in_(uids))
+                ).scalars()
+            )
+            there = _there(sa.select(_RESULT.c.result_id, _RESULT.c.delivered_at)).where(
+                _RESULT.c.result_id.in_(holding)
+            )
+            found = {row.result_id: row.delivered_at for row in connection.execute(there)}
+        for result_id, delivered_at in found.items():
+            if delivered_at is None:
+                self.delivered(result_id, now)
+            self.discard(result_id)
+        return len(found)
+
+    @contextmanager
+    def passing(self, name: str, objects: Sequence[Dataset]) -> Iterator[tuple[Path, ...]]:
+        """Write objects to files that are gone after the block: what can be made anew is sent so.
+
+        Parameters
+        ----------
+        name
+            Of nobody else's; the same again finds nothing that a kill has left there.
+        """
+        folder = self._folder / f"{name}.partial"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        try:
+            paths = tuple(folder / f"{number:03d}.dcm" for number in range(len(objects)))
+            for path, dataset in zip(paths, objects, strict=True):
+                _write(dataset, path)
+            yield paths
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def is_delivered(self, result_id: str) -> bool:
         """Whether the result set counts as delivered: its destination committed to it, if asked."""
@@ -392,7 +466,7 @@ class Outbox:
                 )
             )
 
-    def _note(self, result_id: str, named: Mapping[str, Dataset]) -> None:
+    def _note(self, result_id: str, named: Mapping[str, Dataset], refers: Collection[str]) -> None:
         rows = [
             {
                 "result_id": result_id,
@@ -407,6 +481,10 @@ class Outbox:
         with self._engine.begin() as connection:
             connection.execute(sa.delete(_KEPT).where(_KEPT.c.result_id == result_id))
             connection.execute(sa.insert(_KEPT), rows)
+            connection.execute(sa.delete(_REFERS).where(_REFERS.c.result_id == result_id))
+            for uid in set(refers):
+                values = {"result_id": result_id, "sop_instance_uid": uid}
+                connection.execute(sa.insert(_REFERS).values(**values))
 
 
 def _companion(connection: sa.Connection, result_id: str, study_uid: str) -> PriorResult | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -272,8 +272,8 @@ def _spacing(header: Dataset) -> tuple[float, float] | None:
     """
     for name in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         value = header.get(name)
-        if value is None or isinstance(value, str) or len(value) != 2:
-            continue
+        if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
+            continue  # a single number, as a malformed object has, tells of no pair
         row, column = float(value[0]), float(value[1])
         if 0.01 <= row <= 5 and 0.01 <= column <= 5:
             return row, column

@@ -50,6 +50,7 @@ def build(
     board_width: int = 2048,
     settings: ResultSettings = ResultSettings(),  # noqa: B008 - frozen
     clock: StageClock | None = None,
+    withheld: Mapping[str, str] | None = None,
 ) -> tuple[Dataset, ...]:
     """Build the result set: the readable SR first, then its companion and the picture board.
 
@@ -64,7 +65,7 @@ def build(
         The query image, whose patient and study every object takes.
     query_picture, prior_pictures
         Grey values, bone bright, in the geometry of the stored image; priors by SOP Instance UID.
-        Only pictures that may be shown (`pipeline.deidentify.withheld_reason` is empty).
+        Only pictures that may be shown (`pipeline.library.Library.withheld` is None).
     references
         Where each prior's image can be fetched, by the prior's SOP Instance UID; a prior without
         one is listed without its image, and its picture is left out.
@@ -76,6 +77,8 @@ def build(
         Which objects, and in which language.
     clock
         Is told of the stages.
+    withheld
+        As in `pipeline.match_report.match_report`.
 
     Raises
     ------
@@ -102,7 +105,11 @@ def build(
     clock = clock or StageClock()
     picture = secondary_capture(board, query_header, **once)
     clock.lap("board")
-    reports = tuple(_reports(answer, query_header, references, predecessor, bundle, settings, once))
+    reports = tuple(
+        _reports(
+            answer, query_header, references, predecessor, bundle, settings, withheld or {}, once
+        )
+    )
     clock.lap("reports")
     others = _by_setting(answer, query_header, references, board, bundle, settings, once)
     results = (*reports, picture, *others)
@@ -165,10 +172,17 @@ def _reports(
     predecessor: PriorResult | None,
     bundle: BundleWords,
     settings: ResultSettings,
+    withheld: Mapping[str, str],
     once: _Once,
 ) -> Iterator[Dataset]:
     yield match_report(
-        answer, query_header, references, bundle=bundle, predecessor=predecessor, **once
+        answer,
+        query_header,
+        references,
+        bundle=bundle,
+        predecessor=predecessor,
+        withheld=withheld,
+        **once,
     )
     if settings.measurements == "none":
         return

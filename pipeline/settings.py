@@ -175,6 +175,16 @@ class PipelineSettings(_Frozen):
         default=None,
         description="name of the destination for library copies; unset for the same",
     )
+    library_copies: Literal["on_first_use", "at_index_time"] = Field(
+        default="on_first_use",
+        description="when a prior gets its library copy: `on_first_use`, when a result first "
+        "refers to it, or `at_index_time`: then the library destination holds the whole archive",
+    )
+    crosswalk_key: Path | None = Field(
+        default=None,
+        description="file of the key without which the table from library copies to their sources "
+        "cannot be read; made at first use, in state_dir where unset. Back it up apart from that",
+    )
     answer_every_study: tuple[Region, ...] = Field(
         default=(),
         description="bones that every new study is answered for without being asked, once; empty "

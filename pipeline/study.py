@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import uid
@@ -92,8 +92,8 @@ class Study:
         Reports that hold text.
     left_out
         Everything else, each with its reason.
-    withdrawn
-        SOP Instance UIDs that a rejection note withdraws, received or not.
+    rejections
+        What a rejection note withdraws, received or not: the code of its title by SOP Instance UID.
     told
         Reports that came by other roads than DICOM; without text where they were withdrawn.
     relevance
@@ -104,9 +104,14 @@ class Study:
     images: tuple[StudyImage, ...]
     reports: tuple[StudyReport, ...]
     left_out: tuple[LeftOut, ...]
-    withdrawn: frozenset[str] = frozenset()
+    rejections: Mapping[str, str] = field(default_factory=dict)
     told: tuple[ReportText, ...] = ()
     relevance: tuple[StudyRelevance, ...] = ()
+
+    @property
+    def withdrawn(self) -> frozenset[str]:
+        """SOP Instance UIDs that a rejection note withdraws."""
+        return frozenset(self.rejections)
 
     @property
     def current(self) -> tuple[ReportText, ...]:
@@ -192,7 +197,7 @@ def _read(
 
 
 def _sorted_in(
-    stored: _Stored, rejected: frozenset[str], decoder: Decoder
+    stored: _Stored, rejected: Collection[str], decoder: Decoder
 ) -> StudyImage | StudyReport | StudyRelevance | LeftOut:
     header, sop_class = stored.header, str(stored.header.SOPClassUID)
     if stored.uid in rejected:
@@ -231,7 +236,7 @@ def _with_words(stored: _Stored, report: ReportText) -> StudyReport | LeftOut:
     return StudyReport(stored.path, stored.uid, report)
 
 
-# Key Object Selection titles that withdraw what they list (IHE IOCM; PS3.16 CID 7011)
+# Key Object Selection titles that withdraw what they list (IHE RAD TF-3: IOCM; PS3.16 CID 7010)
 _REJECTIONS = frozenset({"113001", "113037", "113038", "113039"})
 
 
@@ -241,20 +246,24 @@ def _scheme_of_title(header: Dataset) -> str:
 
 
 def _withdraws(header: Dataset) -> bool:
+    return _title(header) in _REJECTIONS
+
+
+def _title(header: Dataset) -> str:
     title = next(iter(header.get("ConceptNameCodeSequence") or ()), Dataset())
-    return str(title.get("CodeValue")) in _REJECTIONS
+    return str(title.get("CodeValue"))
 
 
-def _rejected(found: Iterable[_Stored]) -> frozenset[str]:
-    return frozenset(
-        str(instance.get("ReferencedSOPInstanceUID"))
+def _rejected(found: Iterable[_Stored]) -> dict[str, str]:
+    return {
+        str(instance.get("ReferencedSOPInstanceUID")): _title(stored.header)
         for stored in found
         if str(stored.header.SOPClassUID) == uid.KeyObjectSelectionDocumentStorage
         and _withdraws(stored.header)
         for study in stored.header.get("CurrentRequestedProcedureEvidenceSequence") or ()
         for series in study.get("ReferencedSeriesSequence") or ()
         for instance in series.get("ReferencedSOPSequence") or ()
-    )
+    }
 
 
 def _without_twins(found: Iterable[_Stored], left_out: list[LeftOut]) -> list[_Stored]:

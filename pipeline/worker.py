@@ -34,14 +34,17 @@ from pipeline.errors import (
     DecoderUnavailableError,
     IdentityError,
     IndexUnavailableError,
+    KeyFileError,
     LanguageModelUnavailableError,
     PipelineError,
+    PriorRejectedError,
     RequestError,
     ResultError,
     UnreadError,
 )
 from pipeline.heartbeat import Heartbeat
 from pipeline.indexing import IndexedStudy, Indexer
+from pipeline.library import Source
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.report import ReportText
@@ -51,11 +54,13 @@ from pipeline.stored_study import StoredImage, stored_images, told_reports
 
 __all__ = [
     "ANSWER",
+    "COPY",
     "DELIVER",
     "FILE_GONE",
     "KINDS",
     "MINE",
     "QUERY",
+    "WITHDRAW",
     "Delivery",
     "Worker",
     "placements",
@@ -66,11 +71,13 @@ MINE = "mine"
 ANSWER = "answer"
 QUERY = "query"
 DELIVER = "deliver"
-KINDS = (INDEX, MINE, ANSWER, QUERY, DELIVER, COMMIT)
+COPY = "copy"
+WITHDRAW = "withdraw"
+KINDS = (INDEX, MINE, ANSWER, QUERY, DELIVER, COMMIT, COPY, WITHDRAW)
 """The kinds of job that a worker does."""
 
 # somebody waits for these, or for what they hold up: they come before a backlog
-_AWAITED = (DELIVER, ANSWER, QUERY, COMMIT)
+_AWAITED = (WITHDRAW, DELIVER, ANSWER, QUERY, COMMIT)
 
 _LOG = logging.getLogger("wristmir.worker")
 
@@ -82,6 +89,7 @@ _OUTAGES = (
     DecoderUnavailableError,
     DeliveryError,
     IndexUnavailableError,
+    KeyFileError,
     LanguageModelUnavailableError,
 )
 
@@ -146,6 +154,9 @@ class Worker:
         How many reports are read at a time, beside everything else; 0 reads them in turn with it.
     audit
         Is told what is sent.
+    copies_at_once
+        Whether exams get their library copies when they are indexed, not when a result first refers
+        to one.
     """
 
     ledger: Ledger
@@ -159,6 +170,7 @@ class Worker:
     kinds: tuple[str, ...] = KINDS
     readers: int = 0
     audit: Audit = field(default_factory=Audit.off)
+    copies_at_once: bool = False
 
     def run(
         self,
@@ -264,6 +276,8 @@ class Worker:
             QUERY: self._query,
             DELIVER: self._deliver,
             COMMIT: self._commit,
+            COPY: self._copy,
+            WITHDRAW: self._withdraw,
         }
 
     def _index(self, job: Job) -> _Done:
@@ -282,6 +296,10 @@ class Worker:
         )
         if indexed.to_mine:
             self.ledger.enqueue(MINE, study_uid)
+        if self.answerer.library.reject(study_uid, indexed.rejections):
+            self.ledger.enqueue(WITHDRAW, study_uid)
+        if self.copies_at_once and indexed.exams and self.delivery.library is not None:
+            self.ledger.enqueue(COPY, study_uid)
         for sop_instance_uid, reason in indexed.unused:
             self.ledger.filter_instance(sop_instance_uid, reason)
         if indexed.unread:
@@ -357,7 +375,9 @@ class Worker:
             for name in answered.result_ids:
                 self.outbox.discard(name)
             return _Done({**outcome, "reason": "no destination is configured"})
-        return _Done(outcome, [NewJob(DELIVER, name) for name in answered.result_ids])
+        # with what was asked: where a prior is rejected before it is sent, that is asked again
+        asked = {key: value for key, value in job.argument.items() if key != "unasked"}
+        return _Done(outcome, [NewJob(DELIVER, name, asked) for name in answered.result_ids])
 
     def _is_answered(self, study_uid: str, request: Request) -> bool:
         """Tell whether there is no more to say of a study than was said when it was new."""
@@ -405,26 +425,33 @@ class Worker:
         if self.outbox.is_delivered(job.subject):
             self._delivered(job.subject)
             return _Done({"delivered": 0})
-        results, library = self._destinations()
+        self._destinations()  # first: what is missing is a setting
         copies = self.outbox.copies(job.subject)
         objects = self.outbox.results(job.subject)
         query = self._originals(self.outbox.query_of(job.subject) or "")
         if query is None or not objects:
             message = "The query image or the result set is no longer kept."
             raise RequestError(message)
+        try:
+            return self._send_results(job.subject, copies, objects, query)
+        except PriorRejectedError as error:
+            return self._answer_anew(job, query, str(error))
+
+    def _send_results(
+        self, result_id: str, copies: Sequence[Path], objects: Sequence[Path], query: StoredImage
+    ) -> _Done:
+        results, library = self._destinations()
         clock = StageClock()
         self.answerer.guard(objects, copies, query, lambda uid: bool(self.ledger.receipt(uid)))
         clock.lap("last checks")
-        if not self.ledger.performance.sending(job.subject):
-            self.outbox.discard(job.subject)
+        if not self.ledger.performance.sending(result_id):
+            self.outbox.discard(result_id)
             return _Done({"delivered": 0, "reason": _CANCELLED})
         # what a destination has committed to already is not sent again
-        committed = self._committer.committed(job.subject)
+        committed = self._committer.committed(result_id)
         title = self.delivery.calling_ae_title
         if missing := [path for path in copies if reference(path) not in committed]:
-            with self.audit.exporting(library, missing, title):
-                send(library, missing, title)
-            self.answerer.copies_delivered(missing, library.name)
+            self._send_copies(library, missing)
         clock.lap("copies sent")
         if missing := [path for path in objects if reference(path) not in committed]:
             with self.audit.sending(results, missing, title):
@@ -437,12 +464,66 @@ class Worker:
             "seconds": _rounded(clock.seconds),
         }
         if {results.commitment, library.commitment} == {"never"}:
-            self._delivered(job.subject)
+            self._delivered(result_id)
             return _Done(outcome)
-        self.outbox.stored(job.subject, utc_now())
-        self.ledger.performance.stored(job.subject)
-        self._committer.sent(job.subject)
-        return _Done(outcome, [NewJob(COMMIT, job.subject)])
+        self.outbox.stored(result_id, utc_now())
+        self.ledger.performance.stored(result_id)
+        self._committer.sent(result_id)
+        return _Done(outcome, [NewJob(COMMIT, result_id)])
+
+    def _send_copies(self, library: DestinationSettings, copies: Sequence[Path]) -> None:
+        title = self.delivery.calling_ae_title
+        self.answerer.begin_copies(copies)
+        with self.audit.exporting(library, copies, title):
+            send(library, copies, title)
+        self.answerer.copies_delivered(copies)
+
+    def _answer_anew(self, job: Job, query: StoredImage, reason: str) -> _Done:
+        """Give up a result set that shows a prior which was rejected since, and ask once more."""
+        made = self.outbox.about(query.sop_instance_uid)
+        regions = next((one.regions for one in made if one.result_id == job.subject), ())
+        asked = job.argument or {"regions": list(regions)}
+        study_uid = self.ledger.receipt(query.sop_instance_uid)[-1].study_uid
+        self.ledger.performance.given_up(job.subject)
+        self.outbox.discard(job.subject)
+        return _Done({"delivered": 0, "reason": reason}, [NewJob(ANSWER, study_uid, asked)])
+
+    def _copy(self, job: Job) -> _Done:
+        """Send the library copies of a study's exams that the library has not got."""
+        library = self.delivery.library
+        if library is None:
+            return _Done({"copied": 0, "reason": "no destination is configured"})
+        copies = self.answerer.copies(job.subject, self._originals)
+        if not copies:
+            return _Done({"copied": 0})
+        with self.outbox.passing(f"copies-{job.id}", copies) as paths:
+            self._send_copies(library, paths)
+        return _Done({"copied": len(copies), "destination": library.name})
+
+    def _withdraw(self, job: Job) -> _Done:
+        """Withdraw the library copies of what was rejected of a study, then forget them."""
+        kept = self.answerer.library
+        rejected = kept.crosswalk.rejected(job.subject)
+        # here at once, whether or not the library can be reached
+        self.outbox.withdraw([one.copy.copy_uid for one in rejected], utc_now())
+        there = [one for one in rejected if kept.destination in one.destinations]
+        elsewhere = sum(bool(one.destinations - {kept.destination}) for one in rejected)
+        if there:
+            sources = {
+                row.sop_instance_uid: Source(row.sop_class_uid, row.series_uid)
+                for row in self.ledger.receipts_of(job.subject)
+            }
+            notes = kept.rejection_notes(there, job.subject, sources, job.created_at)
+            _, library = self._destinations()
+            title = self.delivery.calling_ae_title
+            with (
+                self.outbox.passing(f"notes-{job.id}", notes) as paths,
+                self.audit.sending(library, paths, title),
+            ):
+                send(library, paths, title)
+        kept.crosswalk.forget(one.copy for one in rejected)
+        outcome = {"withdrawn": len(there), "never_sent": len(rejected) - len(there)}
+        return _Done(outcome | ({"at_former_destinations": elsewhere} if elsewhere else {}))
 
     def _commit(self, job: Job) -> _Done:
         """Count a result set as delivered once its destinations have committed to it."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.web.library import Library
 from deploy.web.page import side_name
 from deploy.web.pictures import Pictures, boxes_seen
 from deploy.web.ranking import Finding, Ranked
+from deploy.web.viewer_links import ViewerLinks
 from pipeline.answer_record import AnswerRecord, CaseRecord, MatchRecord, PartRecord, part_name
 from pipeline.dictionary import Dictionary
 from pipeline.exam import RegionFindings
@@ -57,7 +57,7 @@ def card_of(
     part: PartRecord,
     ranked: Ranked,
     pictures: Pictures,
-    library: Library,
+    viewer: ViewerLinks,
     given: Mapping[tuple[str, str], int],
     words: Dictionary,
 ) -> Card:
@@ -85,7 +85,7 @@ def card_of(
         words=_findings(case, part, words),
         boxes=boxes_of(record, part, case),
         has_bone=part.region is not None and part.region.value in case.boxes,
-        in_viewer=library.address(record, [case]),
+        in_viewer=viewer.address(record, [case]),
         relevance=given.get((part_name(part), case.sop_instance_uid), 0),
     )
 

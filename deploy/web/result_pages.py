@@ -19,11 +19,11 @@ from deploy.errors import PictureGoneError
 from deploy.look_up import LookUp
 from deploy.web.card import Card, boxes_of, card_of
 from deploy.web.gate import checked_form, for_role, person_of, session_of
-from deploy.web.library import Library
 from deploy.web.page import Pages
 from deploy.web.pictures import SIZES, Identity, Pictures
 from deploy.web.ranking import Finding, Ranked, Wish, finding_of, ranked
 from deploy.web.users import Role
+from deploy.web.viewer_links import ViewerLinks
 from listener.audit import Audit
 from listener.audit_event import End
 from listener.audit_query import command_query
@@ -63,7 +63,7 @@ class ResultPages:
         Knows whose images they are, for the audit trail.
     audit
         Is told of every view before it is shown.
-    library
+    viewer
         Knows where the hospital's viewer finds priors.
     """
 
@@ -74,7 +74,7 @@ class ResultPages:
     pictures: Pictures
     ledger: Ledger
     audit: Audit
-    library: Library
+    viewer: ViewerLinks
 
     def routes(self) -> list[Route]:
         """Return where they are."""
@@ -243,7 +243,7 @@ class ResultPages:
         part = record.part(request.query_params.get("bone"))
         in_order = self._ranked(record, part, wish) if part else ()
         given = self._given(request, record)
-        there = [one.case for one in in_order if self.library.study_uid(one.case)]
+        there = [one.case for one in in_order if self.viewer.study_uid(one.case)]
         first = there[:_SIDE_BY_SIDE]
         return {
             "record": record,
@@ -253,7 +253,7 @@ class ResultPages:
             "wish": wish,
             "cards": [self._card(record, part, one, given) for one in in_order] if part else [],
             "query_view": SIZES["small"]["wrist"],
-            "all_in_viewer": self.library.address(record, first),
+            "all_in_viewer": self.viewer.address(record, first),
             "side_by_side": len(first),
             "asked": request.url.query,
             "beyond": sum(one.match.rank > len(part.matches) for one in in_order) if part else 0,
@@ -310,7 +310,7 @@ class ResultPages:
         given: Mapping[tuple[str, str], int],
     ) -> Card:
         words = self.pages.words
-        return card_of(record, part, one, self.pictures, self.library, given, words)
+        return card_of(record, part, one, self.pictures, self.viewer, given, words)
 
     def _title(self, part: PartRecord) -> str:
         say = self.pages.words.say

@@ -24,14 +24,12 @@ from deploy.settings import Settings
 from deploy.state import (
     key_of_site,
     open_answers,
-    open_crosswalk,
     open_feedback,
     open_ledger,
     open_outbox,
 )
 from deploy.web.bearer import BearerTokens
 from deploy.web.dicomweb import dicomweb_app
-from deploy.web.library import Library
 from deploy.web.login_pages import LoginPages
 from deploy.web.matches import matches_app
 from deploy.web.oidc_pages import OidcPages
@@ -44,6 +42,7 @@ from deploy.web.settings import WebSettings
 from deploy.web.site import Lifespan, site
 from deploy.web.status_pages import StatusPages
 from deploy.web.users import Users
+from deploy.web.viewer_links import ViewerLinks
 from listener.audit import Audit
 from listener.ledger import Ledger
 from listener.service import notify
@@ -160,14 +159,7 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
         sessions = Sessions(users, login.idle_minutes * 60, login.session_hours * 3600)
         uids = KeyedUids(key)
         pages = Pages(dictionary(settings.pipeline.results.language))
-        pipeline = settings.pipeline
-        library = Library(
-            viewer_url=web.viewer_url,
-            references=pipeline.references,
-            crosswalk=stack.enter_context(closing(open_crosswalk(settings))),
-            uids=uids,
-            destination=pipeline.library_destination or pipeline.destination or "",
-        )
+        viewer = ViewerLinks(web.viewer_url, settings.pipeline.references, uids)
         results = ResultPages(
             pages=pages,
             records=stack.enter_context(closing(open_answers(settings))),
@@ -176,7 +168,7 @@ def open_site(settings: Settings, server: WebServer, lifespan: Lifespan) -> Iter
             pictures=Pictures(stack.enter_context(Decoder(decoder_limits(settings))), ledger),
             ledger=ledger,
             audit=audit,
-            library=library,
+            viewer=viewer,
         )
         status = StatusPages(Pages(), settings, ledger, uids, audit)
         logins = LoginPages(pages, users, sessions, audit, web.is_secure, provider)

@@ -105,7 +105,7 @@ def test_a_look_up_in_the_crosswalk_is_told_with_study_and_patient(tmp_path: Pat
         open_worker(settings, ledger, key, audit) as worker,
     ):
         (row,) = ledger.receipts()
-        crosswalk = worker.answerer.crosswalk
+        crosswalk = worker.answerer.library.crosswalk
         crosswalk.keep("2.25.1", ds.SOPInstanceUID, ds.StudyInstanceUID)
         crosswalk.of_copy("2.25.1")
         crosswalk.of_copy("2.25.2")

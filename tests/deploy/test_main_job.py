@@ -23,7 +23,7 @@ from listener.job import JobState
 from listener.move import ArchiveMove
 from listener.query import ArchiveQuery
 from listener.receipt import InstanceState
-from pipeline.deidentify import library_study
+from pipeline.deidentify import library_study_uid
 from pipeline.match_report import readable
 from pipeline.region import Laterality, Region
 from pipeline.result_set import referenced_instances
@@ -133,7 +133,7 @@ def test_candidates_behind_the_matches_are_kept_for_the_pages_and_sent_nowhere(
     sent = {str(dcmread(f, stop_before_pixels=True).StudyInstanceUID) for f in asked.pacs.files()}
     returned = {match.case for part in record.parts for match in part.matches}
     assert {case.number for case in record.cases if not case.further} == returned
-    copies = {library_study(uids, c.study_uid) for c in record.cases if c.number in returned}
+    copies = {library_study_uid(uids, c.study_uid) for c in record.cases if c.number in returned}
     assert sent - {QUERY_STUDY} <= copies
 
 

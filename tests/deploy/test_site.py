@@ -23,13 +23,13 @@ from station import eventually
 
 from deploy.folder import index_folder
 from deploy.settings import Settings, parse
-from deploy.state import key_of_site, open_answers, open_crosswalk, open_feedback
+from deploy.state import key_of_site, open_answers, open_feedback
 from deploy.web.users import Role
 from listener.job import JobState
 from listener.ledger import Ledger
 from listener.milestone import Placement
 from pipeline.answer_record import AnswerRecord, Shown
-from pipeline.deidentify import library_study
+from pipeline.deidentify import library_study_uid
 from pipeline.exam import Exam, RegionFindings
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region
@@ -439,11 +439,11 @@ def test_weights_and_filters_work_without_a_script(site: Site) -> None:
 
 def test_a_link_opens_the_query_and_a_priors_copy_in_the_viewer(site: Site) -> None:
     links = re.findall(r'href="(https://ohif[^"]+)"', site.visit("reader").get(HERE).text)
-    query = site.record.study_uid
-    assert (
-        f"https://ohif.example.org/viewer?StudyInstanceUIDs={query},2.25.1&amp;hangingprotocolId=x"
-        in links
-    )
+    query, prior = site.record.study_uid, site.record.cases[0].study_uid
+    copy = library_study_uid(KeyedUids(key_of_site(site.settings)), prior)
+    opened = f"https://ohif.example.org/viewer?StudyInstanceUIDs={query},{copy}&amp;"
+    assert f"{opened}hangingprotocolId=x" in links
+    assert not any(prior in link for link in links)
     assert not any("1.2.3.7" in link for link in links)  # nothing refers to the third
 
 
@@ -564,19 +564,9 @@ def test_a_candidate_that_is_rejected_or_came_later_has_no_picture(site: Site) -
     assert reader.get("/results/answer-3/pictures/2/wrist-small.png").status == 404
 
 
-def test_a_candidate_is_in_the_viewer_only_once_the_pacs_has_its_copy(site: Site) -> None:
-    reader, case = site.visit("reader"), site.pool.cases[1]
-    page = f"{THERE}/distal_radius/cases/2"
-    assert "https://ohif" not in reader.get(page).text
-    with closing(open_crosswalk(site.settings)) as crosswalk:
-        crosswalk.keep("2.25.77", case.sop_instance_uid, case.study_uid)
-        assert "https://ohif" not in reader.get(page).text
-        crosswalk.mark_delivered(["2.25.77"], "pacs")
-    copies = library_study(KeyedUids(key_of_site(site.settings)), case.study_uid)
-    assert f"StudyInstanceUIDs={site.pool.study_uid},{copies}&" in reader.get(page).text
-    with closing(open_crosswalk(site.settings)) as crosswalk:
-        crosswalk.forget_study(case.study_uid)
-    assert "https://ohif" not in reader.get(page).text
+def test_a_candidate_is_not_in_the_viewer_for_no_copy_is_made_of_it(site: Site) -> None:
+    page = site.visit("reader").get(f"{THERE}/distal_radius/cases/2").text
+    assert "https://ohif" not in page
 
 
 def test_a_candidate_is_judged_like_a_match(site: Site) -> None:

@@ -19,10 +19,14 @@ from plugin import STUDIES, Plugin, plugin
 from pydicom import dcmread
 from simple_bundle import simple_bundle
 
+from deploy.settings import site_key
 from deploy.state import open_answers
 from listener.job import Job, JobState, NewJob
 from listener.ledger import Ledger
+from pipeline.answer_record import IN_LIBRARY
+from pipeline.deidentify import library_study_uid
 from pipeline.region import Region
+from pipeline.uid import KeyedUids
 from pipeline.worker import ANSWER, DELIVER, QUERY
 
 pytestmark = pytest.mark.slow
@@ -98,7 +102,9 @@ def test_an_answer_is_kept_for_the_pages_after_its_files_have_gone(service: Plug
     assert [part.region for part in record.parts] == [Region.DISTAL_RADIUS]
     assert len(record.cases) == len(PRIORS) == len(record.parts[0].matches)
     sent = {str(dcmread(file).StudyInstanceUID) for file in service.pacs.files()}
-    assert {case.viewer_study_uid for case in record.cases} <= sent
+    assert {case.viewer_study_uid for case in record.cases} == {IN_LIBRARY}
+    uids = KeyedUids(site_key(service.settings.state_dir))
+    assert {library_study_uid(uids, case.study_uid) for case in record.cases} <= sent
     assert all(case.pictured and case.version == 1 for case in record.cases)
     assert (record.bundle_id, record.pool) == (service.index.bundle_id, len(PRIORS))
 

@@ -31,7 +31,7 @@ from pipeline.uid import KeyedUids
 
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 KEY = b"a key of an invented site, 32 b."
-REJECTED = "113001"  # of quality, PS3.16 CID 7011
+REJECTED = "113001"  # of quality, PS3.16 CID 7010
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 

@@ -147,6 +147,7 @@ def test_colour_becomes_luma(seen: Any) -> None:
         ({"PixelSpacing": [0.14, 0.15], "ImagerPixelSpacing": [0.2, 0.2]}, (0.14, 0.15)),
         ({"ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2)),
         ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.2, 0.2]}, (0.2, 0.2)),
+        ({"PixelSpacing": 0.14, "NominalScannedPixelSpacing": 0.2}, None),
         ({}, None),
     ],
 )

@@ -84,7 +84,7 @@ class Steps:
         self.exams = 1
         self.answers = 1
         self.unread = 0
-        self.withdrawn: frozenset[str] = frozenset()
+        self.rejections: dict[str, str] = {}
         self.to_mine = True
         self.mining = threading.Event()
         self.mining.set()
@@ -117,7 +117,7 @@ class Steps:
                 PlacedFile(file.sop_instance_uid, file.version, "exam", "pa", "left")
                 for file in files
             ),
-            withdrawn=self.withdrawn,
+            rejections=self.rejections,
         )
 
     def mine(
@@ -155,8 +155,19 @@ class Steps:
             raise RequestError
         return (answer(),), ""
 
+    @property
+    def library(self) -> Steps:
+        return self
+
+    def reject(self, *_: object) -> bool:
+        """Know of no copies."""
+        return False
+
     def guard(self, *_: object) -> None:
         """Find nothing wrong."""
+
+    def begin_copies(self, *_: object) -> None:
+        """Remember nothing."""
 
     def copies_delivered(self, *_: object) -> None:
         """Remember nothing."""
@@ -402,7 +413,7 @@ def test_a_withdrawn_exam_whose_file_is_gone_is_known_to_be(rig: Rig) -> None:
     rig.clock.pass_(3 * 86400)
     assert rig.ledger.expire(timedelta(days=1)) == 1
     rig.receive(GOOD, f"{GOOD}.1.2")
-    rig.steps.withdrawn = frozenset({f"{GOOD}.1.1"})
+    rig.steps.rejections = {f"{GOOD}.1.1": "113001"}
     rig.ledger.enqueue(INDEX, GOOD)
     rig.work()
     assert placed(rig, GOOD)[f"{GOOD}.1.1"] == {"reason": "a rejection note withdraws it"}

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from pipeline.answer_record import AnswerRecord, CaseRecord
-from pipeline.crosswalk import Crosswalk
-from pipeline.deidentify import library_study
+from pipeline.answer_record import IN_LIBRARY, AnswerRecord, CaseRecord
+from pipeline.deidentify import library_study_uid
 from pipeline.uid import KeyedUids
 
-__all__ = ["Library"]
+__all__ = ["ViewerLinks"]
 
 
 @dataclass(frozen=True, eq=False)
-class Library:
+class ViewerLinks:
     """Addresses of the hospital's viewer.
+
+    The pages never open the crosswalk: which other copies have been delivered is not theirs to
+    know.
 
     Parameters
     ----------
@@ -25,19 +27,13 @@ class Library:
         Opens studies in the viewer (`deploy.web.settings.WebSettings`); None for no viewer.
     references
         ``library``: priors are found as de-identified copies; ``original``: as they are.
-    crosswalk
-        Knows which copies have been delivered.
     uids
         Name the copies' studies.
-    destination
-        Name of the destination of the copies.
     """
 
     viewer_url: str | None
     references: Literal["library", "original"]
-    crosswalk: Crosswalk
     uids: KeyedUids
-    destination: str
 
     def address(self, record: AnswerRecord, cases: Sequence[CaseRecord]) -> str:
         """Return the address that opens the query and priors; empty where there is none."""
@@ -52,13 +48,10 @@ class Library:
     def study_uid(self, case: CaseRecord) -> str:
         """Return the study that a viewer finds a prior in; empty where it finds none.
 
-        No copy is made of a candidate behind the matches; another answer may have had one sent.
+        No copy is made of a candidate behind the matches.
         """
-        if not case.further:
-            return case.viewer_study_uid
-        if self.references == "original":
-            return case.study_uid
-        copy = self.crosswalk.of_source(case.sop_instance_uid)
-        if copy is None or self.crosswalk.missing([copy.copy_uid], self.destination):
-            return ""
-        return library_study(self.uids, case.study_uid)
+        if case.further:
+            return case.study_uid if self.references == "original" else ""
+        if case.viewer_study_uid == IN_LIBRARY:
+            return library_study_uid(self.uids, case.study_uid)
+        return case.viewer_study_uid

@@ -1,0 +1,311 @@
+"""The library in the whole plugin, with simple models: made, withheld, withdrawn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import pytest
+from dicom_files import note
+from plugin import STUDIES, Plugin, free_port, plugin, saved, tables
+from pydicom import Dataset, dcmread
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
+    generate_uid,
+)
+from simple_bundle import simple_bundle
+
+from deploy.kept_results import KeptResults
+from listener.destination_settings import DestinationSettings
+from listener.holdings import Wanted
+from listener.job import JobState
+from pipeline.dictionary import dictionary
+from pipeline.match_report import readable
+from pipeline.result_language import Language
+from pipeline.result_set import referenced_instances
+from pipeline.worker import ANSWER, COPY, DELIVER, KINDS, WITHDRAW, Delivery
+
+pytestmark = pytest.mark.slow
+
+PRIORS = ("TEST-0001-1", "TEST-0008-1", "TEST-0013-1")
+ASKED = sorted((STUDIES / "TEST-0018-1").glob("*.dcm"))
+ASKED_STUDY = str(dcmread(ASKED[0], stop_before_pixels=True).StudyInstanceUID)
+MODELS = SimpleNamespace(load=lambda *_, **__: simple_bundle())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("deploy.assembly.Bundle", MODELS)
+    return tmp_path
+
+
+@pytest.fixture
+def service(folder: Path) -> Iterator[Plugin]:
+    with plugin(folder, board_width=1200, **_OFTEN) as running:
+        fill(running)
+        yield running
+
+
+_OFTEN: dict[str, Any] = {"lease_seconds": 30}
+
+
+def fill(running: Plugin) -> None:
+    for study in PRIORS:
+        running.send(files_of(study))
+    running.settle()
+
+
+def files_of(study: str) -> list[Path]:
+    return sorted((STUDIES / study).glob("*.dcm"))
+
+
+def image_of(study: str) -> Dataset:
+    images = (dcmread(file) for file in files_of(study))
+    return next(one for one in images if one.Modality in ("DX", "CR"))
+
+
+def reject(running: Plugin, study: str, folder: Path, reason: str = "113001") -> None:
+    """Send the note by which the PACS rejects a study's image."""
+    image = image_of(study)
+    rejection = note(reason, image)
+    rejection.StudyInstanceUID, rejection.SeriesInstanceUID = image.StudyInstanceUID, generate_uid()
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "IssuerOfPatientID"):
+        if keyword in image:
+            setattr(rejection, keyword, image[keyword].value)
+    running.send([saved(rejection, folder / "rejection.dcm")])
+
+
+def without_pacs(running: Plugin) -> Plugin:
+    """Return the same with a PACS that cannot be reached."""
+    away = DestinationSettings(name="pacs", ae_title="AWAY", host="127.0.0.1", port=free_port())
+    return replace(
+        running, worker=replace(running.worker, delivery=Delivery(away, away, "WRISTMIR"))
+    )
+
+
+def copies(running: Plugin) -> dict[str, Dataset]:
+    """Return the library copies that the PACS got, by their UIDs."""
+    got = [dcmread(file) for file in running.pacs.files()]
+    return {str(one.SOPInstanceUID): one for one in got if one.Modality in ("DX", "CR")}
+
+
+def notes(running: Plugin) -> list[Dataset]:
+    return [dcmread(file) for file in running.pacs.files(KeyObjectSelectionDocumentStorage)]
+
+
+def copy_of(running: Plugin, study: str) -> str:
+    crosswalk = running.worker.answerer.library.crosswalk
+    found = crosswalk.of_source(str(image_of(study).SOPInstanceUID))
+    assert found is not None
+    return found.copy_uid
+
+
+def kept(running: Plugin) -> set[str]:
+    """Return what the plugin answers with when it is asked for results and copies."""
+    found = KeptResults(running.settings.state_dir, 7).find(Wanted(), 1000)
+    return {one.sop_instance_uid for one in found}
+
+
+# -- when it is made ------------------------------------------------------------------------
+
+
+def test_by_default_a_copy_is_made_when_a_result_first_refers_to_it(service: Plugin) -> None:
+    assert copies(service) == {}
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    assert len(copies(service)) == len(PRIORS)
+
+
+def test_at_index_time_every_exam_has_its_copy_before_anybody_asks(folder: Path) -> None:
+    with plugin(folder, library_copies="at_index_time", **_OFTEN) as running:
+        fill(running)
+        made = copies(running)
+        assert len(made) == len(PRIORS)
+        crosswalk = running.worker.answerer.library.crosswalk
+        assert crosswalk.missing(made, "pacs") == ()
+        running.send(ASKED, "WRISTMIR_Q_DR")
+        running.settle()
+        (delivery, *_) = running.ledger.jobs(kind=DELIVER)
+        assert (delivery.outcome or {})["copies"] == 0  # they were there
+        (report,) = running.reports()
+        assert set(made) <= referenced_instances(report)
+
+
+def test_a_copy_counts_as_delivered_when_it_was_acknowledged(folder: Path) -> None:
+    with plugin(folder, library_copies="at_index_time", **_OFTEN) as there:
+        running = without_pacs(there)
+        running.send(files_of(PRIORS[0]))
+        running.settle()
+        (job,) = running.jobs(str(image_of(PRIORS[0]).StudyInstanceUID), COPY)
+        assert job.state is JobState.READY  # it waits for the PACS
+        crosswalk = running.worker.answerer.library.crosswalk
+        uid = copy_of(running, PRIORS[0])
+        assert crosswalk.missing([uid], "pacs") == (uid,)
+        assert list((running.settings.state_dir / "outbox").iterdir()) == []
+
+
+# -- what is shown to nobody ----------------------------------------------------------------
+
+
+def written(study: str, folder: Path, word: str) -> list[Path]:
+    """Return a study's files with a word burned into a corner of its image."""
+    files = []
+    for file in files_of(study):
+        one = dcmread(file)
+        if one.Modality in ("DX", "CR"):
+            pixels = one.pixel_array.copy()
+            light = int(pixels.max()) if one.PhotometricInterpretation == "MONOCHROME2" else 0
+            dark = int(pixels.max()) - light
+            pixels[:36, :240] = dark
+            cv2.putText(pixels, word, (8, 26), cv2.FONT_HERSHEY_SIMPLEX, 0.6, light, 1, cv2.LINE_AA)
+            if one.file_meta.TransferSyntaxUID.is_compressed:
+                one.decompress(generate_instance_uid=False)
+            one.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+            one.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            one["PixelData"].VR = "OW"
+        files.append(saved(one, folder / f"{study}-{file.name}"))
+    return files
+
+
+@pytest.mark.parametrize("language", list(Language))
+def test_a_prior_with_a_word_in_its_picture_is_counted_and_not_shown_and_the_report_says_why(
+    folder: Path, language: Language
+) -> None:
+    results = {"language": language.value}
+    with plugin(folder, library_copies="at_index_time", results=results, **_OFTEN) as running:
+        running.send(written(PRIORS[0], folder, "DOE JANE 4711"))
+        for study in PRIORS[1:]:
+            running.send(files_of(study))
+        running.settle()
+        assert len(copies(running)) == len(PRIORS) - 1
+        running.send(ASKED, "WRISTMIR_Q_DR")
+        running.settle()
+        outcome = running.outcome(ASKED_STUDY, ANSWER)
+        assert outcome["matches"] == len(PRIORS)
+        (report,) = running.reports()
+        said = readable(report)
+        assert said.count(dictionary(language).say("report.not_shared_text")) == 1
+        crosswalk = running.worker.answerer.library.crosswalk
+        assert crosswalk.of_source(str(image_of(PRIORS[0]).SOPInstanceUID)) is None
+
+
+def test_a_prior_that_says_that_it_bears_text_is_withheld_with_that_reason(
+    folder: Path,
+) -> None:
+    with plugin(folder, **_OFTEN) as running:
+        for file in files_of(PRIORS[0]):
+            one = dcmread(file)
+            if one.Modality in ("DX", "CR"):
+                one.BurnedInAnnotation = "YES"
+            running.send([saved(one, folder / file.name)])
+        running.settle()
+        running.send(ASKED, "WRISTMIR_Q_DR")
+        running.settle()
+        assert copies(running) == {}
+        (report,) = running.reports()
+        words = dictionary(Language.ENGLISH).say("report.not_shared_annotated")
+        assert words in readable(report)
+
+
+# -- what was rejected ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["113001", "113037"])
+def test_the_copy_of_a_rejected_prior_is_withdrawn_and_forgotten(
+    service: Plugin, folder: Path, reason: str
+) -> None:
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    uid, before = copy_of(service, PRIORS[0]), copies(service)
+    assert uid in kept(service)
+    reject(service, PRIORS[0], folder, reason)
+    service.settle()
+    (made,) = notes(service)
+    assert referenced_instances(made) == {uid}
+    assert (made.StudyInstanceUID, made.PatientID) == (
+        before[uid].StudyInstanceUID,
+        before[uid].PatientID,
+    )
+    assert made.ConceptNameCodeSequence[0].CodeValue == reason
+    study = str(image_of(PRIORS[0]).StudyInstanceUID)
+    assert service.outcome(study, WITHDRAW) == {"withdrawn": 1, "never_sent": 0}
+    crosswalk = service.worker.answerer.library.crosswalk
+    assert crosswalk.of_copy(uid) is None
+    assert crosswalk.rejected(study) == ()
+
+
+def test_results_that_show_it_are_found_here_no_more_and_new_ones_do_without_it(
+    service: Plugin, folder: Path
+) -> None:
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    service.send(ASKED, "WRISTMIR_Q_DR")  # this one refers to copies that are there already
+    service.settle()
+    assert len(service.reports()) == 2
+    assert {str(one.SOPInstanceUID) for one in (*service.reports(), *service.boards())} <= kept(
+        service
+    )
+    uid = copy_of(service, PRIORS[0])
+    reject(service, PRIORS[0], folder)
+    service.settle()
+    assert kept(service) == set()
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    report = service.reports()[-1]
+    assert uid not in referenced_instances(report)
+    assert str(report.SOPInstanceUID) in kept(service)
+
+
+def test_a_library_that_is_away_is_told_when_it_is_back(service: Plugin, folder: Path) -> None:
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    uid = copy_of(service, PRIORS[0])
+    study = str(image_of(PRIORS[0]).StudyInstanceUID)
+    away = without_pacs(service)
+    reject(away, PRIORS[0], folder)
+    away.settle()
+    (job,) = service.jobs(study, WITHDRAW)
+    assert job.state is JobState.READY
+    assert kept(service) == set()  # here at once
+    assert service.worker.answerer.library.crosswalk.of_copy(uid) is not None
+    time.sleep(max(0.0, (job.not_before - datetime.now(UTC)).total_seconds()))
+    service.settle()
+    (made,) = notes(service)
+    assert referenced_instances(made) == {uid}
+    assert service.worker.answerer.library.crosswalk.of_copy(uid) is None
+
+
+def test_a_result_that_waits_is_answered_anew_without_what_was_rejected(
+    service: Plugin, folder: Path
+) -> None:
+    others = tuple(kind for kind in KINDS if kind != DELIVER)
+    answering = replace(service, worker=replace(service.worker, kinds=others))
+    answering.send(ASKED, "WRISTMIR_Q_DR")
+    answering.settle()
+    (waits,) = service.ledger.jobs(kind=DELIVER)
+    uid = copy_of(service, PRIORS[0])
+    reject(service, PRIORS[0], folder)
+    answering.settle()
+    service.settle()
+    assert uid not in copies(service)
+    assert len(copies(service)) == len(PRIORS) - 1
+    assert notes(service) == []  # nobody had it
+    study = str(image_of(PRIORS[0]).StudyInstanceUID)
+    assert service.outcome(study, WITHDRAW) == {"withdrawn": 0, "never_sent": 1}
+    (report,) = service.reports()
+    assert uid not in referenced_instances(report)
+    assert "withdrawn" in (service.ledger.job(waits.id).outcome or {})["reason"]
+
+
+def test_the_settings_say_when_copies_are_made(tmp_path: Path) -> None:
+    from deploy.settings import parse
+
+    chosen = parse(tables(tmp_path, 1, library_copies="at_index_time"))
+    assert chosen.pipeline.library_copies == "at_index_time"
