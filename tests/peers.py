@@ -23,10 +23,10 @@ def peer(name: str) -> str:
     return found
 
 
-def present(file: Path, made_by: str = _PACKAGES) -> str:
+def present(file: Path) -> str:
     """Return the path of a file; where it is missing skip, or fail if it has to be there."""
     if not file.is_file():
-        missing(file.name, made_by)
+        missing(file.name, _PACKAGES)
     return str(file)
 
 

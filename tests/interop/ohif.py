@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from peers import present
+from peers import missing
 
 __all__ = ["Archive", "ohif", "ohif_version"]
 
@@ -25,8 +25,10 @@ _LOOPBACK = "127.0.0.1"
 
 def ohif_version() -> str:
     """Return which OHIF there is; skip where there is none, unless it has to be there."""
-    package = present(_PACKAGE / "package.json", "`make ohif` fetches it")
-    return str(json.loads(Path(package).read_text(encoding="utf-8"))["version"])
+    package = _PACKAGE / "package.json"
+    if not package.is_file():
+        missing("OHIF", "`make ohif` fetches it")
+    return str(json.loads(package.read_text(encoding="utf-8"))["version"])
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,13 @@ def test_presentation_state_and_key_objects_are_listed_with_a_warning_and_not_sh
     assert warned == {STATE, KEY_OBJECTS}  # where OHIF learns it, deploy/VIEWERS.md says so
 
 
+def test_the_worklist_finds_results_and_copies_at_the_plugin(room: ReadingRoom) -> None:
+    seen, name = room.viewer, str(room.result(ComprehensiveSRStorage).PatientName.family_name)
+    seen.browser.get(f"{seen.address}/?datasources=plugin")
+    seen.until(lambda: "WristMIR library case" in seen.panel())
+    assert name in seen.panel()
+
+
 def test_the_boxes_are_drawn_where_they_were_found(room: ReadingRoom) -> None:
     seen, image = room.viewer, query_image()
     boxes = query_boxes(room.result(Comprehensive3DSRStorage))

@@ -208,7 +208,9 @@ def likeness(drawn: Grey, image: Grey) -> float:
     shrunk = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     part = drawn[round(top) :, round(left) :][: size[1], : size[0]]
     pair = (part, shrunk[: part.shape[0], : part.shape[1]])
-    blurred = (cv2.GaussianBlur(one, (0, 0), 2) for one in pair)
+    blurred = [cv2.GaussianBlur(one, (0, 0), 2) for one in pair]
+    if min(float(one.std()) for one in blurred) == 0:  # nothing is drawn yet
+        return 0.0
     return float(np.corrcoef(*(one.ravel() for one in blurred))[0, 1])
 
 
