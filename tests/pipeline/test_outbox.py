@@ -234,3 +234,56 @@ def test_a_copy_of_several_result_sets_is_one_object_and_its_file_is_there(
     (copy,) = keeping.kept(later, 100, instances=["1.2.3.5.1.1"])
     assert copy.path.is_file()
     assert len(keeping.kept(later, 1)) == 1
+
+
+# -- what was withdrawn ---------------------------------------------------------------------
+
+
+def test_results_that_refer_to_a_withdrawn_copy_are_found_no_more(keeping: Outbox) -> None:
+    copy = "1.2.3.5.1.1"
+    keeping.put("answer-1-1", QUERY, [header(5)], [report(7)], NOW, refers=[copy])
+    keeping.put("answer-2-1", QUERY, [], [report(8)], NOW, refers=[copy])  # it was there already
+    keeping.put("answer-3-1", QUERY, [header(6)], [report(9)], NOW, refers=["1.2.3.6.1.1"])
+    for name in ("answer-1-1", "answer-2-1", "answer-3-1"):
+        keeping.delivered(name, NOW)
+    assert keeping.withdraw([copy], NOW) == 2
+    assert set(kept(keeping)) == {"1.2.3.6.1.1", "1.2.3.9.1.1"}
+    assert keeping.results("answer-1-1") == keeping.results("answer-2-1") == ()
+    assert keeping.withdraw([copy], NOW) == 0
+
+
+def test_what_nobody_has_committed_to_yet_counts_as_delivered_when_it_is_withdrawn(
+    keeping: Outbox,
+) -> None:
+    keeping.put("answer-1-1", QUERY, [header(5)], [report(7)], NOW)
+    keeping.stored("answer-1-1", NOW)
+    assert keeping.withdraw(["1.2.3.5.1.1"], NOW) == 1  # known by the copy that went along
+    assert keeping.is_delivered("answer-1-1")
+    assert kept(keeping) == []
+
+
+def test_what_waits_for_its_delivery_is_left_to_who_delivers_it(keeping: Outbox) -> None:
+    keeping.put("answer-1-1", QUERY, [header(5)], [report(7)], NOW, refers=["1.2.3.5.1.1"])
+    assert keeping.withdraw(["1.2.3.5.1.1"], NOW) == 0
+    assert len(keeping.results("answer-1-1")) == 1
+
+
+def test_what_can_be_made_anew_is_there_while_it_is_sent_and_then_gone(outbox: Outbox) -> None:
+    with outbox.passing("copies-1", [header(5), header(6)]) as paths:
+        assert [str(dcmread(path).SOPInstanceUID) for path in paths] == [
+            "1.2.3.5.1.1",
+            "1.2.3.6.1.1",
+        ]
+    assert not any(path.exists() for path in paths)
+    with pytest.raises(OSError, match="away"), outbox.passing("copies-1", [header(5)]) as paths:
+        raise OSError(5, "away")
+    assert not paths[0].parent.exists()
+
+
+def test_what_a_kill_left_of_it_is_swept_by_the_next(outbox: Outbox) -> None:
+    with outbox.passing("copies-1", [header(5), header(6)]) as paths:
+        left = paths[1].read_bytes()
+    paths[1].parent.mkdir()
+    paths[1].write_bytes(left)
+    with outbox.passing("copies-1", [header(5)]) as again:
+        assert list(again[0].parent.iterdir()) == list(again)
