@@ -127,9 +127,9 @@ class Library:
         self.crosswalk.keep(str(made.SOPInstanceUID), exam.sop_instance_uid, study, stored.version)
         return made
 
-    def reject(self, study_uid: str, reasons: Mapping[str, str]) -> bool:
+    def reject(self, study_uid: str, reasons: Mapping[str, str], *, as_well: bool = False) -> bool:
         """Remember what of a study is rejected; see `pipeline.crosswalk.Crosswalk.reject`."""
-        return self.crosswalk.reject(study_uid, reasons)
+        return self.crosswalk.reject(study_uid, reasons, as_well=as_well)
 
     def missing(self, copies: Iterable[Dataset]) -> list[Dataset]:
         """Return the copies that the destination has not acknowledged, each once."""
