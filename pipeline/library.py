@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from pipeline.burned_in_text import text_lines
+from pipeline.burned_in_text import has_text
 from pipeline.crosswalk import Crosswalk, RejectedCopy
 from pipeline.decoder import Decoder
 from pipeline.deidentify import (
@@ -106,7 +106,7 @@ class Library:
             return Withheld.ANNOTATED
         named = (stored.sop_instance_uid, stored.version)
         if named not in self._known:
-            written = pixels.ndim == 2 and any(map(text_lines, (picture, pixels)))
+            written = pixels.ndim == 2 and has_text(picture, pixels)
             self._known[named] = Withheld.TEXT if written else None
             if len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
