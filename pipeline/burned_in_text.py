@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TextLine", "shows_text", "text_lines"]
+__all__ = ["TextLine", "has_text", "text_lines"]
 
 _THRESHOLD: Final = 3.6
 _FEWEST_GLYPHS: Final = 4  # a side marker has three at the most, such as "R PA"
@@ -55,9 +55,21 @@ class TextLine:
     clarity: float
 
 
-def shows_text(*pictures: NDArray[np.number[Any]]) -> bool:
-    """Tell whether text stands in one of several forms of a picture: as stored, as shown."""
-    return all(one.ndim == 2 for one in pictures) and any(map(text_lines, pictures))
+def has_text(*pictures: NDArray[np.number[Any]]) -> bool:
+    """Tell whether a line of text stands in one of several renderings of an image.
+
+    One that differs from another before it in brightness and contrast alone is not looked at.
+    """
+    seen: list[NDArray[np.uint8]] = []
+    for grey in map(_as_grey, pictures):
+        if any(
+            cv2.norm(grey, like, cv2.NORM_INF) <= 1 for one in seen for like in (one, 255 - one)
+        ):
+            continue
+        if text_lines(grey):
+            return True
+        seen.append(grey)
+    return False
 
 
 def text_lines(

@@ -2,79 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
 
 import sqlalchemy as sa
 
+from pipeline.crosswalk_rows import (
+    COPY,
+    DELIVERY,
+    METADATA,
+    ONE,
+    REJECTED,
+    SEAL,
+    UNSEALED,
+    LibraryCopy,
+    copy_mark,
+    is_key,
+    key_mark,
+    one_copy,
+    opened_copy,
+    rejections,
+    seal_anew,
+    sealed_copy,
+    sealed_rejection,
+    source_mark,
+    study_mark,
+    unknown_copies,
+    unsealed_copies,
+)
 from pipeline.database import open_database
 from pipeline.errors import KeyFileError, PictureWithheldError, PriorRejectedError
 from pipeline.key_file import KeyFile
 from pipeline.seal import Seal
 
 __all__ = ["Crosswalk", "LibraryCopy", "LookedUp", "RejectedCopy"]
-
-_METADATA = sa.MetaData()
-# one row: which key has sealed the others, and whether what was here unsealed is gone from the file
-_SEAL = sa.Table(
-    "seal",
-    _METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("key_mark", sa.String(64), nullable=False),
-    sa.Column("is_clean", sa.Boolean, nullable=False),
-)
-_COPY = sa.Table(
-    "sealed_copy",
-    _METADATA,
-    sa.Column("copy_mark", sa.String(64), primary_key=True),
-    sa.Column("source_mark", sa.String(64), nullable=False, index=True),
-    sa.Column("study_mark", sa.String(64), nullable=False, index=True),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("sealed", sa.LargeBinary, nullable=False),
-    sa.UniqueConstraint("source_mark", "version"),
-)
-_DELIVERY = sa.Table(
-    "sealed_delivery",
-    _METADATA,
-    sa.Column(
-        "copy_mark",
-        sa.String(64),
-        sa.ForeignKey("sealed_copy.copy_mark"),
-        primary_key=True,
-        nullable=False,
-    ),
-    sa.Column("destination", sa.String(64), primary_key=True, nullable=False),
-    sa.Column("delivered_at", sa.String(32), nullable=False),
-)
-# sources that were rejected, each with the code of the reason: no copy is made of them again
-_REJECTED = sa.Table(
-    "rejected",
-    _METADATA,
-    sa.Column("source_mark", sa.String(64), primary_key=True),
-    sa.Column("study_mark", sa.String(64), nullable=False, index=True),
-    sa.Column("sealed", sa.LargeBinary, nullable=False),
-)
-_ONE: Final = 1
-_UNSEALED: Final = ("delivery", "copy")  # the tables of releases that sealed nothing
-
-
-@dataclass(frozen=True)
-class LibraryCopy:
-    """One row: which copy stands for which source.
-
-    ``copy_uid``, ``source_uid`` and ``source_study_uid`` are SOP and Study Instance UIDs;
-    ``version`` counts the source's contents; ``created_at`` is timezone-aware, UTC.
-    """
-
-    copy_uid: str
-    source_uid: str
-    source_study_uid: str
-    version: int
-    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -100,7 +63,7 @@ class Crosswalk:
     Whoever reads it can go from a copy back to the patient. So it is kept apart from the index, in
     a file that only its owner may read (mode 0600), and sealed: without the key, which lies in a
     file of its own, nothing of it can be read. Columns that are looked for are marks, the rest is
-    encrypted (`pipeline.seal.Seal`). Of a rejected source a mark stays.
+    encrypted (`pipeline.seal.Seal`). Of a rejected source that it is rejected stays.
 
     What a release before this one has kept unsealed is sealed when it is opened, and gone from the
     file before the constructor returns.
@@ -133,7 +96,7 @@ class Crosswalk:
         self._clock = clock
         self._looked_up = looked_up
         self._key_file = key_file
-        self._engine = open_database(url, _METADATA)
+        self._engine = open_database(url, METADATA)
         try:
             with self._locked() as connection:
                 self._seal = self._opened(connection)
@@ -153,33 +116,33 @@ class Crosswalk:
             Where the source was rejected meanwhile.
         """
         with self._writing() as (connection, seal):
-            known = _one(connection, seal, _COPY.c.copy_mark == _copy_mark(seal, copy_uid))
+            known = one_copy(connection, seal, COPY.c.copy_mark == copy_mark(seal, copy_uid))
             if known is not None:
                 return known
-            here = _REJECTED.c.source_mark == _source_mark(seal, source_uid)
-            if connection.execute(sa.select(_REJECTED).where(here)).one_or_none() is not None:
+            here = REJECTED.c.source_mark == source_mark(seal, source_uid)
+            if connection.execute(sa.select(REJECTED).where(here)).one_or_none() is not None:
                 detail = "It was rejected."
                 raise PictureWithheldError(detail)
             row = LibraryCopy(copy_uid, source_uid, source_study_uid, version, self._now())
-            connection.execute(sa.insert(_COPY).values(**_sealed(seal, row)))
+            connection.execute(sa.insert(COPY).values(**sealed_copy(seal, row)))
             return row
 
     def of_copy(self, copy_uid: str) -> LibraryCopy | None:
         """Return the row of a copy: the way back to its source."""
         with self._reading() as (connection, seal):
-            found = _one(connection, seal, _COPY.c.copy_mark == _copy_mark(seal, copy_uid))
+            found = one_copy(connection, seal, COPY.c.copy_mark == copy_mark(seal, copy_uid))
         self._looked_up(copy_uid, found)
         return found
 
     def of_source(self, source_uid: str) -> LibraryCopy | None:
         """Return the copy of a source's latest version."""
         with self._reading() as (connection, seal):
-            return _one(connection, seal, _COPY.c.source_mark == _source_mark(seal, source_uid))
+            return one_copy(connection, seal, COPY.c.source_mark == source_mark(seal, source_uid))
 
     def unknown(self, copy_uids: Iterable[str]) -> tuple[str, ...]:
         """Return those of the copies that are not kept or whose source was rejected, in order."""
         with self._reading() as (connection, seal):
-            return _unknown(connection, seal, tuple(dict.fromkeys(copy_uids)))
+            return unknown_copies(connection, seal, tuple(dict.fromkeys(copy_uids)))
 
     def begin_delivery(self, copy_uids: Iterable[str], destination: str) -> None:
         """Remember that copies are about to be sent: from now on the destination may have them.
@@ -191,21 +154,21 @@ class Crosswalk:
         """
         wanted = tuple(copy_uids)
         with self._writing() as (connection, seal):
-            if _unknown(connection, seal, wanted):
+            if unknown_copies(connection, seal, wanted):
                 raise PriorRejectedError
-            for mark in [_copy_mark(seal, uid) for uid in wanted]:
-                here = (_DELIVERY.c.copy_mark == mark) & (_DELIVERY.c.destination == destination)
-                if connection.execute(sa.select(_DELIVERY).where(here)).one_or_none() is None:
+            for mark in [copy_mark(seal, uid) for uid in wanted]:
+                here = (DELIVERY.c.copy_mark == mark) & (DELIVERY.c.destination == destination)
+                if connection.execute(sa.select(DELIVERY).where(here)).one_or_none() is None:
                     values = {"copy_mark": mark, "destination": destination, "delivered_at": ""}
-                    connection.execute(sa.insert(_DELIVERY).values(**values))
+                    connection.execute(sa.insert(DELIVERY).values(**values))
 
     def mark_delivered(self, copy_uids: Iterable[str], destination: str) -> None:
         """Remember that the destination has acknowledged copies whose delivery was begun."""
         with self._writing() as (connection, seal):
-            marks = [_copy_mark(seal, uid) for uid in copy_uids]
+            marks = [copy_mark(seal, uid) for uid in copy_uids]
             connection.execute(
-                sa.update(_DELIVERY)
-                .where(_DELIVERY.c.copy_mark.in_(marks), _DELIVERY.c.destination == destination)
+                sa.update(DELIVERY)
+                .where(DELIVERY.c.copy_mark.in_(marks), DELIVERY.c.destination == destination)
                 .values(delivered_at=self._now().isoformat())
             )
 
@@ -213,16 +176,18 @@ class Crosswalk:
         """Return those of the copies that the destination has not acknowledged, in their order."""
         wanted = tuple(dict.fromkeys(copy_uids))
         with self._reading() as (connection, seal):
-            marks = {_copy_mark(seal, uid): uid for uid in wanted}
-            query = sa.select(_DELIVERY.c.copy_mark).where(
-                _DELIVERY.c.destination == destination,
-                _DELIVERY.c.copy_mark.in_(marks),
-                _DELIVERY.c.delivered_at != "",
+            marks = {copy_mark(seal, uid): uid for uid in wanted}
+            query = sa.select(DELIVERY.c.copy_mark).where(
+                DELIVERY.c.destination == destination,
+                DELIVERY.c.copy_mark.in_(marks),
+                DELIVERY.c.delivered_at != "",
             )
             there = {marks[mark] for mark in connection.execute(query).scalars()}
         return tuple(uid for uid in wanted if uid not in there)
 
-    def reject(self, source_study_uid: str, reasons: Mapping[str, str]) -> bool:
+    def reject(
+        self, source_study_uid: str, reasons: Mapping[str, str], *, as_well: bool = False
+    ) -> bool:
         """Remember which sources of a study are rejected; return whether copies of one are kept.
 
         What was rejected before and is not now may have copies again.
@@ -231,40 +196,43 @@ class Crosswalk:
         ----------
         reasons
             Code of the rejection (PS3.16 CID 7010) by the source's SOP Instance UID.
+        as_well
+            Whether what was rejected before stays so: not every note could be read this time.
         """
         with self._reading() as (connection, seal):
-            known = _rejections(connection, seal, source_study_uid)
+            known = rejections(connection, seal, source_study_uid)
+        reasons = {**known, **reasons} if as_well else reasons
         if known != dict(reasons):
             with self._writing() as (connection, seal):
-                study = _study_mark(seal, source_study_uid)
-                connection.execute(sa.delete(_REJECTED).where(_REJECTED.c.study_mark == study))
+                study = study_mark(seal, source_study_uid)
+                connection.execute(sa.delete(REJECTED).where(REJECTED.c.study_mark == study))
                 for source_uid, reason in reasons.items():
-                    values = _rejection(seal, source_uid, source_study_uid, reason)
-                    connection.execute(sa.insert(_REJECTED).values(**values))
+                    values = sealed_rejection(seal, source_uid, source_study_uid, reason)
+                    connection.execute(sa.insert(REJECTED).values(**values))
         return bool(reasons) and bool(self.rejected(source_study_uid))
 
     def rejected(self, source_study_uid: str) -> tuple[RejectedCopy, ...]:
         """Return the copies that are kept of a study's rejected sources."""
         with self._reading() as (connection, seal):
-            reasons = _rejections(connection, seal, source_study_uid)
-            marks = {_source_mark(seal, uid): reason for uid, reason in reasons.items()}
-            of_them = _COPY.c.source_mark.in_(marks)
-            query = sa.select(_COPY).where(of_them).order_by(_COPY.c.copy_mark)
+            reasons = rejections(connection, seal, source_study_uid)
+            marks = {source_mark(seal, uid): reason for uid, reason in reasons.items()}
+            of_them = COPY.c.source_mark.in_(marks)
+            query = sa.select(COPY).where(of_them).order_by(COPY.c.copy_mark)
             found = []
             for row in connection.execute(query).all():
-                places = sa.select(_DELIVERY.c.destination).where(
-                    _DELIVERY.c.copy_mark == row.copy_mark
+                places = sa.select(DELIVERY.c.destination).where(
+                    DELIVERY.c.copy_mark == row.copy_mark
                 )
                 names = frozenset(connection.execute(places).scalars())
-                found.append(RejectedCopy(_opened(seal, row), marks[row.source_mark], names))
+                found.append(RejectedCopy(opened_copy(seal, row), marks[row.source_mark], names))
         return tuple(found)
 
     def forget(self, copies: Iterable[LibraryCopy]) -> None:
         """Forget copies and where they are."""
         with self._writing() as (connection, seal):
-            marks = [_copy_mark(seal, one.copy_uid) for one in copies]
-            connection.execute(sa.delete(_DELIVERY).where(_DELIVERY.c.copy_mark.in_(marks)))
-            connection.execute(sa.delete(_COPY).where(_COPY.c.copy_mark.in_(marks)))
+            marks = [copy_mark(seal, one.copy_uid) for one in copies]
+            connection.execute(sa.delete(DELIVERY).where(DELIVERY.c.copy_mark.in_(marks)))
+            connection.execute(sa.delete(COPY).where(COPY.c.copy_mark.in_(marks)))
 
     def rotate_key(self) -> int:
         """Seal everything with a new key, which takes the old one's place; return how many rows.
@@ -276,12 +244,12 @@ class Crosswalk:
         with self._locked() as connection:
             old = self._current(connection)
             # one that a rotation before this one has left beside is in use: it must not be lost
-            self._key_file.settle(lambda key: _is_key(connection, key))
+            self._key_file.settle(lambda key: is_key(connection, key))
             new = Seal(self._key_file.make_next())
-            number = _sealed_anew(connection, old, new)
-            connection.execute(sa.update(_SEAL).values(key_mark=_key_mark(new)))
+            number = seal_anew(connection, old, new)
+            connection.execute(sa.update(SEAL).values(key_mark=key_mark(new)))
         with self._locked() as connection:
-            self._key_file.settle(lambda key: _is_key(connection, key))
+            self._key_file.settle(lambda key: is_key(connection, key))
         return number
 
     def close(self) -> None:
@@ -290,40 +258,40 @@ class Crosswalk:
 
     def _opened(self, connection: sa.Connection) -> Seal:
         """Return the seal, made at first use; seal what is there unsealed."""
-        known = connection.execute(sa.select(_SEAL.c.key_mark)).scalar_one_or_none()
+        known = connection.execute(sa.select(SEAL.c.key_mark)).scalar_one_or_none()
         if known is not None:
             seal = self._current(connection)
-            self._key_file.settle(lambda key: _is_key(connection, key))
+            self._key_file.settle(lambda key: is_key(connection, key))
             return seal
         seal = Seal(self._key_file.read_or_make())
-        rows = _unsealed(connection)
+        rows = unsealed_copies(connection)
         for row, places in rows.items():
-            values = _sealed(seal, row)
-            connection.execute(sa.insert(_COPY).values(**values))
+            values = sealed_copy(seal, row)
+            connection.execute(sa.insert(COPY).values(**values))
             for destination, at in places.items():
                 connection.execute(
-                    sa.insert(_DELIVERY).values(
+                    sa.insert(DELIVERY).values(
                         copy_mark=values["copy_mark"], destination=destination, delivered_at=at
                     )
                 )
         had_some = sa.inspect(connection).has_table("copy")
-        for table in _UNSEALED:
+        for table in UNSEALED:
             connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
-        values = {"number": _ONE, "key_mark": _key_mark(seal), "is_clean": not had_some}
-        connection.execute(sa.insert(_SEAL).values(**values))
+        values = {"number": ONE, "key_mark": key_mark(seal), "is_clean": not had_some}
+        connection.execute(sa.insert(SEAL).values(**values))
         return seal
 
     def _clean(self) -> None:
         """Have the file hold no page that was written unsealed, its log included."""
         with self._engine.connect() as connection:
-            if connection.execute(sa.select(_SEAL.c.is_clean)).scalar_one():
+            if connection.execute(sa.select(SEAL.c.is_clean)).scalar_one():
                 return
         plain = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with plain.connect() as connection:
             connection.exec_driver_sql("VACUUM")
             busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
             if not busy:  # else another process reads: the next opening tries again
-                connection.execute(sa.update(_SEAL).values(is_clean=True))
+                connection.execute(sa.update(SEAL).values(is_clean=True))
 
     @contextmanager
     def _locked(self) -> Iterator[sa.Connection]:
@@ -346,10 +314,10 @@ class Crosswalk:
     def _current(self, connection: sa.Connection) -> Seal:
         """Return the seal that the table was closed with, for another process may change it."""
         known: Seal | None = getattr(self, "_seal", None)
-        mark = connection.execute(sa.select(_SEAL.c.key_mark)).scalar_one()
-        if known is not None and _key_mark(known) == mark:
+        mark = connection.execute(sa.select(SEAL.c.key_mark)).scalar_one()
+        if known is not None and key_mark(known) == mark:
             return known
-        key = self._key_file.find(lambda key: _is_key(connection, key))
+        key = self._key_file.find(lambda key: is_key(connection, key))
         if key is None:
             detail = (
                 f"{self._key_file.path}: it is another key than that which sealed the crosswalk; "
@@ -361,122 +329,3 @@ class Crosswalk:
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC)
-
-
-def _key_mark(seal: Seal) -> str:
-    return seal.mark("key")
-
-
-def _copy_mark(seal: Seal, uid: str) -> str:
-    return seal.mark("copy", uid)
-
-
-def _source_mark(seal: Seal, uid: str) -> str:
-    return seal.mark("source", uid)
-
-
-def _study_mark(seal: Seal, uid: str) -> str:
-    return seal.mark("study", uid)
-
-
-def _is_key(connection: sa.Connection, key: bytes) -> bool:
-    mark: str = connection.execute(sa.select(_SEAL.c.key_mark)).scalar_one()
-    return _key_mark(Seal(key)) == mark
-
-
-def _sealed(seal: Seal, row: LibraryCopy) -> dict[str, str | int | bytes]:
-    marks = {
-        "copy_mark": _copy_mark(seal, row.copy_uid),
-        "source_mark": _source_mark(seal, row.source_uid),
-        "study_mark": _study_mark(seal, row.source_study_uid),
-    }
-    text = json.dumps(
-        [row.copy_uid, row.source_uid, row.source_study_uid, row.created_at.isoformat()]
-    )
-    sealed = seal.close(text, *marks.values(), str(row.version))
-    return {**marks, "version": row.version, "sealed": sealed}
-
-
-def _opened(seal: Seal, row: sa.Row[Any]) -> LibraryCopy:
-    marks = (row.copy_mark, row.source_mark, row.study_mark)
-    copy_uid, source_uid, study_uid, created_at = json.loads(
-        seal.open(row.sealed, *marks, str(row.version))
-    )
-    created = datetime.fromisoformat(created_at)
-    return LibraryCopy(copy_uid, source_uid, study_uid, row.version, created)
-
-
-def _one(
-    connection: sa.Connection, seal: Seal, condition: sa.ColumnElement[bool]
-) -> LibraryCopy | None:
-    query = sa.select(_COPY).where(condition).order_by(_COPY.c.version.desc()).limit(1)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _opened(seal, row)
-
-
-def _unknown(connection: sa.Connection, seal: Seal, copy_uids: tuple[str, ...]) -> tuple[str, ...]:
-    marks = {_copy_mark(seal, uid): uid for uid in copy_uids}
-    query = sa.select(_COPY.c.copy_mark).where(
-        _COPY.c.copy_mark.in_(marks), _COPY.c.source_mark.not_in(sa.select(_REJECTED.c.source_mark))
-    )
-    there = {marks[mark] for mark in connection.execute(query).scalars()}
-    return tuple(uid for uid in copy_uids if uid not in there)
-
-
-def _sealed_anew(connection: sa.Connection, old: Seal, new: Seal) -> int:
-    """Seal every row with another key; return how many copies there are."""
-    rows = [_opened(old, row) for row in connection.execute(sa.select(_COPY))]
-    places = list(connection.execute(sa.select(_DELIVERY)))
-    renamed = {_copy_mark(old, row.copy_uid): _copy_mark(new, row.copy_uid) for row in rows}
-    connection.execute(sa.delete(_DELIVERY))
-    connection.execute(sa.delete(_COPY))
-    for row in rows:
-        connection.execute(sa.insert(_COPY).values(**_sealed(new, row)))
-    for place in places:
-        values = {**place._mapping, "copy_mark": renamed[place.copy_mark]}
-        connection.execute(sa.insert(_DELIVERY).values(**values))
-    rejections = [_opened_rejection(old, row) for row in connection.execute(sa.select(_REJECTED))]
-    connection.execute(sa.delete(_REJECTED))
-    for words in rejections:
-        connection.execute(sa.insert(_REJECTED).values(**_rejection(new, *words)))
-    return len(rows)
-
-
-def _rejections(connection: sa.Connection, seal: Seal, study_uid: str) -> dict[str, str]:
-    """Return the reason of every rejected source of a study, by the source's UID."""
-    of_study = _REJECTED.c.study_mark == _study_mark(seal, study_uid)
-    rows = connection.execute(sa.select(_REJECTED).where(of_study))
-    return {uid: reason for uid, _, reason in (_opened_rejection(seal, row) for row in rows)}
-
-
-def _rejection(seal: Seal, source_uid: str, study_uid: str, reason: str) -> dict[str, str | bytes]:
-    marks = {
-        "source_mark": _source_mark(seal, source_uid),
-        "study_mark": _study_mark(seal, study_uid),
-    }
-    text = json.dumps([source_uid, study_uid, reason])
-    return {**marks, "sealed": seal.close(text, *marks.values())}
-
-
-def _opened_rejection(seal: Seal, row: sa.Row[Any]) -> tuple[str, str, str]:
-    source_uid, study_uid, reason = json.loads(
-        seal.open(row.sealed, row.source_mark, row.study_mark)
-    )
-    return source_uid, study_uid, reason
-
-
-def _unsealed(connection: sa.Connection) -> Mapping[LibraryCopy, Mapping[str, str]]:
-    """Return what an earlier release has kept, with where each copy was delivered, and when."""
-    if not sa.inspect(connection).has_table("copy"):
-        return {}
-    found: dict[LibraryCopy, dict[str, str]] = {}
-    for row in connection.exec_driver_sql(
-        "SELECT copy_uid, source_uid, source_study_uid, version, created_at FROM copy"
-    ):
-        uids = row.copy_uid, row.source_uid, row.source_study_uid
-        copy = LibraryCopy(*uids, row.version, datetime.fromisoformat(row.created_at))
-        places = connection.exec_driver_sql(
-            "SELECT destination, delivered_at FROM delivery WHERE copy_uid = ?", (copy.copy_uid,)
-        )
-        found[copy] = {place.destination: place.delivered_at for place in places}
-    return found

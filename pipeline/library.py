@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from pipeline.burned_in_text import shows_text
+from pipeline.burned_in_text import has_text
 from pipeline.crosswalk import Crosswalk, RejectedCopy
 from pipeline.decoder import Decoder
 from pipeline.deidentify import (
@@ -106,7 +106,8 @@ class Library:
             return Withheld.ANNOTATED
         named = (stored.sop_instance_uid, stored.version)
         if named not in self._known:
-            self._known[named] = Withheld.TEXT if shows_text(picture, pixels) else None
+            written = pixels.ndim == 2 and has_text(picture, pixels)
+            self._known[named] = Withheld.TEXT if written else None
             if len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
         return self._known[named]
@@ -126,9 +127,9 @@ class Library:
         self.crosswalk.keep(str(made.SOPInstanceUID), exam.sop_instance_uid, study, stored.version)
         return made
 
-    def reject(self, study_uid: str, reasons: Mapping[str, str]) -> bool:
+    def reject(self, study_uid: str, reasons: Mapping[str, str], *, as_well: bool = False) -> bool:
         """Remember what of a study is rejected; see `pipeline.crosswalk.Crosswalk.reject`."""
-        return self.crosswalk.reject(study_uid, reasons)
+        return self.crosswalk.reject(study_uid, reasons, as_well=as_well)
 
     def missing(self, copies: Iterable[Dataset]) -> list[Dataset]:
         """Return the copies that the destination has not acknowledged, each once."""

@@ -296,7 +296,8 @@ class Worker:
         )
         if indexed.to_mine:
             self.ledger.enqueue(MINE, study_uid)
-        if self.answerer.library.reject(study_uid, indexed.rejections):
+        kept = self.answerer.library
+        if kept.reject(study_uid, indexed.rejections, as_well=bool(indexed.unread)):
             self.ledger.enqueue(WITHDRAW, study_uid)
         if self.copies_at_once and indexed.exams and self.delivery.library is not None:
             self.ledger.enqueue(COPY, study_uid)

@@ -21,7 +21,7 @@ from listener.milestone import PLACED
 from listener.receipt import InstanceRow, InstanceState
 from pipeline.answer_record import AnswerRecord, CaseRecord, PartRecord
 from pipeline.board_row import BoardCase, BoardRow
-from pipeline.burned_in_text import shows_text
+from pipeline.burned_in_text import has_text
 from pipeline.close_up import Box, CloseUp
 from pipeline.decoder import Decoder
 from pipeline.deidentify import withheld_reason
@@ -189,7 +189,7 @@ class Pictures:
         except (DecodeError, DecoderUnavailableError):
             raise PictureGoneError from None
         # into the picture of a match the answer has looked
-        if case.further and shows_text(pixels, stored.array):
+        if case.further and has_text(pixels, stored.array):
             _remember(self._withheld, (case.sop_instance_uid, version), True, _HEADERS)
             raise PictureGoneError
         grey = np.asarray(np.rint(pixels * 65535), np.uint16)

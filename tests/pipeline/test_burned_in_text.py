@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from written_pictures import FONTS, Half, Picture, half, line, with_words, written
 
-from pipeline.burned_in_text import text_lines
+from pipeline.burned_in_text import has_text, text_lines
 
-GROUND = np.random.default_rng(3).normal(0.1, 0.01, (900, 700)).astype(np.float32)
+GROUND = np.random.default_rng(3).normal(0.1, 0.01, (700, 560)).astype(np.float32)
 
 
 @cache
@@ -95,6 +95,15 @@ def test_a_side_marker_is_none(word: str, font: int | str) -> None:
     assert not found(put(line(word, 34, font), 30, 50))
 
 
+def test_text_that_a_window_hides_is_found_in_the_stored_values() -> None:
+    ramp = np.broadcast_to(np.linspace(0.2, 0.9, 700, dtype=np.float32), (900, 700))
+    stored = put(line("DOE JANE 4711", 20, FONTS["a"][0]), 30, 400, ground=ramp)
+    shown = np.clip(stored, 0, 0.5)  # whatever is light is white
+    assert not has_text(shown)
+    assert not has_text(shown, shown * 4095, 0.5 - shown)
+    assert has_text(shown, stored)
+
+
 def test_a_picture_of_one_grey_and_a_tiny_one_carry_none() -> None:
     assert text_lines(np.full((400, 300), 7, np.uint16)) == ()
     assert text_lines(np.zeros((3, 5), np.uint8)) == ()
@@ -103,8 +112,8 @@ def test_a_picture_of_one_grey_and_a_tiny_one_carry_none() -> None:
 def test_a_row_of_wires_and_a_mesh_are_no_text() -> None:
     wires = GROUND.copy()
     for number in range(12):
-        cv2.line(wires, (100 + 40 * number, 300), (100 + 40 * number, 600), 1.0, 5)
-    mesh = GROUND + 0.05 * np.sin(np.arange(700) / 1.5, dtype=np.float32)
+        cv2.line(wires, (100 + 40 * number, 300), (100 + 40 * number, 550), 1.0, 5)
+    mesh = GROUND + 0.05 * np.sin(np.arange(560) / 1.5, dtype=np.float32)
     assert not found(wires)
     assert not found(mesh)
 

@@ -146,6 +146,15 @@ def test_what_is_no_longer_rejected_may_have_copies_again(crosswalk: Crosswalk) 
     assert crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3").copy_uid == "2.25.1"
 
 
+def test_where_not_every_note_could_be_read_what_was_rejected_stays_so(
+    crosswalk: Crosswalk,
+) -> None:
+    crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3")
+    crosswalk.reject("1.2.3", {"1.2.3.1": "113001"})
+    assert crosswalk.reject("1.2.3", {"1.2.3.2": "113037"}, as_well=True)
+    assert [one.reason for one in crosswalk.rejected("1.2.3")] == ["113001"]
+
+
 def test_it_is_still_there_after_a_restart(tmp_path: Path) -> None:
     with closing(opened(tmp_path)) as first:
         kept = first.keep("2.25.1", "1.2.3.4", "1.2.3")

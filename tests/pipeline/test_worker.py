@@ -159,7 +159,7 @@ class Steps:
     def library(self) -> Steps:
         return self
 
-    def reject(self, *_: object) -> bool:
+    def reject(self, *_: object, **__: object) -> bool:
         """Know of no copies."""
         return False
 
