@@ -53,7 +53,8 @@ def test_the_readmes_figures_are_those_of_the_bundle() -> None:
 
 
 def test_the_table_of_viewers_has_a_row_for_every_kind_of_object_that_is_sent() -> None:
-    sent = {field.name for field in fields(Specimen)} - {"query", "prior"} | {"measurements_3d"}
+    sent = {field.name for field in fields(Specimen)} - {"query", "prior"}
+    sent |= {"measurements_3d", "rejection_note"}
     rows = re.findall(r"^\| `(\w+)`(.*)\|$", VIEWERS, re.MULTILINE)
     assert {name for name, _ in rows} == sent
     (heads,) = re.findall(r"^\| object (.*)\|$", VIEWERS, re.MULTILINE)

@@ -10,16 +10,17 @@ import pytest
 from dcmtk import call, shown_words
 from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
-from result_parts import answer, as_bytes, dciodvfy_errors, pixelmed_complaints
+from result_parts import NOW, UIDS, answer, as_bytes, dciodvfy_errors, pixelmed_complaints
 from test_match_report import EARLIER
 from test_result_set import EVERYTHING, copies_of, results_of
 
 from deploy.specimen import Specimen
+from pipeline.rejection_note import rejection_note
 from pipeline.result_language import Language
 
 pytestmark = [pytest.mark.slow, pytest.mark.peers]
 
-DOCUMENTS = ("report", "measurements", "measurements_3d", "key_objects")
+DOCUMENTS = ("report", "measurements", "measurements_3d", "key_objects", "rejection_note")
 """Those that hold structured content."""
 KINDS = (*DOCUMENTS, "board", "state", "document", "copy")
 
@@ -34,7 +35,9 @@ def made(language: Language) -> dict[str, Dataset]:
         answer(), copies, settings=plain, predecessor=EARLIER
     )
     _, measurements_3d, *_ = results_of(answer(), copies, settings=solid, predecessor=EARLIER)
-    copy, *_ = copies.values()
+    source, copy = next(iter(copies.items()))
+    withdrawn = next(one for one in answer().priors if one.sop_instance_uid == source)
+    note = rejection_note([copy], withdrawn.study_instance_uid, "113001", uids=UIDS, at=NOW)
     return {
         "report": report,
         "measurements": measurements,
@@ -44,12 +47,15 @@ def made(language: Language) -> dict[str, Dataset]:
         "key_objects": key_objects,
         "document": document,
         "copy": copy,
+        "rejection_note": note,
     }
 
 
 def test_every_kind_of_object_that_the_plugin_makes_is_validated_here() -> None:
     kinds = {field.name for field in fields(Specimen)} - {"query", "prior"}
-    assert kinds | {"measurements_3d"} == set(KINDS) == set(made(Language.ENGLISH))
+    assert (
+        kinds | {"measurements_3d", "rejection_note"} == set(KINDS) == set(made(Language.ENGLISH))
+    )
     classes = [made(Language.ENGLISH)[kind].SOPClassUID for kind in DOCUMENTS[:3]]
     assert classes == [ComprehensiveSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage]
 
@@ -77,7 +83,8 @@ def test_dsr2html_shows_every_word(kind: str, language: Language, tmp_path: Path
     assert done.returncode == 0, done.stderr
     shown = shown_words(done.stdout)
     texts = [str(element.value) for element in document.iterall() if element.keyword == "TextValue"]
-    assert len(texts) >= 1
+    texts.append(document.ConceptNameCodeSequence[0].CodeMeaning)
+    assert len(texts) > 1 or kind == "rejection_note"
     assert [text for text in texts if " ".join(text.split()) not in shown] == []
 
 
