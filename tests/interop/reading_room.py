@@ -47,15 +47,21 @@ class ReadingRoom:
         """Return the links to the viewer on the page of the result, one for each of its cases."""
         self.site.sign_in("reader")
         page = self.site.get(self.site.get(f"/studies/{QUERY}").headers["location"]).text
-        found = re.findall(r'href="([^"]*hpCompare)"([^>]*)', page)
-        return [link.replace("&amp;", "&") for link, more in found if "data-all" not in more]
+        found = re.findall(r'href="([^"]*hpCompare)"', page)
+        return [one.replace("&amp;", "&") for one in found if len(_studies(one)) == 2]
 
     def copies(self, link: str) -> list[Dataset]:
         """Return the images of the prior that a link opens beside the query."""
-        _, prior = re.findall(r"[\d.]{10,}", link.partition("StudyInstanceUIDs=")[2])
+        _, prior = _studies(link)
         found = self.hospital.pacs.find("Instance", StudyInstanceUID=prior)
         uids = [one["MainDicomTags"]["SOPInstanceUID"] for one in found]
         return [self.hospital.pacs.fetch(uid) for uid in uids]
+
+
+def _studies(link: str) -> list[str]:
+    """Return the studies that a link opens, the query's first."""
+    named: list[str] = re.findall(r"[\d.]{10,}", link.partition("StudyInstanceUIDs=")[2])
+    return named
 
 
 @contextmanager
