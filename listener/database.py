@@ -116,6 +116,7 @@ class Database:
                 yield leader
         except BaseException:
             self._leader = None
+            leader.invalidate()  # whoever gets it next would not wait for a busy file
             leader.close()
             raise
 

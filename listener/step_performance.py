@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, Row
 
 from listener import step_schedule
 from listener.database import Database, repeated
+from listener.job import NewJob
 from listener.job_queue import JobQueue
 from listener.step_event import PROGRESS
 from listener.step_row import (
@@ -87,10 +88,13 @@ class Performance:
             row = held_row(connection, sop_instance_uid)
             if row is None or row.state != StepState.IN_PROGRESS:
                 return False
-            replaced = (STEP_RESULT.c.sop_instance_uid == sop_instance_uid) & (
-                STEP_RESULT.c.state == GIVEN_UP
+            # what will not go any more: given up, or of a job that was killed and did it anew
+            replaced = (
+                STEP_RESULT.c.sop_instance_uid == sop_instance_uid,
+                STEP_RESULT.c.state.in_([WAITING, GIVEN_UP]),
+                STEP_RESULT.c.name.not_in(list(results)),
             )
-            connection.execute(sa.delete(STEP_RESULT).where(replaced))
+            connection.execute(sa.delete(STEP_RESULT).where(*replaced))
             for name in results.keys() - results_of(connection, sop_instance_uid).keys():
                 connection.execute(
                     sa.insert(STEP_RESULT).values(
@@ -120,14 +124,19 @@ class Performance:
             return True
 
     @repeated
-    def given_up(self, name: str) -> None:
-        """Note that a result set will not go, and that its step is answered anew.
+    def ask_anew(self, name: str, job: NewJob) -> int:
+        """Enqueue a job for a result set that will not go, and return the job's number.
 
-        The step is not completed before that: the next result sets take this one's place.
+        A step behind it rests on that job from now on: it is not completed before the next result
+        sets have taken this one's place.
         """
         with self._database.writing() as connection:
-            if _step_behind(connection, name) is not None:
+            number = self._queue.enqueue(connection, job)
+            step = _step_behind(connection, name)
+            if step is not None:
                 _set_result(connection, name, state=GIVEN_UP)
+                self._writer(connection).update(step.sop_instance_uid, job_id=number)
+            return number
 
     @repeated
     def stored(self, name: str) -> None:

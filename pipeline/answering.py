@@ -235,7 +235,7 @@ class Answerer:
             if self.references == "library":
                 crosswalk, where = self.library.crosswalk, self.library.destination
                 missing = set(crosswalk.missing(others, where))
-                if self.library.is_withdrawn(missing):
+                if self.library.is_withdrawn(others):
                     raise PriorRejectedError
                 there = set(others) - missing
             assert_sendable(result, header, fetchable | there)

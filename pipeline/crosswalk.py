@@ -116,13 +116,13 @@ class Crosswalk:
             Where the source was rejected meanwhile.
         """
         with self._writing() as (connection, seal):
-            known = one_copy(connection, seal, COPY.c.copy_mark == copy_mark(seal, copy_uid))
-            if known is not None:
-                return known
             here = REJECTED.c.source_mark == source_mark(seal, source_uid)
             if connection.execute(sa.select(REJECTED).where(here)).one_or_none() is not None:
                 detail = "It was rejected."
                 raise PictureWithheldError(detail)
+            known = one_copy(connection, seal, COPY.c.copy_mark == copy_mark(seal, copy_uid))
+            if known is not None:
+                return known
             row = LibraryCopy(copy_uid, source_uid, source_study_uid, version, self._now())
             connection.execute(sa.insert(COPY).values(**sealed_copy(seal, row)))
             return row

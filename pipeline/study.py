@@ -261,6 +261,8 @@ def _rejected(found: Iterable[_Stored]) -> dict[str, str]:
         if str(stored.header.SOPClassUID) == uid.KeyObjectSelectionDocumentStorage
         and _withdraws(stored.header)
         for study in stored.header.get("CurrentRequestedProcedureEvidenceSequence") or ()
+        # a note about several studies stands in each of them (Identical Documents, PS3.3 C.17.2)
+        if study.get("StudyInstanceUID") == stored.header.get("StudyInstanceUID")
         for series in study.get("ReferencedSeriesSequence") or ()
         for instance in series.get("ReferencedSOPSequence") or ()
     }

@@ -119,11 +119,15 @@ class Delivery:
 
 @dataclass(frozen=True)
 class _Done:
-    """How a step ended, what follows from it, and the file that nobody needs after it."""
+    """How a step ended, and what follows from it.
+
+    ``spent`` is a file, ``discarded`` a result set that nobody needs once that is recorded.
+    """
 
     outcome: Mapping[str, Any]
     then: Sequence[NewJob] = ()
     spent: Path | None = None
+    discarded: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +240,8 @@ class Worker:
             self.ledger.finish(job, done.outcome, done.then)
             if done.spent is not None:
                 done.spent.unlink(missing_ok=True)
+            if done.discarded is not None:
+                self.outbox.discard(done.discarded)
         except LeaseLostError:
             _LOG.warning("job %d (%s): its lease ran out; another worker has it", job.id, job.kind)
         except (PipelineError, ListenerError) as error:
@@ -483,11 +489,20 @@ class Worker:
         """Give up a result set that shows a prior which was rejected since, and ask once more."""
         made = self.outbox.about(query.sop_instance_uid)
         regions = next((one.regions for one in made if one.result_id == job.subject), ())
-        asked = job.argument or {"regions": list(regions)}
+        # a delivery that was begun again, for a commitment that failed, bears no question
+        asked = next(
+            (
+                one.argument
+                for one in self.ledger.jobs(kind=DELIVER, subject=job.subject)
+                if one.argument
+            ),
+            {"regions": list(regions)},
+        )
         study_uid = self.ledger.receipt(query.sop_instance_uid)[-1].study_uid
-        self.ledger.performance.given_up(job.subject)
-        self.outbox.discard(job.subject)
-        return _Done({"delivered": 0, "reason": reason}, [NewJob(ANSWER, study_uid, asked)])
+        # before anything is gone of it: a kill in between asks once more, and loses nothing
+        number = self.ledger.performance.ask_anew(job.subject, NewJob(ANSWER, study_uid, asked))
+        outcome = {"delivered": 0, "reason": reason, "asked_anew": number}
+        return _Done(outcome, discarded=job.subject)
 
     def _copy(self, job: Job) -> _Done:
         """Send the library copies of a study's exams that the library has not got."""

@@ -186,8 +186,15 @@ class _Matches:
     def _result(self, name: str) -> dict[str, Any]:
         jobs = self._ledger.jobs(kind=DELIVER, subject=name, limit=1)
         state = _STATES[jobs[0].state] if jobs else "not delivered"
-        told = {"id": name, "delivery": state}
-        if jobs and jobs[0].last_error and jobs[0].state is not JobState.DONE:
+        told: dict[str, Any] = {"id": name, "delivery": state}
+        if not jobs:
+            return told
+        outcome = jobs[0].outcome or {}
+        if jobs[0].state is JobState.DONE and outcome.get("reason"):
+            told |= {"delivery": "not sent", "reason": outcome["reason"]}
+            if "asked_anew" in outcome:
+                told["asked_anew"] = outcome["asked_anew"]
+        elif jobs[0].last_error and jobs[0].state is not JobState.DONE:
             told["reason"] = jobs[0].last_error
         return told
 

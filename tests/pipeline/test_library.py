@@ -75,11 +75,21 @@ def reject(running: Plugin, study: str, folder: Path, reason: str = "113001") ->
     """Send the note by which the PACS rejects a study's image."""
     image = image_of(study)
     rejection = note(reason, image)
+    joined(rejection, image)
+    running.send([saved(rejection, folder / "rejection.dcm")])
+
+
+def joined(rejection: Dataset, image: Dataset) -> None:
+    """Make a note one of an image's study."""
     rejection.StudyInstanceUID, rejection.SeriesInstanceUID = image.StudyInstanceUID, generate_uid()
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "IssuerOfPatientID"):
         if keyword in image:
             setattr(rejection, keyword, image[keyword].value)
-    running.send([saved(rejection, folder / "rejection.dcm")])
+
+
+def hands(running: Plugin, *kinds: str) -> Plugin:
+    """Return the same with a worker that does these kinds of job alone."""
+    return replace(running, worker=replace(running.worker, kinds=kinds))
 
 
 def without_pacs(running: Plugin) -> Plugin:
@@ -302,6 +312,79 @@ def test_a_result_that_waits_is_answered_anew_without_what_was_rejected(
     (report,) = service.reports()
     assert uid not in referenced_instances(report)
     assert "withdrawn" in (service.ledger.job(waits.id).outcome or {})["reason"]
+
+
+def test_a_result_that_waits_is_not_sent_with_a_rejected_prior_that_the_library_has(
+    service: Plugin, folder: Path
+) -> None:
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    uid, before = copy_of(service, PRIORS[0]), len(service.reports())
+    waiting = hands(service, *(kind for kind in KINDS if kind not in (DELIVER, WITHDRAW)))
+    waiting.send(ASKED, "WRISTMIR_Q_DR")
+    waiting.settle()
+    reject(service, PRIORS[0], folder)
+    waiting.settle()
+    hands(service, DELIVER, ANSWER).settle()  # the note that withdraws has not gone out yet
+    (report,) = service.reports()[before:]
+    assert uid not in referenced_instances(report)
+
+
+def test_a_rejected_prior_that_is_indexed_all_the_same_is_listed_without_its_picture(
+    service: Plugin, folder: Path
+) -> None:
+    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
+    waiting.send(ASKED, "WRISTMIR_Q_DR")
+    waiting.settle()
+    image, uid = image_of(PRIORS[0]), copy_of(service, PRIORS[0])
+    crosswalk = service.worker.answerer.library.crosswalk
+    crosswalk.reject(str(image.StudyInstanceUID), {str(image.SOPInstanceUID): "113001"})
+    service.settle(20)  # it ends: nothing asks for ever
+    (report,) = service.reports()
+    assert uid not in referenced_instances(report)
+
+
+def test_a_note_about_two_studies_withdraws_in_each_what_is_its_own(
+    service: Plugin, folder: Path
+) -> None:
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    both = [image_of(study) for study in PRIORS[:2]]
+    uids = {copy_of(service, study) for study in PRIORS[:2]}
+    listed = [note("113001", image).CurrentRequestedProcedureEvidenceSequence[0] for image in both]
+    for number, image in enumerate(both):
+        rejection = note("113001", image)
+        rejection.CurrentRequestedProcedureEvidenceSequence = listed
+        rejection.SOPInstanceUID = rejection.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        joined(rejection, image)
+        service.send([saved(rejection, folder / f"rejection-{number}.dcm")])
+    service.settle()
+    assert {job.state for job in service.ledger.jobs(kind=WITHDRAW)} == {JobState.DONE}
+    withdrawn = {uid for sent in notes(service) for uid in referenced_instances(sent)}
+    assert withdrawn == uids
+    assert service.worker.answerer.library.crosswalk.unknown(uids)
+
+
+def test_a_kill_while_a_result_is_given_up_loses_no_answer(
+    service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
+    waiting.send(ASKED, "WRISTMIR_Q_DR")
+    waiting.settle()
+    reject(service, PRIORS[0], folder)
+    waiting.settle()
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(service.ledger), "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            hands(service, DELIVER).worker.work_once()
+    service.ledger.end_leases(KINDS)
+    service.settle()
+    assert JobState.DEAD not in {job.state for job in service.ledger.jobs()}
+    assert service.reports()
 
 
 def test_the_settings_say_when_copies_are_made(tmp_path: Path) -> None:
