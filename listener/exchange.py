@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,8 @@ from listener.step_terms import TRANSFER_SYNTAXES as STEP_SYNTAXES
 __all__ = ["ask", "is_taken", "report", "report_step"]
 
 Hear = Callable[[Verdict], bool]
+
+_log = logging.getLogger("wristmir.listener")
 
 _HOLD_SECONDS = 1.0  # for a word on the same association; most come on another
 
@@ -121,11 +124,12 @@ def report(destination: DestinationSettings, calling_ae: str, verdict: Verdict) 
 @contextmanager
 def report_step(
     destination: DestinationSettings, calling_ae: str
-) -> Iterator[Callable[[Owed], None]]:
+) -> Iterator[Callable[[Owed], bool]]:
     """Open an association to tell of procedure steps, and return what tells of one event.
 
-    The SCP role is asked for by role selection, as PS3.4 section CC.4 has it. What tells raises
-    DeliveryError where the event is not taken.
+    The SCP role is asked for by role selection, as PS3.4 section CC.4 has it. What tells returns
+    False where the peer will never take this event (PS3.7 section 10.1.1.1.8 and annex C): it is
+    logged, and not to be told again. It raises DeliveryError where it may be taken later.
 
     Raises
     ------
@@ -134,7 +138,7 @@ def report_step(
     """
     message_id = 0
 
-    def tell(owed: Owed) -> None:
+    def tell(owed: Owed) -> bool:
         nonlocal message_id
         message_id = message_id % 65535 + 1
         event = N_EVENT_REPORT()
@@ -145,9 +149,18 @@ def report_step(
         said = write_attributes(information(owed.type, owed.content), _syntax(context))
         event.EventInformation = BytesIO(said)
         status = _answered(association, destination, context, event)
+        if status in _FOR_GOOD:
+            _log.warning(
+                "%s refused an event of type %d with status 0x%04X for good: it is not told again",
+                destination.name,
+                owed.type,
+                status,
+            )
+            return False
         if not is_taken(status):
             msg = f"Destination {destination.name} refused an event with status 0x{status:04X}."
             raise DeliveryError(msg)
+        return True
 
     try:
         with _opened(destination, calling_ae, as_scp=EVENT, service=_STEP_EVENTS) as (
@@ -177,6 +190,13 @@ _COMMITMENT = _Service("storage commitment", SOP_CLASS, TRANSFER_SYNTAXES)
 _STEP_EVENTS = _Service("UPS events", EVENT, STEP_SYNTAXES)
 _SUCCESS = 0x0000
 _WARNINGS = frozenset({0x0001, 0x0107, 0x0116})
+
+# What no second try changes (PS3.7 annex C): no such instance, event type or argument, an invalid
+# argument value or object instance, no such SOP class, class-instance conflict, SOP class not
+# supported, unrecognized operation, mistyped argument.
+_FOR_GOOD = frozenset(
+    {0x0112, 0x0113, 0x0114, 0x0115, 0x0117, 0x0118, 0x0119, 0x0122, 0x0211, 0x0212}
+)
 
 
 @contextmanager

@@ -218,7 +218,7 @@ class ProcedureSteps:
             argument={**self._usual, **request.argument},
         )
         try:
-            self._steps.take(step, terms.settings.max_open)
+            self._steps.take(step, terms.settings.max_open, terms.settings.max_kept)
         except RefusalError:
             terms.shelf.remove([path])
             raise

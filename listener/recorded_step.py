@@ -5,6 +5,7 @@ Each move of a step, and what its subscribers are to be told of it, is one trans
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,10 +38,14 @@ from listener.step_row import (
     step_of,
 )
 from listener.step_state import Change, StepState, moved
-from listener.step_terms import UNSPECIFIED, Coded
+from listener.step_terms import GLOBAL, UNSPECIFIED, Coded
 from listener.tables import STEP, STEP_EVENT, STEP_RESULT, SUBSCRIPTION
 
 __all__ = ["NewStep", "Steps"]
+
+_MOST_AT_ONCE = 200  # steps in one transaction
+# longer than whoever waits for SQLite sleeps at a time: what is received goes first
+_BREATH_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Steps:
         self._queue = queue
 
     @repeated
-    def take(self, new: NewStep, most_open: int) -> None:
+    def take(self, new: NewStep, most_open: int, most_kept: int) -> None:
         """Record a step that a peer creates; it is scheduled.
 
         Raises
@@ -78,13 +83,16 @@ class Steps:
         DuplicateInstanceError
             If there is one of this UID.
         ResourceLimitationError
-            If the peer has too many that have not ended.
+            If the peer has too many that have not ended, or too many in all.
         """
         with self._database.writing() as connection:
             known = held_row(connection, new.sop_instance_uid)
             moved(None if known is None else StepState(known.state), Change.CREATE)
             if _count_open(connection, new.calling_ae) >= most_open:
                 msg = "It has too many steps that have not ended."
+                raise ResourceLimitationError(msg)
+            if _count(connection, new.calling_ae) >= most_kept:
+                msg = "It has too many steps that are still kept."
                 raise ResourceLimitationError(msg)
             now = self._database.now(connection)
             connection.execute(
@@ -173,19 +181,26 @@ class Steps:
         msg = "Its steps are performed by the plugin itself."
         raise NotAuthorisedError(msg)
 
-    @repeated
     def subscribe(self, receiver: str, sop_instance_uid: str, title: str, *, locks: bool) -> None:
         """Let a receiver be told of a step, or of all; it is told at once how they stand.
+
+        That initial state (PS3.4 section CC.2.3.3) it is told of no step that it follows already,
+        and, where it asks for all, of none that has ended. All are many transactions, so that what
+        is received meanwhile does not wait for them.
 
         Raises
         ------
         NoSuchStepError
             If there is no such step.
         """
-        with self._database.writing() as connection:
-            write = self._writer(connection)
-            for uid in subscription.add(connection, receiver, sop_instance_uid, title, locks=locks):
-                write.tell_state(uid, receiver)
+        if sop_instance_uid != GLOBAL:
+            self._subscribe_to_one(receiver, sop_instance_uid, title, locks=locks)
+            return
+        self._subscribe_to_new(receiver, title, locks=locks)
+        after = self._subscribe_to_some(receiver, title, "", locks=locks)
+        while after is not None:
+            time.sleep(_BREATH_SECONDS)
+            after = self._subscribe_to_some(receiver, title, after, locks=locks)
 
     @repeated
     def unsubscribe(self, receiver: str, sop_instance_uid: str) -> None:
@@ -231,21 +246,18 @@ class Steps:
         with self._database.reading() as connection:
             return frozenset(map(Path, connection.execute(sa.select(STEP.c.path)).scalars()))
 
-    @repeated
     def forget(self, older_than: timedelta) -> tuple[Path, ...]:
-        """Delete the steps that ended longer ago and are not locked; return their files."""
-        with self._database.writing() as connection:
-            before = self._database.now(connection) - older_than
-            rows = connection.execute(
-                sa.select(STEP.c.sop_instance_uid, STEP.c.path).where(
-                    STEP.c.ended_at < before, ~subscription.locked(STEP.c.sop_instance_uid)
-                )
-            ).all()
-            for row in rows:
-                for table in (STEP_RESULT, SUBSCRIPTION, STEP_EVENT, STEP):
-                    here = table.c.sop_instance_uid == row.sop_instance_uid
-                    connection.execute(sa.delete(table).where(here))
-        return tuple(Path(row.path) for row in rows)
+        """Delete the steps that ended longer ago and are not locked; return their files.
+
+        What peers gave as the reason of a cancellation goes with them.
+        """
+        gone: tuple[Path, ...] = ()
+        while some := self._forget_some(older_than):
+            gone += some
+            if len(some) < _MOST_AT_ONCE:
+                break
+            time.sleep(_BREATH_SECONDS)
+        return gone
 
     @repeated
     def restarted(self) -> None:
@@ -270,8 +282,8 @@ class Steps:
             return subscription.owed(connection, receiver)
 
     @repeated
-    def taken(self, event_id: int) -> None:
-        """Note that an event was taken."""
+    def settled(self, event_id: int) -> None:
+        """Note that an event was taken, or refused for good."""
         with self._database.writing() as connection:
             connection.execute(sa.delete(STEP_EVENT).where(STEP_EVENT.c.id == event_id))
 
@@ -284,14 +296,54 @@ class Steps:
             )
         return int(gone.rowcount)
 
+    @repeated
+    def _subscribe_to_one(
+        self, receiver: str, sop_instance_uid: str, title: str, *, locks: bool
+    ) -> None:
+        with self._database.writing() as connection:
+            if subscription.add(connection, receiver, sop_instance_uid, title, locks=locks):
+                self._writer(connection).tell_state(sop_instance_uid, receiver)
+
+    @repeated
+    def _subscribe_to_new(self, receiver: str, title: str, *, locks: bool) -> None:
+        with self._database.writing() as connection:
+            subscription.add_new_ones(connection, receiver, title, locks=locks)
+
+    @repeated
+    def _subscribe_to_some(
+        self, receiver: str, title: str, after: str, *, locks: bool
+    ) -> str | None:
+        with self._database.writing() as connection:
+            now = self._database.now(connection)
+            given = (connection, self._queue, receiver, title, after)
+            return subscription.add_some(*given, now, _MOST_AT_ONCE, locks=locks)
+
+    @repeated
+    def _forget_some(self, older_than: timedelta) -> tuple[Path, ...]:
+        with self._database.writing() as connection:
+            before = self._database.now(connection) - older_than
+            rows = connection.execute(
+                sa.select(STEP.c.sop_instance_uid, STEP.c.path)
+                .where(STEP.c.ended_at < before, ~subscription.locked(STEP.c.sop_instance_uid))
+                .limit(_MOST_AT_ONCE)
+            ).all()
+            uids = [row.sop_instance_uid for row in rows]
+            for table in (STEP_RESULT, SUBSCRIPTION, STEP_EVENT, STEP):
+                connection.execute(sa.delete(table).where(table.c.sop_instance_uid.in_(uids)))
+        return tuple(Path(row.path) for row in rows)
+
     def _writer(self, connection: Connection) -> StepWriter:
         return StepWriter(connection, self._queue, self._database.now(connection))
 
 
 def _count_open(connection: Connection, calling_ae: str) -> int:
-    query = sa.select(sa.func.count()).select_from(STEP)
     open_ones = STEP.c.state.in_([StepState.SCHEDULED, StepState.IN_PROGRESS])
-    here = query.where(STEP.c.calling_ae == calling_ae, open_ones)
+    return _count(connection, calling_ae, open_ones)
+
+
+def _count(connection: Connection, calling_ae: str, *which: sa.ColumnElement[bool]) -> int:
+    query = sa.select(sa.func.count()).select_from(STEP)
+    here = query.where(STEP.c.calling_ae == calling_ae, *which)
     return int(connection.execute(here).scalar_one())
 
 

@@ -26,3 +26,9 @@ class StepSettings(FrozenSettings):
     max_open: int = Field(
         default=1000, ge=1, description="Steps of one peer that may be scheduled or in progress."
     )
+    max_kept: int = Field(
+        default=10_000,
+        ge=1,
+        description="Steps of one peer that are kept in all, those that have ended too; it can "
+        "create no more until some are forgotten.",
+    )

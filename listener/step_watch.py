@@ -30,7 +30,8 @@ class StepWatch:
     """Moves steps and tells of them, in two threads of its own: a peer may be slow to listen.
 
     What a receiver does not take comes again with growing pauses for three days, over restarts, in
-    its order; then it is forgotten, and its job is dead and listed.
+    its order; then it is forgotten, and its job is dead and listed. An event that a receiver
+    refuses for good is told no more, and holds up none behind it.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ class StepWatch:
         return 60 + 5 * longest
 
     def _told(self, receiver: str) -> int:
-        """Tell a receiver what it is owed, all of it, in its order; return how many events."""
+        """Tell a receiver what it is owed, all of it, in its order; return how many it took."""
         destination = self._destinations.get(receiver)
         if destination is None:
             msg = f"{receiver} is no destination: it cannot be told of procedure steps."
@@ -141,9 +142,9 @@ class StepWatch:
         while time.monotonic() < until and (owed := self._ledger.steps.owed(receiver)):
             with report_step(destination, owed[0].title) as tell:
                 for one in owed:
-                    tell(one)
-                    self._ledger.steps.taken(one.id)
-                    count += 1
+                    is_taken = tell(one)
+                    self._ledger.steps.settled(one.id)
+                    count += is_taken
         _log.info("%s was told of procedure steps: %d events", destination.name, count)
         return count
 

@@ -7,7 +7,7 @@ call works within the caller's transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,12 +18,15 @@ from listener.errors import NoSuchStepError
 from listener.job import STEP_EVENT as STEP_EVENT_JOB
 from listener.job import JobState, NewJob
 from listener.job_queue import JobQueue
-from listener.step_event import RESTARTED, Owed
+from listener.step_event import RESTARTED, STATE, Owed
+from listener.step_state import StepState
 from listener.step_terms import GLOBAL
 from listener.tables import JOB, STEP, STEP_EVENT, SUBSCRIPTION
 
 __all__ = [
     "add",
+    "add_new_ones",
+    "add_some",
     "follow",
     "is_any_due",
     "locked",
@@ -41,21 +44,62 @@ _MOST_AT_ONCE = 200
 
 def add(
     connection: Connection, receiver: str, sop_instance_uid: str, title: str, *, locks: bool
-) -> list[str]:
-    """Subscribe a receiver, which is told under a title; return the steps that it now follows.
+) -> bool:
+    """Subscribe a receiver to a step, of which it is told under a title; say whether it is new.
 
     Raises
     ------
     NoSuchStepError
         If there is no such step.
     """
-    steps = _steps(connection, sop_instance_uid)
-    is_global = sop_instance_uid == GLOBAL
-    for uid in [*steps, GLOBAL] if is_global else steps:
-        _take_off(connection, receiver, uid)
-        given = {"receiver": receiver, "sop_instance_uid": uid, "title": title, "locks": locks}
-        connection.execute(sa.insert(SUBSCRIPTION).values(**given))
-    return steps
+    _require(connection, sop_instance_uid)
+    was_there = _take_off(connection, receiver, sop_instance_uid)
+    _insert(connection, receiver, [sop_instance_uid], title, locks=locks)
+    return not was_there
+
+
+def add_new_ones(connection: Connection, receiver: str, title: str, *, locks: bool) -> None:
+    """Subscribe a receiver to every step that is created from now on."""
+    _take_off(connection, receiver, GLOBAL)
+    _insert(connection, receiver, [GLOBAL], title, locks=locks)
+
+
+def add_some(
+    connection: Connection,
+    queue: JobQueue,
+    receiver: str,
+    title: str,
+    after: str,
+    now: datetime,
+    most: int,
+    *,
+    locks: bool,
+) -> str | None:
+    """Subscribe a receiver to the next steps, by their UIDs; return the last, None at the end.
+
+    It is told how those stand that it did not follow. One that has ended is followed only to be
+    locked, and not told of: nothing comes of it any more.
+    """
+    uid = STEP.c.sop_instance_uid
+    query = sa.select(uid, STEP.c.state, STEP.c.readiness).where(uid > after).order_by(uid)
+    # held, so that what moves one meanwhile sees the subscription, or is seen here
+    steps = connection.execute(query.limit(most).with_for_update()).all()
+    uids = [row.sop_instance_uid for row in steps]
+    here = (SUBSCRIPTION.c.receiver == receiver) & SUBSCRIPTION.c.sop_instance_uid.in_(uids)
+    known = set(
+        connection.execute(sa.select(SUBSCRIPTION.c.sop_instance_uid).where(here)).scalars()
+    )
+    connection.execute(sa.update(SUBSCRIPTION).where(here).values(title=title, locks=locks))
+    new = [row for row in steps if row.sop_instance_uid not in known]
+    going = [row for row in new if not StepState(row.state).is_final]
+    followed = [row.sop_instance_uid for row in (new if locks else going)]
+    _insert(connection, receiver, followed, title, locks=locks)
+    told = [
+        (row.sop_instance_uid, STATE, {"state": row.state, "readiness": row.readiness})
+        for row in going
+    ]
+    _put(connection, queue, receiver, title, told, now)
+    return uids[-1] if len(uids) == most else None
 
 
 def remove(connection: Connection, receiver: str, sop_instance_uid: str) -> None:
@@ -66,18 +110,17 @@ def remove(connection: Connection, receiver: str, sop_instance_uid: str) -> None
     NoSuchStepError
         If there is no such step.
     """
-    steps = _steps(connection, sop_instance_uid)
     if sop_instance_uid == GLOBAL:
         connection.execute(sa.delete(SUBSCRIPTION).where(SUBSCRIPTION.c.receiver == receiver))
         connection.execute(sa.delete(STEP_EVENT).where(STEP_EVENT.c.receiver == receiver))
         return
-    for uid in steps:
-        _take_off(connection, receiver, uid)
-        connection.execute(
-            sa.delete(STEP_EVENT).where(
-                STEP_EVENT.c.receiver == receiver, STEP_EVENT.c.sop_instance_uid == uid
-            )
+    _require(connection, sop_instance_uid)
+    _take_off(connection, receiver, sop_instance_uid)
+    connection.execute(
+        sa.delete(STEP_EVENT).where(
+            STEP_EVENT.c.receiver == receiver, STEP_EVENT.c.sop_instance_uid == sop_instance_uid
         )
+    )
 
 
 def suspend(connection: Connection, receiver: str) -> None:
@@ -91,10 +134,7 @@ def follow(connection: Connection, sop_instance_uid: str) -> None:
         sa.select(SUBSCRIPTION).where(SUBSCRIPTION.c.sop_instance_uid == GLOBAL)
     ).all()
     for row in rows:
-        given = {"receiver": row.receiver, "title": row.title, "locks": row.locks}
-        connection.execute(
-            sa.insert(SUBSCRIPTION).values(sop_instance_uid=sop_instance_uid, **given)
-        )
+        _insert(connection, row.receiver, [sop_instance_uid], row.title, locks=row.locks)
 
 
 def locked(sop_instance_uid: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
@@ -118,14 +158,15 @@ def tell(
     if only is not None:
         here &= SUBSCRIPTION.c.receiver == only
     for row in connection.execute(sa.select(SUBSCRIPTION).where(here)).all():
-        _put(connection, queue, row.receiver, row.title, sop_instance_uid, kind, content, now)
+        told = [(sop_instance_uid, kind, content)]
+        _put(connection, queue, row.receiver, row.title, told, now)
 
 
 def tell_restart(connection: Connection, queue: JobQueue, now: datetime) -> None:
     """Have every subscriber told that the service has started anew."""
     query = sa.select(SUBSCRIPTION.c.receiver, sa.func.min(SUBSCRIPTION.c.title).label("title"))
     for row in connection.execute(query.group_by(SUBSCRIPTION.c.receiver)).all():
-        _put(connection, queue, row.receiver, row.title, GLOBAL, RESTARTED, {}, now)
+        _put(connection, queue, row.receiver, row.title, [(GLOBAL, RESTARTED, {})], now)
 
 
 def resume(connection: Connection, queue: JobQueue) -> None:
@@ -160,43 +201,47 @@ def _put(
     queue: JobQueue,
     receiver: str,
     title: str,
-    sop_instance_uid: str,
-    kind: int,
-    content: Mapping[str, Any],
+    told: Sequence[tuple[str, int, Mapping[str, Any]]],
     now: datetime,
 ) -> None:
+    """Have a receiver told events: of which step, of which type, and their content."""
+    if not told:
+        return
     # a receiver that is gone for good must not fill the ledger
+    first = sa.select(STEP_EVENT.c.id).where(STEP_EVENT.c.receiver == receiver)
+    oldest = first.order_by(STEP_EVENT.c.id).limit(_MOST_AT_ONCE)
     old = STEP_EVENT.c.at < now - _PATIENCE
-    connection.execute(sa.delete(STEP_EVENT).where(STEP_EVENT.c.receiver == receiver, old))
-    connection.execute(
-        sa.insert(STEP_EVENT).values(
-            receiver=receiver,
-            title=title,
-            sop_instance_uid=sop_instance_uid,
-            type=kind,
-            content=json.dumps(dict(content)),
-            at=now,
-        )
-    )
+    connection.execute(sa.delete(STEP_EVENT).where(STEP_EVENT.c.id.in_(oldest), old))
+    rows = [
+        {"sop_instance_uid": uid, "type": kind, "content": json.dumps(dict(content))}
+        for uid, kind, content in told
+    ]
+    given = {"receiver": receiver, "title": title, "at": now}
+    connection.execute(sa.insert(STEP_EVENT), [row | given for row in rows])
     queue.enqueue(connection, NewJob(STEP_EVENT_JOB, receiver))
 
 
-def _steps(connection: Connection, sop_instance_uid: str) -> list[str]:
-    query = sa.select(STEP.c.sop_instance_uid).order_by(STEP.c.created_at)
-    if sop_instance_uid == GLOBAL:
-        return list(connection.execute(query).scalars())
-    found = list(
-        connection.execute(query.where(STEP.c.sop_instance_uid == sop_instance_uid)).scalars()
-    )
-    if not found:
+def _insert(
+    connection: Connection, receiver: str, uids: Sequence[str], title: str, *, locks: bool
+) -> None:
+    if uids:
+        given = {"receiver": receiver, "title": title, "locks": locks}
+        rows = [{"sop_instance_uid": uid, **given} for uid in uids]
+        connection.execute(sa.insert(SUBSCRIPTION), rows)
+
+
+def _require(connection: Connection, sop_instance_uid: str) -> None:
+    query = sa.select(STEP.c.path).where(STEP.c.sop_instance_uid == sop_instance_uid)
+    if connection.execute(query).first() is None:
         raise NoSuchStepError
-    return found
 
 
-def _take_off(connection: Connection, receiver: str, sop_instance_uid: str) -> None:
-    connection.execute(
+def _take_off(connection: Connection, receiver: str, sop_instance_uid: str) -> bool:
+    """End a receiver's subscription; say whether there was one."""
+    gone = connection.execute(
         sa.delete(SUBSCRIPTION).where(
             SUBSCRIPTION.c.receiver == receiver,
             SUBSCRIPTION.c.sop_instance_uid == sop_instance_uid,
         )
     )
+    return gone.rowcount > 0

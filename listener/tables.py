@@ -1,4 +1,9 @@
-"""The ledger's tables. Rows hold UIDs and keyed hashes, never a patient's name or identifier."""
+"""The ledger's tables. Rows hold UIDs and keyed hashes, never a patient's name or identifier.
+
+One text is a peer's own: the reason that it gives when it has a procedure step cancelled, in
+``step.reason`` and ``step_event.content``. Whoever wrote it may have named a patient; it is
+forgotten with the step.
+"""
 
 from __future__ import annotations
 
@@ -193,7 +198,8 @@ COMMITMENT_REQUEST = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("asked_at", UtcDateTime, nullable=False, index=True),
 )
-# procedure steps (UPS): what a peer wrote of the patient lies in a file beside the ledger
+# procedure steps (UPS): what a peer wrote when it created one lies in a file beside the ledger; the
+# reason that it gives for a cancellation stands here, until the step is forgotten
 STEP = sa.Table(
     "step",
     TABLES,

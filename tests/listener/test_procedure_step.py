@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,18 @@ def test_no_peer_can_fill_the_ledger_with_steps(tmp_path: Path) -> None:
     few = StepSettings(max_open=2)
     with receiver(tmp_path, procedure_steps=few) as link, requesting(link.port) as peer:
         assert [peer.create(step("1.2.3"))[1] for _ in range(3)] == [0x0000, 0x0000, 0x0213]
+
+
+def test_no_peer_can_fill_the_ledger_with_steps_that_it_cancels(tmp_path: Path) -> None:
+    few = StepSettings(max_kept=2)
+    with receiver(tmp_path, procedure_steps=few) as link, requesting(link.port) as peer:
+        for _ in range(2):
+            uid, status = peer.create(step("1.2.3"))
+            assert status == 0x0000
+            assert peer.cancel(uid) == 0x0000
+        assert peer.create(step("1.2.3"))[1] == 0x0213
+        link.ledger.steps.forget(timedelta(0))
+        assert peer.create(step("1.2.3"))[1] == 0x0000
 
 
 def test_what_a_peer_writes_of_a_patient_lies_in_no_row_and_is_readable_by_us_alone(
@@ -458,6 +471,32 @@ def test_subscriptions_are_to_one_step_or_all_and_end_as_they_began(
     assert hears.states(third) == []
 
 
+def test_a_subscription_to_all_tells_of_what_goes_on_and_again_of_nothing(
+    link: Station, peer: Requester, hears: Subscriber
+) -> None:
+    ended, _ = peer.create(step("1.2.3"))
+    peer.cancel(ended)
+    still, _ = peer.create(step("1.2.4"))
+    for _ in range(2):
+        assert peer.subscribe() == 0x0000
+    assert peer.subscribe(still) == 0x0000
+    later, _ = peer.create(step("1.2.5"))
+    assert soon(lambda: hears.states(later) == ["SCHEDULED"])
+    assert [(one, kind) for one, kind, _ in hears.told] == [(still, 1), (later, 1)]
+
+
+def test_a_subscription_to_all_locks_those_that_have_ended_too(
+    link: Station, peer: Requester, hears: Subscriber
+) -> None:
+    uid, _ = peer.create(step("1.2.3"))
+    peer.cancel(uid)
+    assert peer.subscribe(lock="TRUE") == 0x0000
+    assert link.ledger.steps.forget(timedelta(0)) == ()
+    assert peer.subscribe(lock="FALSE") == 0x0000
+    assert len(link.ledger.steps.forget(timedelta(0))) == 1
+    assert hears.told == []
+
+
 def test_a_subscription_that_cannot_be_is_refused(link: Station, peer: Requester) -> None:
     uid, _ = peer.create(step("1.2.3"))
     assert peer.subscribe(uid, receiver="NOBODY") == 0xC308
@@ -471,16 +510,50 @@ def test_a_subscription_that_cannot_be_is_refused(link: Station, peer: Requester
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("status", [0x0110, 0x0213])
 def test_an_event_that_is_not_taken_comes_again_and_none_overtakes_it(
-    link: Station, peer: Requester, hears: Subscriber
+    link: Station, peer: Requester, hears: Subscriber, status: int
 ) -> None:
-    hears.statuses = [0x0110]
+    hears.statuses = [status]
     peer.subscribe()
     uid, _ = peer.create(step("1.2.3"))
     assert soon(lambda: link.ledger.jobs(kind=STEP_EVENT)[0].last_error)
     assert hears.told == []
     peer.cancel(uid)  # what comes next does not wait for the pause to end
     assert soon(lambda: hears.states(uid) == ["SCHEDULED", "IN PROGRESS", "CANCELED"])
+
+
+def test_an_event_that_is_refused_for_good_holds_up_none_behind_it(
+    tmp_path: Path, hears: Subscriber
+) -> None:
+    hears.statuses = [0x0112, 0x0113, 0x0114, 0x0115, 0x0117, 0x0118, 0x0119, 0x0122, 0x0211]
+    count = len(hears.statuses)
+    with (
+        receiver(tmp_path, destinations=(hears.destination,)) as link,
+        requesting(link.port) as peer,
+    ):
+        peer.subscribe()
+        steps = [peer.create(step("1.2.3"))[0] for _ in range(count + 1)]
+        assert soon(lambda: hears.states(steps[-1]) == ["SCHEDULED"])
+        assert [one for one, _, _ in hears.told] == steps[-1:]
+        assert soon(lambda: link.ledger.steps.owed("PACS") == ())
+        assert not any(job.last_error for job in link.ledger.jobs(kind=STEP_EVENT))
+
+
+@pytest.mark.slow
+def test_a_receiver_that_knows_no_restarts_hears_of_steps_after_one(
+    tmp_path: Path, hears: Subscriber
+) -> None:
+    def there() -> AbstractContextManager[Station]:
+        return receiver(tmp_path, destinations=(hears.destination,))
+
+    with there() as link, requesting(link.port) as peer:
+        peer.subscribe()
+    hears.statuses = [0x0113]
+    with there() as link, requesting(link.port) as peer:
+        uid, _ = peer.create(step("1.2.3"))
+        assert soon(lambda: hears.states(uid) == ["SCHEDULED"])
+        assert hears.told[0][:2] == (uid, 1)
 
 
 @pytest.mark.slow

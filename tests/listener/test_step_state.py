@@ -142,7 +142,7 @@ class Life:
         steps, work, uid = self.ledger.steps, self.ledger.performance, self.uid
         new = NewStep(uid, "1.2", "PACS", "WRISTMIR", Path("/nowhere.step"), "READY", {})
         doings = {
-            "create": lambda: steps.take(new, 1000),
+            "create": lambda: steps.take(new, 1000, 1000),
             "begin": lambda: work.begin(uid),
             "progress": lambda: work.progress(uid, 30, "The study is indexed."),
             "answer": lambda: work.answered(uid, {self.name: [self.RESULT]}),

@@ -1,0 +1,108 @@
+"""Steps in the ledger: many of them keep nobody waiting, and what was written goes with them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from ledger_parts import instance, record
+
+from listener.job import STEP_EVENT
+from listener.ledger import Ledger
+from listener.recorded_step import NewStep
+from listener.step_state import StepState
+from listener.step_terms import GLOBAL, UNSPECIFIED
+from listener.tables import STEP, TABLES
+from listener.tables import STEP_EVENT as STEP_EVENT_TABLE
+
+MANY = 3_000
+
+
+def new(uid: str) -> NewStep:
+    return NewStep(uid, "1.2.3", "PACS", "WRISTMIR", Path(f"{uid}.step"), "READY", {})
+
+
+def with_many(url: str, state: StepState) -> None:
+    """Put steps into a ledger as if a peer had created them over a month."""
+    then = datetime.now(UTC) - timedelta(days=1)
+    row = {"study_uid": "1.2.3", "calling_ae": "PACS", "called_ae": "WRISTMIR", "path": "a.step"}
+    row |= {"readiness": "READY", "state": state, "argument": "{}", "told": ""}
+    ended = then if state.is_final else None
+    times = {"created_at": then, "changed_at": then, "ended_at": ended}
+    rows = [{**row, **times, "progress": 0, "sop_instance_uid": f"1.2.3.{n}"} for n in range(MANY)]
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(sa.insert(STEP), rows)
+    engine.dispose()
+
+
+@pytest.fixture
+def kept(ledger_url: str) -> Ledger:
+    """A ledger with its tables, whose clock runs."""
+    return Ledger(ledger_url)
+
+
+def longest_wait(ledger: Ledger, busy: threading.Thread) -> float:
+    """Record images as long as a thread is busy; return how long one had to wait."""
+    busy.start()
+    longest, number = 0.0, 0
+    while busy.is_alive():
+        begun = time.monotonic()
+        record(ledger, instance(f"1.2.4.{number}"))
+        longest, number = max(longest, time.monotonic() - begun), number + 1
+    busy.join()
+    assert number > 2
+    return longest
+
+
+def test_no_image_waits_while_somebody_subscribes_to_all_steps(
+    kept: Ledger, ledger_url: str
+) -> None:
+    with kept as ledger:
+        with_many(ledger_url, StepState.SCHEDULED)
+        subscribing = threading.Thread(
+            target=lambda: ledger.steps.subscribe("PACS", GLOBAL, "WRISTMIR", locks=False)
+        )
+        assert longest_wait(ledger, subscribing) < 1
+        assert len(ledger.jobs(kind=STEP_EVENT)) == 1
+    assert len(set(rows(ledger_url, STEP_EVENT_TABLE.c.sop_instance_uid))) == MANY
+
+
+def test_no_image_waits_while_old_steps_are_forgotten(kept: Ledger, ledger_url: str) -> None:
+    with kept as ledger:
+        with_many(ledger_url, StepState.CANCELED)
+        ledger.steps.subscribe("PACS", GLOBAL, "WRISTMIR", locks=False)
+        gone: list[Path] = []
+        forgetting = threading.Thread(target=lambda: gone.extend(ledger.steps.forget(timedelta(0))))
+        assert longest_wait(ledger, forgetting) < 1
+        assert len(gone) == MANY
+
+
+def test_the_reason_that_a_peer_gives_is_forgotten_with_its_step(
+    kept: Ledger, ledger_url: str
+) -> None:
+    with kept as ledger:
+        ledger.steps.subscribe("PACS", GLOBAL, "WRISTMIR", locks=False)
+        ledger.steps.take(new("1.2.3.4"), 10, 10)
+        ledger.steps.ask_to_cancel("1.2.3.4", "Invented^Ines has left", UNSPECIFIED, "PACS")
+        assert "Invented" in everything(ledger_url)
+        assert ledger.steps.forget(timedelta(0))
+        assert "Invented" not in everything(ledger_url)
+
+
+def rows(url: str, *what: sa.Column[Any] | sa.Table) -> list[Any]:
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        found = list(connection.execute(sa.select(*what)))
+    engine.dispose()
+    return found
+
+
+def everything(url: str) -> str:
+    """Return what stands in the ledger's rows."""
+    return repr([rows(url, table) for table in TABLES.sorted_tables])
