@@ -197,6 +197,7 @@ def test_a_picture_in_which_text_is_found_only_now_gives_way_to_words(
         page.open(path)
         page.until(lambda: "picture not shared" in page.one(place).text)
         assert page.all(f"{place} img") == []
+        assert len(page.all(f"{place} .missing")) == 1
         assert page.loaded("img")
         if "cases" in path:
             page.press("+")  # the query is zoomed all the same

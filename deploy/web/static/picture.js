@@ -8,7 +8,7 @@ async function tell(image) {
     words = await answer.text();
   } catch { return; }
   if (!image.isConnected) return; // the card's other picture was first
-  const place = image.closest(".look, .picture"), said = document.createElement("span");
+  const place = image.closest(".look") ?? image.closest(".picture"), said = document.createElement("span");
   said.textContent = words;
   if (place.matches(".large")) { said.className = "missing"; place.replaceChildren(said); return; }
   said.className = "picture missing";
