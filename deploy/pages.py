@@ -118,7 +118,7 @@ def _files(settings: Settings) -> Look:
 def _written(settings: Settings) -> Iterator[Path]:
     state = settings.state_dir
     yield state
-    for name in ("answers", "feedback", "outbox", "crosswalk"):
+    for name in ("answers", "feedback", "outbox"):
         path = state / f"{name}.sqlite3"
         if path.exists():
             yield path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,9 @@ __all__ = [
 
 IN_LIBRARY: Final = "library"
 """Stands for the study of a prior's library copy."""
+
+_AS_IT_WAS, _REWRITTEN, _CLEAN = range(3)
+"""What became of rows of releases that named copies' studies: SQLite's ``user_version``."""
 
 _METADATA = sa.MetaData()
 _ANSWER = sa.Table(
@@ -284,7 +288,11 @@ class AnswerRecords:
 
     The outbox lets a result set go once it is delivered, and the index belongs to the worker: a
     page reads here what it shows. The file is readable by its owner alone (mode 0600); it holds
-    pseudonymous data, no direct identifier.
+    pseudonymous data, no direct identifier. But it names priors by their UIDs under the numbers
+    that delivered reports call their copies by, so the two together lead from a copy to its source.
+
+    Where a release before this one has kept the studies of copies, `IN_LIBRARY` takes their place
+    when it is opened, once, and they are gone from the file.
 
     Parameters
     ----------
@@ -297,6 +305,7 @@ class AnswerRecords:
     def __init__(self, url: str, retention: timedelta | None = None) -> None:
         self._engine = open_database(url, _METADATA)
         self._retention = retention
+        self._forget_copies()
 
     def keep(self, record: AnswerRecord) -> None:
         """Keep an answer, forget those that are too old; the same result set again replaces it."""
@@ -332,6 +341,22 @@ class AnswerRecords:
         """Let the database go."""
         self._engine.dispose()
 
+    def _forget_copies(self) -> None:
+        """Have no row, and no page of the file or its log, name the study of a copy."""
+        with self._engine.connect() as connection:
+            done = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if done == _AS_IT_WAS:
+            with self._engine.begin() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                _rewrite(connection)
+                connection.exec_driver_sql(f"PRAGMA user_version={_REWRITTEN}")
+        if done != _CLEAN:
+            plain = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+            with plain.connect() as connection:  # what is overwritten, SQLite fills with zeros
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
+                if not busy:  # else another process reads: the next opening tries again
+                    connection.exec_driver_sql(f"PRAGMA user_version={_CLEAN}")
+
     def _found(
         self, where: sa.ColumnElement[bool], limit: int, skipped: int
     ) -> tuple[AnswerRecord, ...]:
@@ -345,6 +370,27 @@ class AnswerRecords:
         with self._engine.connect() as connection:
             rows = connection.execute(query).scalars().all()
         return tuple(found for row in rows if (found := _read(row)) is not None)
+
+
+def _rewrite(connection: sa.Connection) -> None:
+    """Write `IN_LIBRARY` into every row that names the study of a copy."""
+    for name in connection.execute(sa.select(_ANSWER.c.result_id)).scalars().all():
+        here = _ANSWER.c.result_id == name
+        text = connection.execute(sa.select(_ANSWER.c.record).where(here)).scalar_one()
+        try:
+            record = json.loads(text)
+        except ValueError:
+            continue  # nobody reads it
+        copies = [
+            case
+            for case in record.get("cases", ())
+            if case.get("viewer_study_uid", "") not in ("", IN_LIBRARY, case.get("study_uid"))
+        ]
+        for case in copies:
+            case["viewer_study_uid"] = IN_LIBRARY
+        if copies:
+            values = {"record": json.dumps(record, ensure_ascii=False, separators=(",", ":"))}
+            connection.execute(sa.update(_ANSWER).where(here).values(values))
 
 
 def _read(row: str) -> AnswerRecord | None:

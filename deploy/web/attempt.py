@@ -7,6 +7,7 @@ import hmac
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 __all__ = ["Attempt", "Attempts"]
 
 _MOST: Final = 5000
+_MOST_OF_AN_ADDRESS: Final = 50  # a reading room may share one
 _SECONDS: Final = 600.0
 
 
@@ -23,9 +25,13 @@ def _secret() -> str:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One sign-in: its secrets, when it was begun (seconds since 1970), and where it leads to."""
+    """One sign-in: its secrets, from which address and when it was begun (seconds since 1970).
+
+    ``wanted`` is the page that it leads to.
+    """
 
     wanted: str
+    address: str
     began: float
     browser: str
     state: str = field(default_factory=_secret)
@@ -38,6 +44,9 @@ class Attempts:
 
     An attempt is bound to the browser that began it, by a cookie, so that nobody is signed in with
     another's account by an address that was sent to him (login CSRF, RFC 6749 section 10.12).
+    Anybody can begin one, so there are bounds, and one address cannot push out what others have
+    begun: of 50 from one address its own oldest gives way; of 5,000 in all that of the address with
+    most of them.
 
     Parameters
     ----------
@@ -50,15 +59,20 @@ class Attempts:
         self._lock = threading.Lock()
         self._under_way: dict[str, Attempt] = {}
 
-    def begin(self, wanted: str) -> tuple[str, Attempt]:
-        """Begin one; return the key that its browser keeps, and the attempt."""
+    def begin(self, wanted: str, address: str) -> tuple[str, Attempt]:
+        """Begin one; return the key that its browser keeps, and the attempt.
+
+        Parameters
+        ----------
+        wanted
+            The page that it leads to.
+        address
+            Of the client, as failures are counted by (`deploy.web.throttle.Throttle`).
+        """
         key, now = _secret(), self._clock()
-        attempt = Attempt(wanted, now, _hashed(key))
+        attempt = Attempt(wanted, address, now, _hashed(key))
         with self._lock:
-            for state in [s for s, one in self._under_way.items() if self._is_over(one, now)]:
-                del self._under_way[state]
-            while len(self._under_way) >= _MOST:
-                del self._under_way[next(iter(self._under_way))]
+            self._make_room(address, now)
             self._under_way[attempt.state] = attempt
         return key, attempt
 
@@ -69,6 +83,23 @@ class Attempts:
         if attempt is None or self._is_over(attempt, self._clock()):
             return None
         return attempt if hmac.compare_digest(attempt.browser, _hashed(key)) else None
+
+    def _make_room(self, address: str, now: float) -> None:
+        while self._under_way:
+            oldest = next(iter(self._under_way.values()))
+            if not self._is_over(oldest, now):
+                break
+            del self._under_way[oldest.state]
+        own = sum(one.address == address for one in self._under_way.values())
+        if own >= _MOST_OF_AN_ADDRESS:
+            self._drop_oldest(address)
+        elif len(self._under_way) >= _MOST:
+            counts = Counter(one.address for one in self._under_way.values())
+            self._drop_oldest(counts.most_common(1)[0][0])
+
+    def _drop_oldest(self, address: str) -> None:
+        oldest = next(s for s, one in self._under_way.items() if one.address == address)
+        del self._under_way[oldest]
 
     def _is_over(self, attempt: Attempt, now: float) -> bool:
         return not 0 <= now - attempt.began <= _SECONDS

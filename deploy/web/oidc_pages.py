@@ -63,7 +63,7 @@ class OidcPages:
     async def leave(self, request: Request) -> Response:
         """Send a browser to the provider."""
         wanted = request.query_params.get("next", "")[:2000]
-        key, attempt = self.attempts.begin(wanted)
+        key, attempt = self.attempts.begin(wanted, person_of(request).address)
         back = own_origin(request, secure=self.logins.secure) + BACK
         try:
             there = await self.provider.question(

@@ -146,8 +146,9 @@ class Pictures:
         except (DecodeError, DecoderUnavailableError):
             return True
         with self._lock:
-            _remember(self._withheld, known, withheld, _HEADERS)
-        return withheld
+            if known not in self._withheld:  # meanwhile text may have been found in it
+                _remember(self._withheld, known, withheld, _HEADERS)
+            return self._withheld[known]
 
     def _row(self, record: AnswerRecord, case: CaseRecord) -> tuple[int, Path]:
         """Return version and file that the answer rests on, while it is kept and counts."""
@@ -180,6 +181,8 @@ class Pictures:
         if known in self._decoded:
             self._decoded.move_to_end(known)
             return self._decoded[known]
+        if is_prior and self._withheld.get((case.sop_instance_uid, version)):
+            raise PictureGoneError
         try:
             header = self._decoder.header(path)
             if is_prior and withheld_reason(header):
@@ -188,8 +191,8 @@ class Pictures:
             pixels = radiograph(self._decoder, path, header, stored).pixels
         except (DecodeError, DecoderUnavailableError):
             raise PictureGoneError from None
-        # into the picture of a match the answer has looked
-        if case.further and has_text(pixels, stored.array):
+        # each prior's, for an answer of an earlier release has not looked into it
+        if is_prior and has_text(pixels, stored.array):
             _remember(self._withheld, (case.sop_instance_uid, version), True, _HEADERS)
             raise PictureGoneError
         grey = np.asarray(np.rint(pixels * 65535), np.uint16)

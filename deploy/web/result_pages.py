@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from deploy.errors import PictureGoneError
@@ -172,7 +172,7 @@ class ResultPages:
         )
 
     async def picture(self, request: Request) -> Response:
-        """Return a picture of a case."""
+        """Return a picture of a case; where there is none, the words that say why."""
         record, wanted = await self._record(request), request.path_params
         case = record.case(wanted["case"])
         if case is None:
@@ -183,7 +183,9 @@ class ResultPages:
                 self.pictures.png, record, wanted["case"], wanted["what"], wanted["size"]
             )
         except PictureGoneError:
-            raise HTTPException(404) from None
+            # what is found out only now, such as text in it, the page could not say
+            lack = await run_in_threadpool(self.pictures.lack, record, case)
+            return PlainTextResponse(self.pages.words.say(lack or "pages.not_shared"), 404)
         return Response(png, media_type="image/png")
 
     async def judge(self, request: Request) -> Response:

@@ -34,6 +34,7 @@ from listener.audit_event import UNKNOWN
 from listener.ledger import Ledger
 
 pytestmark = pytest.mark.slow
+LOOPBACK = "127.0.0.1"
 FAILED = "Signing in did not work"
 
 
@@ -177,6 +178,24 @@ def test_the_question_holds_a_challenge_a_nonce_and_a_state_that_are_new_each_ti
         assert min(len(one[name]) for name in ("state", "nonce", "code_challenge")) >= 43
     for name in ("state", "nonce", "code_challenge"):
         assert asked[0][name] != asked[1][name]
+
+
+def test_one_address_pushes_out_its_own_sign_ins_and_no_others(
+    settings: Settings, fake: FakeProvider
+) -> None:
+    with site_of(
+        with_web(settings, oidc=settings.web.oidc.model_dump(), trusted_proxies=(LOOPBACK,))
+    ) as address:
+
+        def departed(where: str) -> tuple[Visit, str]:
+            browser = Visit(address, headers={"X-Forwarded-For": where})
+            there = browser.get("/login/oidc").headers["location"]
+            return browser, followed(there).removeprefix(address)
+
+        reader, first = departed("10.0.0.1"), departed("10.0.0.2")
+        for _ in range(50):
+            Visit(address, headers={"X-Forwarded-For": "10.0.0.2"}).get("/login/oidc")
+        assert [browser.get(back).status for browser, back in (reader, first)] == [303, 401]
 
 
 @pytest.mark.parametrize(

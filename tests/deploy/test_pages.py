@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,19 @@ def test_keys_tokens_and_folders_that_are_open_or_shut_are_errors(
     errors = "\n".join(found(with_web(settings, tokens=tokens), "error"))
     assert f"{tokens}: others may read it" in errors
     assert "site.key: others may read it; chmod 600" in errors
+
+
+@pytest.mark.parametrize(("name", "is_theirs"), [("answers", True), ("crosswalk", False)])
+def test_only_what_the_pages_open_has_to_be_theirs(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, is_theirs: bool
+) -> None:
+    accounts(settings, reader=(Role.RADIOLOGIST,))
+    file = settings.state_dir / f"{name}.sqlite3"
+    file.touch()
+    # root, who may run this, reads and writes every file
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != file)
+    errors = [f"{file} cannot be read and written by this account"] if is_theirs else []
+    assert found(settings, "error") == errors
 
 
 def test_the_doctor_looks_at_the_pages_and_a_broken_file_of_accounts_does_not_stop_it(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from audit_parts import ACCESSED, QUERIED, kind, objects, queries, trail, who_asked
 from invented_exams import invented_exam
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from plugin import STUDIES, free_port
 from pydicom import Dataset, dcmread
 from site_rig import PASSWORD, Visit, accounts, site_of, with_web
@@ -39,12 +39,15 @@ from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
 
 QUERY, CLEAN, BURNED, OTHER = "TEST-0018-1", "TEST-0001-1", "TEST-0008-1", "TEST-0002-1"
+WRITTEN = ("TEST-0009-1", "TEST-0011-1")
 pytestmark = pytest.mark.slow
 VIEWER = "https://ohif.example.org/viewer?StudyInstanceUIDs={studies}&hangingprotocolId=x"
 RESULT = "answer-1-1-INVENTED"
 HERE = f"/results/{RESULT}"
 POOL = "answer-2-1-INVENTED"
 THERE = f"/results/{POOL}"
+EARLIER = "answer-0-1-INVENTED"
+BEFORE = f"/results/{EARLIER}"
 WORDS = BundleWords("wristmir-test-1", "demonstration only", demonstration=True)
 PLANTED = ("PLANTED^NAME", "PLANTED-ID", "20110203", "20240506", "PLANTED-ACC", "PLANTED-HOUSE")
 
@@ -95,6 +98,19 @@ def planted(source: Path, into: Path, **changes: Any) -> Dataset:
     return image
 
 
+def written(source: Path, into: Path) -> Dataset:
+    """Copy a study's image with a name burned in, of which its file says nothing."""
+    image = planted(source, into)
+    pixels = Image.fromarray(image.pixel_array.astype(np.int32))
+    draw, size = ImageDraw.Draw(pixels), image.Rows // 25
+    font = ImageFont.load_default(size)
+    draw.rectangle((0, 0, image.Columns, 2 * size), int(image.pixel_array.min()))
+    draw.text((size, size // 2), "MUSTERMANN ERIKA", int(image.pixel_array.max()), font)
+    image.PixelData = np.asarray(pixels).astype(image.pixel_array.dtype).tobytes()
+    image.save_as(into / "1.dcm", enforce_file_format=True)
+    return image
+
+
 def exam_of(number: int, image: Dataset, **changes: Any) -> Exam:
     wide, high = float(image.Columns), float(image.Rows)
     boxes = {
@@ -131,7 +147,7 @@ def answered(query: Exam, priors: list[Exam]) -> AnswerRecord:
     return AnswerRecord.of(RESULT, found, shown, WORDS, "same side")
 
 
-def pooled(query: Exam, prior: Exam, behind: list[Exam]) -> AnswerRecord:
+def pooled(name: str, query: Exam, prior: Exam, behind: list[Exam]) -> AnswerRecord:
     """Return an answer of one match, and of candidates that are more alike as a whole."""
 
     def match(rank: int, exam: Exam, whole: float, bone: float) -> Match:
@@ -146,7 +162,7 @@ def pooled(query: Exam, prior: Exam, behind: list[Exam]) -> AnswerRecord:
         query.sop_instance_uid: Shown(1, pictured=True),
         prior.sop_instance_uid: Shown(1, pictured=True),
     }
-    return AnswerRecord.of(POOL, found, shown, WORDS, "same side")
+    return AnswerRecord.of(name, found, shown, WORDS, "same side")
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +206,7 @@ def installed(folder: Path) -> Iterator[Site]:
     clean = planted(image_of(CLEAN), studies / "clean")
     burned = planted(image_of(BURNED), studies / "burned", BurnedInAnnotation="YES")
     other = planted(image_of(OTHER), studies / "other", BurnedInAnnotation="NO")
+    named = [written(image_of(one), studies / f"written-{one}") for one in WRITTEN]
     index_folder(settings, studies)
     broken = {Region.DISTAL_RADIUS: RegionFindings("present", "buckle", "acute")}
     gone = invented_exam(
@@ -202,8 +219,11 @@ def installed(folder: Path) -> Iterator[Site]:
     ]
     record = answered(exam_of(1, query), priors)
     unseen = exam_of(4, other, findings=broken, findings_known=True)
-    pool = pooled(exam_of(1, query), priors[0], [unseen, priors[1], gone])
+    pool = pooled(POOL, exam_of(1, query), priors[0], [unseen, priors[1], gone])
+    # a release that did not look for text has answered it
+    earlier = pooled(EARLIER, exam_of(1, query), exam_of(5, named[0]), [exam_of(6, named[1])])
     with closing(open_answers(settings)) as answers:
+        answers.keep(earlier)
         answers.keep(pool.model_copy(update={"asked_at": record.asked_at + timedelta(seconds=1)}))
         answers.keep(record.model_copy(update={"asked_at": record.asked_at + timedelta(seconds=2)}))
     accounts(
@@ -385,6 +405,17 @@ def test_pictures_are_drawn_from_the_received_files(site: Site) -> None:
         assert picture.size == size
         assert np.asarray(picture).std() > 10
     assert Image.open(BytesIO(reader.get(f"{HERE}/pictures/0/wrist-large.png").body)).width == 1200
+
+
+def test_a_prior_in_which_text_is_found_is_shown_in_no_answer_however_old(site: Site) -> None:
+    reader = site.visit("reader")
+    for case in (1, 2):  # a match, and a candidate behind it
+        picture = reader.get(f"{BEFORE}/pictures/{case}/wrist-small.png")
+        assert (picture.status, picture.text) == (404, "picture not shared")
+        page = reader.get(f"{BEFORE}/distal_radius/cases/{case}").text
+        assert "picture not shared" in page
+        assert f"/pictures/{case}/" not in page
+    assert shown_in(reader.get(f"{BEFORE}?pictured=on").text) == []
 
 
 def test_a_match_of_the_other_side_is_mirrored(site: Site) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from site_rig import PASSWORD, site_of
 from test_review_page import chromium
-from test_site import HERE, THERE, Site, installed
+from test_site import BEFORE, HERE, THERE, Site, installed
 
 from deploy.state import open_feedback
 from pipeline.result_language import Language
@@ -178,6 +178,30 @@ def test_a_weight_brings_in_other_priors_at_once_and_by_the_keyboard_alone(page:
     page.press("j", "\ue007")
     page.until(lambda: "/cases/2" in page.browser.current_url)
     assert "weight=0" in page.browser.current_url
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        (BEFORE, "#case-1 .look"),
+        (f"{BEFORE}?weight=0", "#case-2 .look"),
+        (f"{BEFORE}/distal_radius/cases/1", ".pair figure:last-child"),
+    ],
+)
+def test_a_picture_in_which_text_is_found_only_now_gives_way_to_words(
+    page: Page, path: str, place: str
+) -> None:
+    with site_of(page.site.settings) as address:  # nobody has looked at any yet
+        page.site = replace(page.site, address=address)
+        page.sign_in("reader")
+        page.open(path)
+        page.until(lambda: "picture not shared" in page.one(place).text)
+        assert page.all(f"{place} img") == []
+        assert len(page.all(f"{place} .missing")) == 1
+        assert page.loaded("img")
+        if "cases" in path:
+            page.press("+")  # the query is zoomed all the same
+            page.until(lambda: "1.4" in page.one(".layer").value_of_css_property("transform"))
 
 
 def test_pictures_that_stay_are_not_loaded_again(page: Page) -> None:

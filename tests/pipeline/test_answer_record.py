@@ -169,6 +169,51 @@ def test_what_another_release_has_kept_in_another_form_is_passed_over(tmp_path: 
         assert [one.result_id for one in records.latest(10)] == ["answer-2-1-A"]
 
 
+def test_what_an_earlier_release_kept_of_copies_is_gone_once_it_is_opened(tmp_path: Path) -> None:
+    file, copy = tmp_path / "answers.sqlite3", "2.25.3141592653589793"
+    kept = record()
+    original = kept.cases[0].model_copy(update={"number": 2, "further": True})
+    original = original.model_copy(update={"viewer_study_uid": original.study_uid})
+    kept = kept.model_copy(update={"cases": (kept.cases[0], original)})
+    with closing(AnswerRecords(f"sqlite:///{file}")) as records:
+        records.keep(kept)
+        records.keep(record("answer-2-1-A"))
+    with closing(sqlite3.connect(file)) as other:  # as it was written, and marked as nothing
+        other.execute("update answer set record = replace(record, '\"library\"', ?)", [f'"{copy}"'])
+        other.execute("insert into answer values ('answer-3-1-A', '1.2', '2026', 'no record')")
+        other.execute("pragma user_version = 0")
+        other.commit()
+    assert copy.encode() in file.read_bytes()
+    with closing(AnswerRecords(f"sqlite:///{file}")) as records:
+        assert records.get("answer-1-1-A") == kept
+        assert records.get("answer-2-1-A") == record("answer-2-1-A")
+        written = [one for one in tmp_path.iterdir() if copy.encode() in one.read_bytes()]
+        assert written == []
+
+
+@pytest.mark.slow
+def test_an_answer_that_another_process_reads_meanwhile_is_cleaned_at_the_next_opening(
+    tmp_path: Path,
+) -> None:
+    file, copy = tmp_path / "answers.sqlite3", "2.25.3141592653589793"
+    url = f"sqlite:///{file}"
+    with closing(AnswerRecords(url)) as records:
+        records.keep(record())
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("update answer set record = replace(record, '\"library\"', ?)", [f'"{copy}"'])
+        other.execute("pragma user_version = 0")
+        other.commit()
+        other.execute("begin")
+        other.execute("select * from answer").fetchall()
+        with closing(AnswerRecords(url)) as records:
+            assert records.get("answer-1-1-A") == record()
+            log = file.with_name(f"{file.name}-wal")
+            assert copy.encode() in log.read_bytes()  # what the other reads stays for it
+            other.rollback()
+        with closing(AnswerRecords(url)):
+            assert not any(copy.encode() in one.read_bytes() for one in (file, log))
+
+
 def test_nobody_else_may_read_the_file(records: AnswerRecords, tmp_path: Path) -> None:
     records.keep(record())
     files = list((tmp_path / "state").iterdir())
