@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 def answered(ledger: Ledger, clock: Clock, tmp_path: Path) -> Job:
     """A step whose first answer waits for its delivery; the job that delivers, leased."""
     step = NewStep(STEP, STUDY, "PACS", "WRISTMIR", tmp_path / "a.step", "READY", {})
-    ledger.steps.take(step, 10)
+    ledger.steps.take(step, 10, 100)
     record(ledger, arrived("2.25.30", study=STUDY))
     clock.now += HOUR
     ledger.close_due_arrivals()
