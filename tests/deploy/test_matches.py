@@ -28,6 +28,8 @@ from listener.ledger import Ledger
 from listener.settings import ListenerSettings
 from pipeline.worker import ANSWER, DELIVER, QUERY
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "an invented token, long enough"  # noqa: S105 - of nobody
 MATCH = {"rank": 1, "study_instance_uid": "1.2.9", "sop_instance_uid": "1.2.9.1", "age_band": "6-8"}
 FOUND = {"answers": [{"query": {}, "regions": [{"matches": [MATCH]}]}], "reason": ""}

@@ -41,6 +41,8 @@ from listener.reconciliation_settings import ReconciliationSettings
 from listener.sender import send
 from pipeline.uid import KeyedUids
 
+pytestmark = pytest.mark.slow
+
 SENTINELS = ("Geheim^Gustav", "PID-4711", "ACC-0815", "Sturz vom Pferd")
 TODAY = f"{datetime.now(UTC):%Y%m%d}"
 INDEX = "bundle-1"

@@ -9,6 +9,8 @@ import pytest
 from deploy.errors import ConfigurationError, InputError
 from deploy.web.users import Role, Users
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "an invented password"  # noqa: S105  invented
 
 

@@ -19,6 +19,8 @@ from wire import CR, VERIFICATION, Wire, command
 from listener.command import Reply
 from listener.inbox import Spool
 
+pytestmark = pytest.mark.slow
+
 AT_REST = 6  # acceptor, arrivals, event reports, steps, their events, housekeeper
 
 
