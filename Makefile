@@ -24,7 +24,7 @@ test: .venv/development .venv-training/ready  ## everything; peers (DCMTK, Ortha
 	.venv/bin/pytest -m "not training and not benchmark"
 	.venv-training/bin/pytest -m training tests/training
 
-check: .venv/development  ## lint, types and the quick tests, in under two minutes
+check: .venv/development  ## lint, types and the quick tests, in some three minutes
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/lint-imports
