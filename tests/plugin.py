@@ -28,6 +28,9 @@ from pipeline.worker import Worker
 STUDIES = Path(__file__).parent / "data" / "studies"
 REGIONS = ("distal_radius", "distal_ulna", "ulnar_styloid")
 
+_LOOKS = 40
+_BETWEEN_LOOKS = 0.02  # seconds
+
 
 @dataclass(frozen=True, eq=False)
 class Plugin:
@@ -46,20 +49,22 @@ class Plugin:
         send(there, files, "SMALLPACS")
 
     def settle(self, seconds: float = 60.0) -> None:
-        """Work until nothing is left to do."""
+        """Work until nothing is left to do, or becomes due, in forty looks in a row.
+
+        Looks are counted, not seconds: a machine that stands still for a while has not looked.
+        """
         deadline = time.monotonic() + seconds
-        quiet_since = None
-        while time.monotonic() < deadline:
+        looks = 0
+        while looks < _LOOKS:
+            if time.monotonic() > deadline:
+                msg = "the plugin did not settle"
+                raise TimeoutError(msg)
             self.ledger.close_due_arrivals()
             if self.worker.work_once():
-                quiet_since = None
+                looks = 0
                 continue
-            quiet_since = quiet_since or time.monotonic()
-            if time.monotonic() - quiet_since > 0.8:
-                return
-            time.sleep(0.02)
-        msg = "the plugin did not settle"
-        raise TimeoutError(msg)
+            looks += 1
+            time.sleep(_BETWEEN_LOOKS)
 
     @property
     def index(self) -> ExamIndex:

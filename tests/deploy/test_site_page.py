@@ -84,9 +84,20 @@ class Page:
         return bool(self.browser.execute_script(script, selector))
 
     def until(self, condition: Any) -> None:
+        from selenium.common.exceptions import (
+            NoSuchElementException,
+            StaleElementReferenceException,
+        )
         from selenium.webdriver.support.ui import WebDriverWait
 
-        WebDriverWait(self.browser, 20).until(lambda _: condition())
+        changing = (NoSuchElementException, StaleElementReferenceException)
+        WebDriverWait(self.browser, 20, ignored_exceptions=changing).until(lambda _: condition())
+
+    def arrives(self, address: str) -> None:
+        """Wait for a page, and for its scripts: a key pressed earlier would be nobody's."""
+        self.until(lambda: address in self.browser.current_url)
+        state = "return document.readyState"
+        self.until(lambda: self.browser.execute_script(state) == "complete")
 
     def size(self, width: int, height: int) -> None:
         values = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700}
@@ -144,11 +155,11 @@ def test_a_weight_ranks_at_once_and_stays_in_the_address(page: Page) -> None:
     assert not page.one("[data-apply]").is_displayed()
     page.one('[name="weight"]').send_keys("\ue011")  # Home: the whole wrist alone
     page.until(lambda: page.cases() == ["2", "1", "3"])
-    assert page.one("#case-2 [data-place]").text == "1"
-    assert page.one("#case-2 [data-was]").text == "was 2"
-    assert "weight=0" in page.browser.current_url
+    page.until(lambda: page.one("#case-2 [data-place]").text == "1")
+    page.until(lambda: page.one("#case-2 [data-was]").text == "was 2")
+    page.until(lambda: "weight=0" in page.browser.current_url)
     page.browser.refresh()
-    assert page.cases() == ["2", "1", "3"]
+    page.until(lambda: page.cases() == ["2", "1", "3"])
     page.one(".reset").click()
     page.until(lambda: page.cases() == ["1", "2", "3"])
 
@@ -159,8 +170,8 @@ def test_filters_choose_at_once_and_say_when_nothing_is_left(page: Page) -> None
     page.until(lambda: page.cases() == ["2", "3"])
     page.one('[name="finding"]').send_keys("fracture")
     page.until(lambda: page.cases() == [])
-    assert page.one("[data-count]").text == "No match is left by these choices."
-    assert "same_side=on" in page.browser.current_url
+    page.until(lambda: page.one("[data-count]").text == "No match is left by these choices.")
+    page.until(lambda: "same_side=on" in page.browser.current_url)
 
 
 def test_a_weight_brings_in_other_priors_at_once_and_by_the_keyboard_alone(page: Page) -> None:
@@ -169,14 +180,14 @@ def test_a_weight_brings_in_other_priors_at_once_and_by_the_keyboard_alone(page:
     page.focus('[name="weight"]')
     page.press("\ue011")  # Home
     page.until(lambda: page.cases() == ["4"])
-    assert page.one("[data-count]").text == "1 shown, 1 of them beyond the answer"
-    assert "picture no longer kept" in page.one("#case-4").text
+    page.until(lambda: page.one("[data-count]").text == "1 shown, 1 of them beyond the answer")
+    page.until(lambda: "picture no longer kept" in page.one("#case-4").text)
     page.focus('[name="pictured"]')
     page.press(" ")
     page.until(lambda: page.cases() == ["2"])
     page.until(lambda: page.loaded("#case-2 img"))
     page.press("j", "\ue007")
-    page.until(lambda: "/cases/2" in page.browser.current_url)
+    page.arrives("/cases/2")
     assert "weight=0" in page.browser.current_url
 
 
@@ -236,8 +247,9 @@ def test_a_match_is_judged_by_hand_and_by_keys_without_leaving_the_page(page: Pa
     page.until(lambda: page.one("#case-1 [data-said]").text == "kept: relevant")
     assert page.kept() == [4]
     page.press("j", "2")  # the next match, by its key
-    page.until(lambda: page.kept() == [4, 2])
-    assert page.one('#case-2 .points [value="2"]').get_attribute("aria-pressed") == "true"
+    pressed = '#case-2 .points [value="2"]'
+    page.until(lambda: page.one(pressed).get_attribute("aria-pressed") == "true")
+    assert page.kept() == [4, 2]
     for case in ("1", "2"):
         back = page.one(f'#case-{case} .points [value="0"]')
         back.click()
@@ -248,7 +260,7 @@ def test_a_match_is_judged_by_hand_and_by_keys_without_leaving_the_page(page: Pa
 def test_query_and_match_are_zoomed_together(page: Page) -> None:
     page.open(HERE)
     page.press("j", "\ue007")  # the first match, Enter
-    page.until(lambda: "/cases/1" in page.browser.current_url)
+    page.arrives("/cases/1")
 
     def moved() -> list[str]:
         return [one.value_of_css_property("transform") for one in page.all(".layer")]
@@ -264,7 +276,7 @@ def test_query_and_match_are_zoomed_together(page: Page) -> None:
     page.one('[data-by="in"]').click()
     page.until(lambda: scales() == {1.4})
     page.press("j")
-    page.until(lambda: "/cases/2" in page.browser.current_url)
+    page.arrives("/cases/2")
     page.press("u")
     page.until(lambda: page.all(".cards"))
 
@@ -310,7 +322,7 @@ def test_the_pages_can_be_read_without_a_script(page: Page) -> None:
         page.one("[data-apply]").click()
         page.until(lambda: "weight=100" in page.browser.current_url)
         page.one("#case-1 a.look").click()
-        page.until(lambda: "/cases/1" in page.browser.current_url)
+        page.arrives("/cases/1")
         page.one('.points [value="5"]').click()
         page.until(lambda: page.all('.points [aria-pressed="true"]'))
         assert page.kept() == [5]

@@ -47,28 +47,35 @@ class FaultyDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
-        self._fails_at: int | None = None
+        self.has_failed = False
+        self._fails: tuple[str, int] | None = None
         self._fault = Fault.BROKEN
         for owner, name in _CALLS:
             monkeypatch.setattr(owner, name, self._guarded(name, getattr(owner, name)))
 
-    def fail(self, number: int, fault: Fault) -> None:
-        """Have the n-th call from now on fail, counted from 0."""
-        self.calls.clear()
-        self._fails_at, self._fault = number, fault
+    def fail(self, call: str, number: int, fault: Fault) -> None:
+        """Have the n-th call of this name from now on fail, counted from 0.
+
+        It may not come: a data set is written in as many pieces as the network made of it.
+        """
+        self.mend()
+        self._fails, self._fault = (call, number), fault
 
     def mend(self) -> None:
         """Have no call fail, and count anew."""
         self.calls.clear()
-        self._fails_at = None
+        self.has_failed = False
+        self._fails = None
 
     def _guarded(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def guarded(*given: Any, **named: Any) -> Any:
             if not type(threading.current_thread()).__module__.startswith("listener."):
                 return call(*given, **named)
+            before = self.calls.count(name)
             self.calls.append(name)
-            if len(self.calls) - 1 != self._fails_at:
+            if (name, before) != self._fails:
                 return call(*given, **named)
+            self.has_failed = True
             return self._failing(name, call, given, named)
 
         return guarded
