@@ -7,6 +7,7 @@ from ssl import SSLContext
 
 from listener.acceptor import Acceptor, Door
 from listener.guard import Guard
+from listener.heap import share_heap
 from listener.listening_socket import ListeningSockets
 from listener.peers import Peers
 from listener.places import Places
@@ -67,6 +68,7 @@ class Receiver:
             What only the service itself connects to, where other processes share the sockets; None
             where none do.
         """
+        share_heap()  # before there is a thread for each association
         doors = []
         if sockets.plain is not None:
             doors.append(Door(sockets.plain))

@@ -59,6 +59,7 @@ def archive(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
 def test_one_row_a_report_whatever_kind_of_file_it_is(
     archive: Path, tmp_path: Path, ending: str
@@ -84,6 +85,7 @@ def test_one_row_a_report_whatever_kind_of_file_it_is(
     assert counted["disputed"] == 1
 
 
+@pytest.mark.slow
 def test_the_result_is_its_owners_alone_and_the_journal_is_gone(
     archive: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +103,7 @@ def test_the_journal_is_its_owners_alone_while_the_run_goes_on(tmp_path: Path) -
     assert modes == {0o600}
 
 
+@pytest.mark.slow
 def test_a_broken_file_has_its_reason_and_stops_nothing(archive: Path, tmp_path: Path) -> None:
     (archive / "broken.dcm").write_bytes(bytes(128) + b"DICM" + b"\xff" * 64)
     (archive / "empty.txt").write_text(" \n", encoding="utf-8")

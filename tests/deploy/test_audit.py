@@ -121,6 +121,7 @@ def test_the_doctor_says_that_none_is_kept(tmp_path: Path) -> None:
     assert "no audit trail is kept" in detail
 
 
+@pytest.mark.slow
 def test_the_doctor_says_which_destinations_answer_and_how_many_messages_wait(
     tmp_path: Path,
 ) -> None:

@@ -105,6 +105,7 @@ def test_where_tls_is_off_that_is_said(tmp_path: Path) -> None:
     assert "TLS is off" in words
 
 
+@pytest.mark.slow
 def test_doctor_warns_at_each_run_where_anybody_may_associate(tmp_path: Path) -> None:
     config = tmp_path / "wristmir.toml"
     state = f'state_dir = "{tmp_path / "state"}"\n'

@@ -55,6 +55,7 @@ def table(text: str, after: str) -> list[list[str]]:
     return rows
 
 
+@pytest.mark.slow
 def test_every_audit_event_is_named(text: str) -> None:
     events = [code for name, code in vars(audit_event).items() if name in _EVENTS]
     assert len(events) == len(_EVENTS)
@@ -67,6 +68,7 @@ def test_the_committed_statement_is_what_the_program_says(text: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_it_is_the_statement_of_an_installation_where_one_is_given(tmp_path: Path) -> None:
     file = tmp_path / "wristmir.toml"
     file.write_text(
@@ -169,6 +171,7 @@ def test_what_it_says_is_kept_is_named_by_its_registered_name(text: str) -> None
         assert UID(uid).name == name
 
 
+@pytest.mark.slow
 def test_it_names_every_limit_with_its_value(text: str) -> None:
     peers = (PeerSettings.model_validate({"ae_title": "PACS", "addresses": ["10.0.0.1"]}),)
     settings = ListenerSettings(state_dir=Path("/nowhere"), peers=peers, pdu_seconds=7.5)

@@ -105,6 +105,7 @@ def test_a_lost_key_is_said_to_be_so_by_command_and_doctor(
     assert not (tmp_path / "keys" / "crosswalk").exists()
 
 
+@pytest.mark.slow
 def test_the_doctor_warns_where_the_key_lies_beside_what_it_guards(
     config: Path, tmp_path: Path
 ) -> None:

@@ -81,6 +81,7 @@ def test_an_export_without_a_key_is_refused(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "feedback.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_accounts_are_made_listed_and_removed_by_command(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from pydicom import uid
 from test_cli import wristmir
 
 
+@pytest.mark.slow
 def test_a_folder_is_read_as_a_whole_encapsulated_pdf_included(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -62,6 +62,7 @@ def test_pages_that_run_are_well_and_those_that_do_not_are_said_how_to_start(
     assert found(settings, "error") == []
 
 
+@pytest.mark.slow
 def test_its_certificate_is_looked_at(settings: Settings, tmp_path: Path) -> None:
     accounts(settings, reader=(Role.RADIOLOGIST,))
     authority = Authority(tmp_path / "tls")
@@ -73,6 +74,7 @@ def test_its_certificate_is_looked_at(settings: Settings, tmp_path: Path) -> Non
     assert "the key is not that of the certificate" in error
 
 
+@pytest.mark.slow
 def test_a_provider_that_answers_is_well(settings: Settings, fake: FakeProvider) -> None:
     chosen = with_web(settings, oidc=oidc(fake), public_url="https://wristmir.example.org")
     assert found(chosen, "error") == []
@@ -93,6 +95,7 @@ def test_a_provider_that_is_down_or_of_no_use_is_an_error_with_its_reason(
     assert f"{fake.address} answers 503" in error
 
 
+@pytest.mark.slow
 def test_a_secret_that_cannot_be_used_is_an_error_that_does_not_print_it(
     settings: Settings, fake: FakeProvider, tmp_path: Path
 ) -> None:
@@ -109,6 +112,7 @@ def test_a_secret_that_cannot_be_used_is_an_error_that_does_not_print_it(
     assert found(chosen, "error") == []
 
 
+@pytest.mark.slow
 def test_keys_tokens_and_folders_that_are_open_or_shut_are_errors(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -122,6 +126,7 @@ def test_keys_tokens_and_folders_that_are_open_or_shut_are_errors(
     assert "site.key: others may read it; chmod 600" in errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "is_theirs"), [("answers", True), ("crosswalk", False)])
 def test_only_what_the_pages_open_has_to_be_theirs(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, name: str, is_theirs: bool

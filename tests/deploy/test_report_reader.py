@@ -49,6 +49,7 @@ def test_dicom_that_is_no_radiologists_report_has_no_text(
         assert reader.text(store(report, tmp_path / f"{scheme}.dcm")) is None
 
 
+@pytest.mark.slow
 def test_a_report_without_words_and_a_broken_one_are_refused(
     reader: ReportReader, tmp_path: Path
 ) -> None:

@@ -10,15 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from certificates import Authority, Identity
 from peers import peer
-from station import eventually
+from plugin import saved
+from station import eventually, radiograph
 
-from listener.sender import echo
+from listener.destination_settings import DestinationSettings
+from listener.sender import echo, send
 
 LOOPBACK = "127.0.0.1"
 
@@ -95,7 +98,9 @@ authorities = "{authority.file}"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_receiver_stays_small(tmp_path: Path, processes: int) -> None:
+def test_a_receiver_stays_small_while_large_objects_come_over_several_associations(
+    tmp_path: Path, processes: int
+) -> None:
     port = free_port()
     tables = f"""
 [listener]
@@ -106,11 +111,16 @@ processes = {processes}
 ae_title = "PACS"
 addresses = ["{LOOPBACK}"]
 """
+    large = saved(radiograph(side=2048), tmp_path / "large.dcm")  # 8 MB
     with listening(tmp_path, tables, port) as process:
         echo(LOOPBACK, port, "PACS", "WRISTMIR", timeout_seconds=60)
         tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
         others = [int(pid) for path in tasks for pid in path.read_text().split()]
         assert len(others) == (0 if processes == 1 else processes)
+        plugin = DestinationSettings(name="plugin", ae_title="WRISTMIR", host=LOOPBACK, port=port)
+        with ThreadPoolExecutor(4) as associations:
+            for sent in [associations.submit(send, plugin, [large] * 12, "PACS") for _ in range(4)]:
+                sent.result()
         for pid in (process.pid, *others):
             status = Path(f"/proc/{pid}/status").read_text()
             (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status)

@@ -62,6 +62,7 @@ def test_a_session_ends_by_signing_out_and_no_other_key_finds_it(
     assert sessions.find(other_key) is other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["password", "role", "account"])
 def test_a_session_ends_when_its_account_changes(
     users: Users, reader: User, clock: Clock, change: str

@@ -71,6 +71,7 @@ def test_a_request_is_read_as_it_was_written(
     assert request_of(encode_request(request, syntax), syntax) == request
 
 
+@pytest.mark.slow
 @given(uid=UIDS, kept=REFERENCES, lost=REFERENCES, syntax=st.sampled_from(SYNTAXES))
 def test_a_verdict_is_read_as_it_was_written(
     uid: str, kept: list[Reference], lost: list[Reference], syntax: str
@@ -172,6 +173,7 @@ def test_any_bytes_are_information_or_refused(data: bytes, syntax: str) -> None:
     assert status_of(data, syntax, 2) in STATUSES
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data(), syntax=st.sampled_from(SYNTAXES), undefined=st.booleans())
 def test_a_request_with_some_bytes_changed_is_information_or_refused(

@@ -30,6 +30,7 @@ def descriptor(tmp_path: Path) -> Iterator[int]:
         os.close(fd)
 
 
+@pytest.mark.slow
 @given(cuts=st.lists(st.integers(0, len(CONTENT)), max_size=6))
 def test_it_is_the_digest_of_all_that_was_written_in_whatever_pieces(
     tmp_path_factory: pytest.TempPathFactory, cuts: list[int]

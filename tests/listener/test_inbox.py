@@ -129,6 +129,7 @@ def test_a_disk_that_writes_only_part_of_a_piece_is_asked_again(
     spool.discard()
 
 
+@pytest.mark.slow
 def test_a_real_limit_of_the_system_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     code = """
 import pathlib, resource, signal, sys

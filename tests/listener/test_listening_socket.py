@@ -69,6 +69,7 @@ def test_a_name_that_is_nobodys_is_an_error_that_names_it() -> None:
         listening("nobody.invalid", 0)
 
 
+@pytest.mark.slow
 def test_sockets_of_systemds_are_found_by_their_ports_and_taken_once() -> None:
     with listening(LOOPBACK, 0) as one, listening("::1", 0) as other:
         ports = sorted(bound.getsockname()[1] for bound in (one, other))
@@ -82,6 +83,7 @@ def test_what_is_meant_for_another_process_is_left_alone(monkeypatch: pytest.Mon
     assert os.environ["LISTEN_FDS"] == "1"
 
 
+@pytest.mark.slow
 def test_a_descriptor_that_is_no_listening_socket_is_an_error(tmp_path: Path) -> None:
     with socket.socket() as unbound, listening(LOOPBACK, 0) as bound:
         said = under_systemd(bound, unbound)

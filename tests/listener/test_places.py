@@ -92,6 +92,7 @@ def test_what_has_no_share_takes_no_ones_place(places: Places) -> None:
     assert places.held() == 0
 
 
+@pytest.mark.slow
 def test_places_are_counted_over_processes_and_those_of_a_killed_one_are_cleared(
     places: Places,
 ) -> None:
@@ -103,6 +104,7 @@ def test_places_are_counted_over_processes_and_those_of_a_killed_one_are_cleared
     assert places.take(HERE) == 0
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_with_the_table_in_hand_holds_up_nobody(places: Places) -> None:
     other = Taker(places, "within")
     taken: list[int | None] = []
@@ -115,6 +117,7 @@ def test_a_process_that_is_killed_with_the_table_in_hand_holds_up_nobody(places:
     assert taken == [1]
 
 
+@pytest.mark.slow
 def test_processes_know_of_each_others_connections_until_one_is_gone(places: Places) -> None:
     other = Taker(places)
     places.announce(3)

@@ -73,6 +73,7 @@ def test_no_image_waits_while_somebody_subscribes_to_all_steps(
     assert len(set(rows(ledger_url, STEP_EVENT_TABLE.c.sop_instance_uid))) == MANY
 
 
+@pytest.mark.slow
 def test_no_image_waits_while_old_steps_are_forgotten(kept: Ledger, ledger_url: str) -> None:
     with kept as ledger:
         with_many(ledger_url, StepState.CANCELED)

@@ -64,6 +64,7 @@ def with_square(rows, columns, x0, y0, side):
     return pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("study", DRAWN)
 def test_the_wrist_and_the_radius_of_a_real_original_are_found(bundle, wrists, study):
     rows, columns = wrists[study].shape

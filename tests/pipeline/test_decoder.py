@@ -211,6 +211,7 @@ def test_an_image_holds_no_document(decoder: Decoder, tmp_path: Path) -> None:
     assert refused.value.reason is DecodeReason.DOCUMENT
 
 
+@pytest.mark.slow
 def test_a_document_is_read_as_far_as_its_limit(tmp_path: Path) -> None:
     path = encapsulated(pdf(["word " * 20] * 20), tmp_path / "a.dcm")
     limits = DecoderLimits(FileLimits(max_document_characters=100))

@@ -12,6 +12,7 @@ from pipeline.evidence import assert_evidence
 from pipeline.measurement_report import measurement_report
 
 
+@pytest.mark.slow
 def test_evidence_in_the_wrong_place_is_refused() -> None:
     moved = report_of(answer())
     moved.CurrentRequestedProcedureEvidenceSequence.append(

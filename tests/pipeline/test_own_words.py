@@ -114,6 +114,7 @@ def test_no_result_is_taken_for_a_report_wherever_it_was_made(language: Language
     assert not any(is_report(result) or is_document(result) for result in made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", list(Language))
 def test_our_own_miner_finds_nothing_for_this_patient_in_our_own_words(language: Language) -> None:
     found = list(texts(results(language)))

@@ -81,6 +81,7 @@ def test_writing_is_durable(path):
     kept.close()
 
 
+@pytest.mark.slow
 def test_what_was_kept_outlives_a_killed_process(path):
     program = (
         "import os, signal, sys\n"

@@ -129,6 +129,7 @@ def test_every_object_has_a_series_and_a_series_number_of_its_kind() -> None:
     assert len({one.SOPInstanceUID for one in results}) == len(results) == 8
 
 
+@pytest.mark.slow
 def test_the_same_result_set_built_again_is_the_same_in_every_byte() -> None:
     first, again = (results_of(answer(), copies_of(answer())) for _ in range(2))
 

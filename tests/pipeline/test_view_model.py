@@ -36,6 +36,7 @@ def test_an_image_of_any_shape_gets_an_answer(model, shape):
     assert sum(model.classify(np.zeros(shape, np.float32)).values()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("view", "least"), [("pa", 0.85), ("lateral", 0.1)])
 def test_most_real_wrists_of_held_out_patients_get_their_view(model, view, least):
     shown = [STUDIES / row["file"] for row in IMAGES if row["projection"] == view]

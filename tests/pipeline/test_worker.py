@@ -782,6 +782,7 @@ def test_a_delivery_whose_end_was_not_noted_is_made_again_with_the_same_objects(
     assert sent(rig.folder / "pacs") == EVERYTHING
 
 
+@pytest.mark.slow
 def test_what_is_delivered_is_not_sent_again_and_leaves_no_files(
     rig: Rig, unused_port: int
 ) -> None:
