@@ -257,7 +257,9 @@ class ProcedureSteps:
             )
         if kind not in (_SUBSCRIBE, _UNSUBSCRIBE, _SUSPEND):
             raise NoSuchActionError
-        if uid == FILTERED_GLOBAL or (kind == _SUSPEND and uid != GLOBAL):
+        if uid == FILTERED_GLOBAL:
+            raise NoSuchStepError  # as CC.2.3.3 has it where no filters are supported
+        if kind == _SUSPEND and uid != GLOBAL:
             raise InappropriateActionError
         receiver = _text(given, 0x00741234)
         if not receiver:

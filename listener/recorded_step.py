@@ -182,11 +182,11 @@ class Steps:
         raise NotAuthorisedError(msg)
 
     def subscribe(self, receiver: str, sop_instance_uid: str, title: str, *, locks: bool) -> None:
-        """Let a receiver be told of a step, or of all; it is told at once how they stand.
+        """Let a receiver be told of a step, or of all.
 
-        That initial state (PS3.4 section CC.2.3.3) it is told of no step that it follows already,
-        and, where it asks for all, of none that has ended. All are many transactions, so that what
-        is received meanwhile does not wait for them.
+        It is told at once how a step stands that it names, and, where it locks them, how all stand
+        that it did not follow (PS3.4 table CC.2.3-2). All are many transactions, so that what is
+        received meanwhile does not wait for them.
 
         Raises
         ------
@@ -301,8 +301,8 @@ class Steps:
         self, receiver: str, sop_instance_uid: str, title: str, *, locks: bool
     ) -> None:
         with self._database.writing() as connection:
-            if subscription.add(connection, receiver, sop_instance_uid, title, locks=locks):
-                self._writer(connection).tell_state(sop_instance_uid, receiver)
+            subscription.add(connection, receiver, sop_instance_uid, title, locks=locks)
+            self._writer(connection).tell_state(sop_instance_uid, receiver)
 
     @repeated
     def _subscribe_to_new(self, receiver: str, title: str, *, locks: bool) -> None:

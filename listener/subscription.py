@@ -1,4 +1,4 @@
-"""Who is told of procedure steps, and what they were not told yet (DICOM PS3.4 section CC.2.3).
+"""Who is told of procedure steps, and what they were not told yet (DICOM PS3.4 table CC.2.3-2).
 
 A global subscription is one to every step that there is, and to each that is created after it. Each
 call works within the caller's transaction.
@@ -44,8 +44,8 @@ _MOST_AT_ONCE = 200
 
 def add(
     connection: Connection, receiver: str, sop_instance_uid: str, title: str, *, locks: bool
-) -> bool:
-    """Subscribe a receiver to a step, of which it is told under a title; say whether it is new.
+) -> None:
+    """Subscribe a receiver to a step, of which it is told under a title.
 
     Raises
     ------
@@ -53,9 +53,8 @@ def add(
         If there is no such step.
     """
     _require(connection, sop_instance_uid)
-    was_there = _take_off(connection, receiver, sop_instance_uid)
+    _take_off(connection, receiver, sop_instance_uid)
     _insert(connection, receiver, [sop_instance_uid], title, locks=locks)
-    return not was_there
 
 
 def add_new_ones(connection: Connection, receiver: str, title: str, *, locks: bool) -> None:
@@ -77,8 +76,9 @@ def add_some(
 ) -> str | None:
     """Subscribe a receiver to the next steps, by their UIDs; return the last, None at the end.
 
-    It is told how those stand that it did not follow. One that has ended is followed only to be
-    locked, and not told of: nothing comes of it any more.
+    A subscription to one of them, as it stands, goes before one to all. Of the others the receiver
+    is told how they stand, where it locks them. One that has ended is followed only to be locked:
+    nothing comes of it any more.
     """
     uid = STEP.c.sop_instance_uid
     query = sa.select(uid, STEP.c.state, STEP.c.readiness).where(uid > after).order_by(uid)
@@ -89,16 +89,15 @@ def add_some(
     known = set(
         connection.execute(sa.select(SUBSCRIPTION.c.sop_instance_uid).where(here)).scalars()
     )
-    connection.execute(sa.update(SUBSCRIPTION).where(here).values(title=title, locks=locks))
     new = [row for row in steps if row.sop_instance_uid not in known]
-    going = [row for row in new if not StepState(row.state).is_final]
-    followed = [row.sop_instance_uid for row in (new if locks else going)]
-    _insert(connection, receiver, followed, title, locks=locks)
-    told = [
-        (row.sop_instance_uid, STATE, {"state": row.state, "readiness": row.readiness})
-        for row in going
-    ]
-    _put(connection, queue, receiver, title, told, now)
+    followed = [row for row in new if locks or not StepState(row.state).is_final]
+    _insert(connection, receiver, [row.sop_instance_uid for row in followed], title, locks=locks)
+    if locks:
+        told = [
+            (row.sop_instance_uid, STATE, {"state": row.state, "readiness": row.readiness})
+            for row in followed
+        ]
+        _put(connection, queue, receiver, title, told, now)
     return uids[-1] if len(uids) == most else None
 
 
@@ -236,12 +235,11 @@ def _require(connection: Connection, sop_instance_uid: str) -> None:
         raise NoSuchStepError
 
 
-def _take_off(connection: Connection, receiver: str, sop_instance_uid: str) -> bool:
-    """End a receiver's subscription; say whether there was one."""
-    gone = connection.execute(
+def _take_off(connection: Connection, receiver: str, sop_instance_uid: str) -> None:
+    """End a receiver's subscription, where there is one."""
+    connection.execute(
         sa.delete(SUBSCRIPTION).where(
             SUBSCRIPTION.c.receiver == receiver,
             SUBSCRIPTION.c.sop_instance_uid == sop_instance_uid,
         )
     )
-    return gone.rowcount > 0

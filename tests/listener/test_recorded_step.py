@@ -21,6 +21,7 @@ from listener.tables import STEP, TABLES
 from listener.tables import STEP_EVENT as STEP_EVENT_TABLE
 
 MANY = 3_000
+STEP_UID = "1.2.3.4"
 
 
 def new(uid: str) -> NewStep:
@@ -66,11 +67,59 @@ def test_no_image_waits_while_somebody_subscribes_to_all_steps(
     with kept as ledger:
         with_many(ledger_url, StepState.SCHEDULED)
         subscribing = threading.Thread(
-            target=lambda: ledger.steps.subscribe("PACS", GLOBAL, "WRISTMIR", locks=False)
+            target=lambda: ledger.steps.subscribe("PACS", GLOBAL, "WRISTMIR", locks=True)
         )
         assert longest_wait(ledger, subscribing) < 1
         assert len(ledger.jobs(kind=STEP_EVENT)) == 1
     assert len(set(rows(ledger_url, STEP_EVENT_TABLE.c.sop_instance_uid))) == MANY
+
+
+# PS3.4 table CC.2.3-2: how an AE follows a step, to what it subscribes, whether with a lock; then
+# how it follows the step, and whether it is told how that stands
+FREE, LOCKED = False, True
+SUBSCRIPTIONS = [
+    (None, GLOBAL, LOCKED, LOCKED, True),
+    (FREE, GLOBAL, LOCKED, FREE, False),
+    (LOCKED, GLOBAL, LOCKED, LOCKED, False),
+    (None, GLOBAL, FREE, FREE, False),
+    (FREE, GLOBAL, FREE, FREE, False),
+    (LOCKED, GLOBAL, FREE, LOCKED, False),
+    (None, STEP_UID, LOCKED, LOCKED, True),
+    (FREE, STEP_UID, LOCKED, LOCKED, True),
+    (LOCKED, STEP_UID, LOCKED, LOCKED, True),
+    (None, STEP_UID, FREE, FREE, True),
+    (FREE, STEP_UID, FREE, FREE, True),
+    (LOCKED, STEP_UID, FREE, FREE, True),
+]
+
+
+@pytest.mark.parametrize(("before", "named", "locks", "after", "is_told"), SUBSCRIPTIONS)
+def test_a_subscription_does_what_the_standards_table_says(
+    kept: Ledger, before: bool | None, named: str, locks: bool, after: bool, is_told: bool
+) -> None:
+    with kept as ledger:
+        steps = ledger.steps
+        steps.take(new(STEP_UID), 10, 10)
+        if before is not None:
+            steps.subscribe("PACS", STEP_UID, "WRISTMIR", locks=before)
+        said = len(steps.owed("PACS"))
+        steps.subscribe("PACS", named, "WRISTMIR", locks=locks)
+        assert len(steps.owed("PACS")) - said == is_told
+        steps.ask_to_cancel(STEP_UID, "", UNSPECIFIED, "PACS")
+        assert len(steps.owed("PACS")) - said == is_told + 2  # in progress, then cancelled
+        assert bool(steps.forget(timedelta(0))) is (after is FREE)
+
+
+@pytest.mark.parametrize("locks", [FREE, LOCKED])
+def test_a_step_is_followed_from_its_creation_by_whoever_follows_all(
+    kept: Ledger, locks: bool
+) -> None:
+    with kept as ledger:
+        ledger.steps.subscribe("PACS", GLOBAL, "WRISTMIR", locks=locks)
+        ledger.steps.take(new(STEP_UID), 10, 10)
+        assert [one.sop_instance_uid for one in ledger.steps.owed("PACS")] == [STEP_UID]
+        ledger.steps.ask_to_cancel(STEP_UID, "", UNSPECIFIED, "PACS")
+        assert bool(ledger.steps.forget(timedelta(0))) is (locks is FREE)
 
 
 @pytest.mark.slow
