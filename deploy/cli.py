@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="wristmir",
-    help="Similar prior wrist radiographs, inside the PACS. No medical device.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -54,6 +54,27 @@ def main() -> None:
         _stop(f"the ledger cannot be used: {type(error).__name__}", 69)
     except OSError as error:
         _stop(f"{error.filename or 'the system'}: {error.strerror}", 69)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wristmir {installed('wristmir')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Say which release this is.",
+            callback=_print_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    """Similar prior wrist radiographs, inside the PACS. No medical device."""
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -83,6 +85,17 @@ class Authority:
         if shown is not None:
             context.load_cert_chain(shown.certificate, shown.private_key)
         return context
+
+
+def shown(authority: Authority, client: Identity, port: int) -> str:
+    """Return the fingerprint of the certificate that is shown on a port."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        authority.client(client).wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        encoded = secure.getpeercert(binary_form=True)
+    assert encoded is not None
+    return hashlib.sha256(encoded).digest().hex(":").upper()
 
 
 def _named(name: str) -> x509.Name:

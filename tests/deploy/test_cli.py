@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,16 @@ def config(tmp_path: Path) -> Path:
         encoding="utf-8",
     )
     return file
+
+
+def test_it_says_which_release_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert wristmir(monkeypatch, capsys, "--version") == (
+        0,
+        f"wristmir {version('wristmir')}\n",
+        "",
+    )
 
 
 def test_a_missing_configuration_is_one_line_and_status_78(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import signal
 import socket
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from certificates import Authority, Identity
+from certificates import Authority, shown
 from peers import peer
 from plugin import saved
 from station import eventually, radiograph
@@ -29,17 +28,6 @@ LOOPBACK = "127.0.0.1"
 def free_port() -> int:
     with socket.create_server((LOOPBACK, 0)) as taken:
         return int(taken.getsockname()[1])
-
-
-def shown(authority: Authority, client: Identity, port: int) -> str:
-    """Return the fingerprint of the certificate that is shown on a port."""
-    with (
-        socket.create_connection((LOOPBACK, port), timeout=5) as plain,
-        authority.client(client).wrap_socket(plain, server_hostname=LOOPBACK) as secure,
-    ):
-        encoded = secure.getpeercert(binary_form=True)
-    assert encoded is not None
-    return hashlib.sha256(encoded).digest().hex(":").upper()
 
 
 @contextmanager
