@@ -17,7 +17,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 from pipeline.deidentify import library_copy
 from pipeline.exam import Exam, RegionFindings
-from pipeline.outbox import PriorResult
+from pipeline.prior_result import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region, View
 from pipeline.request import Answer, Match, RegionAnswer, Request

@@ -30,15 +30,14 @@ from listener.commitment import (
 from listener.commitment_audit import CommitmentAudit
 from listener.errors import (
     InvalidArgumentError,
-    ListenerError,
     NoSuchActionError,
     NoSuchInstanceError,
     NoSuchSopClassError,
     OutOfResourcesError,
-    RefusalError,
     ResourceLimitationError,
 )
 from listener.exchange import is_taken
+from listener.failure import Failure
 from listener.inbox import Spool
 
 if TYPE_CHECKING:
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["Correspondence", "Report"]
 
 _log = logging.getLogger("wristmir.listener")
-
-_PROCESSING_FAILURE = 0x0110
 
 # A peer that will hear more on this association keeps it open; most release it and listen. One
 # that goes on storing must not be interrupted: not every sender can tell a request from a response.
@@ -114,12 +111,8 @@ class Correspondence:
                 self._act(command, context_id, spool)
             else:
                 self._hear(command, spool)
-        except RefusalError as error:
-            return self._refused(command, error, error.status)
-        except (OSError, SQLAlchemyError) as error:
-            return self._refused(command, error, ResourceLimitationError.status)
         except Exception as error:  # noqa: BLE001 - the one place where such a request ends
-            return self._refused(command, error, _PROCESSING_FAILURE)
+            return self._refused(command, Failure.of(command, error))
         finally:
             spool.discard()
         return Reply(0x0000)
@@ -226,19 +219,13 @@ class Correspondence:
             words,
         )
 
-    def _refused(self, command: Command, error: Exception, status: int) -> Reply:
-        _log.warning(
-            "%s refused with 0x%04X, %s to %s: %s",
-            "request for commitment" if command.field == Command.N_ACTION else "report",
-            status,
-            self._calling_ae,
-            self._called_ae,
-            str(error) if isinstance(error, ListenerError) else type(error).__name__,
-        )
-        if command.field == Command.N_ACTION:
-            self._told.refused(self._peer, self._called_ae, status)
-        comment = (type(error).__doc__ or "") if isinstance(error, RefusalError) else ""
-        return Reply(status, comment.strip().splitlines()[0] if comment else "It failed.")
+    def _refused(self, command: Command, failure: Failure) -> Reply:
+        is_request = command.field == Command.N_ACTION
+        what = "request for commitment" if is_request else "report"
+        failure.log(what, self._calling_ae, self._called_ae)
+        if is_request:
+            self._told.refused(self._peer, self._called_ae, failure.status)
+        return failure.reply
 
 
 def _check_subject(command: Command) -> None:

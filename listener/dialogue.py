@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listener.command import Command, Reply, encode_store
 from listener.errors import CannotUnderstandError, PeerConnectionError
+from listener.failure import Failure
 from listener.file_meta import read_file_meta
+from listener.inbox import Spool
 
 if TYPE_CHECKING:
     from listener.association import GuardedAssociation
     from listener.message_exchange import PendingMessage
 
 __all__ = ["Dialogue"]
+
+Serve = Callable[["Dialogue", Spool], tuple[Reply, bytes]]
 
 _LOOK_SECONDS = 0.05
 _MOST_QUEUED = 32  # PDUs that wait for a peer that reads slowly
@@ -45,6 +50,39 @@ class Dialogue:
         self._is_broken = False
         self._aside: list[tuple[int, PendingMessage]] = []
         self._message_id = 0
+
+    def conclude(
+        self, spool: Spool, serve: Serve, refused: Callable[[Command, Failure], None]
+    ) -> None:
+        """Have the request served and send its last response, whatever becomes of it.
+
+        Parameters
+        ----------
+        spool
+            The request's data set; it is discarded.
+        serve
+            Serves it, and returns the last response with its identifier.
+        refused
+            Is told where that failed, before the peer is.
+
+        Raises
+        ------
+        PeerConnectionError
+            If the peer breaks the rules of messages: its association is ended.
+        """
+        command = self.command
+        try:
+            reply, identifier = serve(self, spool)
+        except PeerConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the one place where such a request ends
+            failure = Failure.of(command, error)
+            refused(command, failure)
+            reply, identifier = failure.reply, b""
+        finally:
+            spool.discard()
+        self.answer(reply, identifier)
+        self._end()
 
     @property
     def transfer_syntax(self) -> str:
@@ -106,7 +144,7 @@ class Dialogue:
                 self._await_room()
         return self._status()
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Give back what came meanwhile and has nothing to do with it."""
         for message in self._aside:
             self._association.dimse.msg_queue.put(message)

@@ -126,6 +126,16 @@ class JobQueue:
         )
         return bool(connection.execute(sa.select(equal)).scalar())
 
+    def is_any_due(self, connection: Connection, kind: str) -> bool:
+        """Tell whether a job of this kind may be due, or its lease have run out."""
+        now = self.now(connection)
+        due = sa.or_(
+            sa.and_(JOB.c.state == JobState.READY, JOB.c.not_before <= now),
+            sa.and_(JOB.c.state == JobState.LEASED, JOB.c.lease_until <= now),
+        )
+        query = sa.select(JOB.c.id).where(JOB.c.kind == kind, due).limit(1)
+        return connection.execute(query).first() is not None
+
     def lease(self, connection: Connection, kinds: Collection[str], seconds: float) -> Job | None:
         """Take the next job of these kinds whose subject is free and whose forerunner has ended."""
         holder, earlier = JOB.alias(), JOB.alias()

@@ -412,6 +412,11 @@ class Ledger:
         with self._database.writing() as connection:
             return self._queue.enqueue(connection, NewJob(kind, subject, argument or {}, delay))
 
+    def is_any_due(self, kind: str) -> bool:
+        """Tell whether a job of this kind may be due, without holding up who writes."""
+        with self._database.reading() as connection:
+            return self._queue.is_any_due(connection, kind)
+
     @repeated
     def lease(self, kinds: Collection[str], seconds: float) -> Job | None:
         """Take the next job of these kinds, or None.

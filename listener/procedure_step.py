@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pydicom.uid import generate_uid
-from sqlalchemy.exc import SQLAlchemyError
 
 from listener.attributes import Attribute, read_attributes, write_attributes
 from listener.audit import Audit
@@ -27,13 +26,11 @@ from listener.errors import (
     InappropriateActionError,
     InvalidArgumentError,
     InvalidInstanceError,
-    ListenerError,
     NoSuchActionError,
     NoSuchSopClassError,
     NoSuchStepError,
     NotAuthorisedError,
     OutOfResourcesError,
-    PeerConnectionError,
     ProcessingFailureError,
     RefusalError,
     ResourceLimitationError,
@@ -41,6 +38,7 @@ from listener.errors import (
     UnknownReceiverError,
     UnreadableIdentifierError,
 )
+from listener.failure import Failure
 from listener.inbox import Spool
 from listener.recorded_step import NewStep
 from listener.retrieval_settings import RetrievalSettings
@@ -60,7 +58,7 @@ __all__ = ["ProcedureSteps", "StepTerms"]
 
 _log = logging.getLogger("wristmir.listener")
 
-_SUCCESS, _NOT_ALL_KNOWN, _PENDING, _CANCELLED, _UNABLE = 0x0000, 0x0001, 0xFF00, 0xFE00, 0xC001
+_SUCCESS, _NOT_ALL_KNOWN, _PENDING, _CANCELLED = 0x0000, 0x0001, 0xFF00, 0xFE00
 _MOST_STEPS = 20_000  # that are gone through for one question
 
 # action types: PS3.4 tables CC.2.1-1, CC.2.2-1, CC.2.3-1
@@ -140,43 +138,26 @@ class ProcedureSteps:
         PeerConnectionError
             If the peer breaks the rules of messages: its association is ended.
         """
-        command = dialogue.command
-        try:
-            reply, told = self._served(dialogue, spool)
-        except RefusalError as error:
-            reply, told = self._refused(command, error, error.status), {}
-        except PeerConnectionError:
-            raise
-        except (OSError, SQLAlchemyError) as error:
-            status = ResourceLimitationError.status
-            reply, told = self._refused(command, error, _failed(command, status)), {}
-        except Exception as error:  # noqa: BLE001 - the one place where such a request ends
-            status = ProcessingFailureError.status
-            reply, told = self._refused(command, error, _failed(command, status)), {}
-        finally:
-            spool.discard()
-        encoded = write_attributes(told, dialogue.transfer_syntax) if told else b""
-        dialogue.answer(replace(reply, has_data_set=bool(encoded)), encoded)
-        dialogue.end()
+        dialogue.conclude(spool, self._served, self._refused)
 
-    def _served(self, dialogue: Dialogue, spool: Spool) -> tuple[Reply, Mapping[int, Attribute]]:
+    def _served(self, dialogue: Dialogue, spool: Spool) -> tuple[Reply, bytes]:
         command = dialogue.command
         if self._terms is None or not self._is_admitted:
             raise NotAuthorisedError
         given = self._read(command, spool)
         if command.field == Command.C_FIND:
-            return self._found(self._terms, dialogue, given), {}
+            return self._found(self._terms, dialogue, given), b""
         if command.sop_class_uid not in SOP_CLASSES:
             raise NoSuchSopClassError
         if command.field == Command.N_CREATE:
-            return self._created(self._terms, dialogue, given), {}
+            return self._created(self._terms, dialogue, given), b""
         if not is_uid(command.sop_instance_uid):
             raise NoSuchStepError
         if command.field == Command.N_GET:
-            return self._got(self._terms, command)
+            return self._got(self._terms, dialogue)
         if command.field == Command.N_SET:
             self._steps.modify(command.sop_instance_uid, _text(given, 0x00081195))
-        return Reply(self._act(self._terms, command, given)), {}
+        return Reply(self._act(self._terms, command, given)), b""
 
     def _read(self, command: Command, spool: Spool) -> dict[int, Attribute]:
         """Return the data set of a request; one that has none has no attributes."""
@@ -231,19 +212,22 @@ class ProcedureSteps:
     def _usual(self) -> Mapping[str, Any]:
         return self._title.argument if self._title.is_request else {}
 
-    def _got(self, terms: StepTerms, command: Command) -> tuple[Reply, Mapping[int, Attribute]]:
+    def _got(self, terms: StepTerms, dialogue: Dialogue) -> tuple[Reply, bytes]:
+        command = dialogue.command
         row = self._steps.find(command.sop_instance_uid)
         if row is None:
             raise NoSuchStepError
         held = description(row, terms.shelf.read(row.path))
         self._told.did(Action.READ, row.sop_instance_uid, row.study_uid)
-        if not command.attributes:
-            return Reply(_SUCCESS), held
-        told = {tag: held[tag] for tag in command.attributes if tag in held}
-        if _CHARACTER_SET in held:
-            told[_CHARACTER_SET] = held[_CHARACTER_SET]
-        missing = set(command.attributes) - set(held)
-        return Reply(_NOT_ALL_KNOWN if missing else _SUCCESS), told
+        told, status = held, _SUCCESS
+        if command.attributes:
+            told = {tag: held[tag] for tag in command.attributes if tag in held}
+            if _CHARACTER_SET in held:
+                told[_CHARACTER_SET] = held[_CHARACTER_SET]
+            if set(command.attributes) - set(held):
+                status = _NOT_ALL_KNOWN
+        encoded = write_attributes(told, dialogue.transfer_syntax)
+        return Reply(status, has_data_set=bool(encoded)), encoded
 
     def _act(self, terms: StepTerms, command: Command, given: Mapping[int, Attribute]) -> int:
         uid, kind = command.sop_instance_uid, command.type_id
@@ -316,19 +300,10 @@ class ProcedureSteps:
             dialogue.answer(Reply(_PENDING, has_data_set=True), told)
         return Reply(_SUCCESS)
 
-    def _refused(self, command: Command, error: Exception, status: int) -> Reply:
+    def _refused(self, command: Command, failure: Failure) -> None:
         what = _NAMES.get(command.field, "request")
-        _log.warning(
-            "%s of a procedure step refused with 0x%04X, %s to %s: %s",
-            what,
-            status,
-            self._peer.ae_title,
-            self._title.ae_title,
-            str(error) if isinstance(error, ListenerError) else type(error).__name__,
-        )
-        self._told.refused(what, status)
-        words = (type(error).__doc__ or "") if isinstance(error, RefusalError) else ""
-        return Reply(status, words.strip().splitlines()[0] if words else "It failed.")
+        failure.log(f"{what} of a procedure step", self._peer.ae_title, self._title.ae_title)
+        self._told.refused(what, failure.status)
 
 
 _CHARACTER_SET = 0x00080005
@@ -348,11 +323,6 @@ _CHANGES = {
         Change.TO_CANCELED,
     )
 }
-
-
-def _failed(command: Command, status: int) -> int:
-    """Return the status of what failed here; a C-FIND has one of its own."""
-    return _UNABLE if command.field == Command.C_FIND else status
 
 
 def _text(given: Mapping[int, Attribute], tag: int) -> str:

@@ -271,11 +271,6 @@ class Steps:
         with self._database.writing() as connection:
             subscription.resume(connection, self._queue)
 
-    def is_any_due(self) -> bool:
-        """Tell whether somebody may have to be told something now."""
-        with self._database.reading() as connection:
-            return subscription.is_any_due(connection, self._database.now(connection))
-
     def owed(self, receiver: str) -> tuple[Owed, ...]:
         """Return what a receiver is to be told, in its order."""
         with self._database.reading() as connection:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
-from listener.disk import disk_refusal, shelved, sweep, sync_folder, write_new
-from listener.errors import ListenerError, OutOfResourcesError
+from listener.disk import shelved, sweep, sync_folder, write_new
 from listener.headed_text import read_headed_text
 from listener.hl7 import read_oru
+from listener.private_folder import PrivateFolder
 from listener.report import Report
 from listener.report_settings import Hl7Settings
 
@@ -66,16 +65,15 @@ class ReportShelf:
         Made with mode 0700 where it is missing; it needs a local file system.
     watermark_bytes
         Free disk space under which nothing is taken.
+
+    Raises
+    ------
+    ListenerError
+        If the folder cannot be made.
     """
 
     def __init__(self, folder: Path, *, watermark_bytes: int) -> None:
-        self._folder = folder.absolute()
-        self._watermark_bytes = watermark_bytes
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            msg = f"The reports' folder cannot be made: {type(error).__name__}."
-            raise ListenerError(msg) from None
+        self._folder = PrivateFolder(folder, "reports", watermark_bytes=watermark_bytes)
 
     def place(self, key: str, form: Form, data: bytes) -> Path:
         """Make a message durable under its key and return where it lies.
@@ -89,34 +87,27 @@ class ReportShelf:
         ProcessingFailureError
             If the disk fails.
         """
-        target = self._folder / key[:2] / f"{key}.{form}"
-        part = self._folder / f"{secrets.token_hex(16)}.part"
-        try:
-            if shutil.disk_usage(self._folder).free < self._watermark_bytes:
-                msg = "Free disk space is under watermark_bytes."
-                raise OutOfResourcesError(msg)
+        target = self._folder.path / key[:2] / f"{key}.{form}"
+        part = self._folder.path / f"{secrets.token_hex(16)}.part"
+        with self._folder.writing(part):
             self._make_shelf(target.parent)
             write_new(part, data)
             part.rename(target)
             sync_folder(target.parent)
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise disk_refusal(error) from None
         return target
 
     def files(self) -> Iterator[Path]:
         """Return every message's file."""
-        return shelved(self._folder, _NAME)
+        return shelved(self._folder.path, _NAME)
 
     def sweep(self) -> int:
         """Delete the half-written files whose writers are gone; return how many."""
-        return sweep(self._folder.glob("*.part"))
+        return sweep(self._folder.path.glob("*.part"))
 
     def _make_shelf(self, shelf: Path) -> None:
         with suppress(FileExistsError):
             shelf.mkdir(mode=0o700)
-            sync_folder(self._folder)
+            sync_folder(self._folder.path)
 
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(hl7|txt)")

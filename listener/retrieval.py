@@ -18,13 +18,11 @@ from listener.command import Command, Reply, SubOperations
 from listener.destination_settings import DestinationSettings
 from listener.dialogue import Dialogue
 from listener.errors import (
-    ListenerError,
     NotAuthorisedError,
-    PeerConnectionError,
-    RefusalError,
     TooManyMatchesError,
     UnknownDestinationError,
 )
+from listener.failure import Failure
 from listener.holding_answers import answers
 from listener.holdings import Holding, Holdings, NoHoldings
 from listener.inbox import Spool
@@ -42,7 +40,7 @@ RETRIEVAL = (Command.C_FIND, Command.C_GET, Command.C_MOVE)
 """The commands that are served here."""
 
 _SUCCESS, _PENDING, _PENDING_UNMATCHED, _CANCELLED = 0x0000, 0xFF00, 0xFF01, 0xFE00
-_SOME_FAILED, _ALL_FAILED, _UNABLE = 0xB000, 0xA702, 0xC001
+_SOME_FAILED, _ALL_FAILED = 0xB000, 0xA702
 _MOST_HELD = 50_000  # objects that are gone through for one question
 
 Sent = Iterator[tuple[Path, int | None]]
@@ -117,21 +115,7 @@ class Retrieval:
         PeerConnectionError
             If the peer breaks the rules of messages: its association is ended.
         """
-        command = dialogue.command
-        try:
-            reply, identifier = self._served(dialogue, spool)
-        except RefusalError as error:
-            reply, identifier = self._refused(command, error, error.status), b""
-        except PeerConnectionError:
-            raise
-        except (ListenerError, OSError) as error:
-            reply, identifier = self._refused(command, error, _UNABLE), b""
-        except Exception as error:  # noqa: BLE001 - the one place where such a question ends
-            reply, identifier = self._refused(command, error, _UNABLE), b""
-        finally:
-            spool.discard()
-        dialogue.answer(reply, identifier)
-        dialogue.end()
+        dialogue.conclude(spool, self._served, self._refused)
 
     def _served(self, dialogue: Dialogue, spool: Spool) -> tuple[Reply, bytes]:
         command, syntax = dialogue.command, spool.transfer_syntax
@@ -206,17 +190,8 @@ class Retrieval:
     def _say(self, what: str, words: str) -> None:
         _log.info("%s by %s at %s: %s", what, self._peer.ae_title, self._title, words)
 
-    def _refused(self, command: Command, error: Exception, status: int) -> Reply:
-        _log.warning(
-            "%s refused with 0x%04X, %s to %s: %s",
-            _NAMES[command.field],
-            status,
-            self._peer.ae_title,
-            self._title,
-            str(error) if isinstance(error, ListenerError) else type(error).__name__,
-        )
-        words = (type(error).__doc__ or "") if isinstance(error, RefusalError) else ""
-        return Reply(status, words.strip().splitlines()[0] if words else "It failed.")
+    def _refused(self, command: Command, failure: Failure) -> None:
+        failure.log(_NAMES[command.field], self._peer.ae_title, self._title)
 
 
 _NAMES = {Command.C_FIND: "C-FIND", Command.C_GET: "C-GET", Command.C_MOVE: "C-MOVE"}

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import re
 import secrets
-import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from listener.attributes import Attribute, Attributes, read_attributes, write_attributes
-from listener.disk import disk_refusal, sync_folder, write_new
+from listener.disk import sync_folder, write_new
 from listener.elements import EXPLICIT_LITTLE
-from listener.errors import CannotUnderstandError, ListenerError, OutOfResourcesError
+from listener.errors import CannotUnderstandError
+from listener.private_folder import PrivateFolder
 
 __all__ = ["StepShelf"]
 
@@ -37,13 +37,7 @@ class StepShelf:
     """
 
     def __init__(self, folder: Path, *, watermark_bytes: int) -> None:
-        self._folder = folder.absolute()
-        self._watermark_bytes = watermark_bytes
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            msg = f"The steps' folder cannot be made: {type(error).__name__}."
-            raise ListenerError(msg) from None
+        self._folder = PrivateFolder(folder, "steps", watermark_bytes=watermark_bytes)
 
     def place(self, attributes: Attributes) -> Path:
         """Make a data set durable and return where it lies.
@@ -55,17 +49,10 @@ class StepShelf:
         ProcessingFailureError
             If the disk fails.
         """
-        target = self._folder / f"{secrets.token_hex(16)}.step"
-        try:
-            if shutil.disk_usage(self._folder).free < self._watermark_bytes:
-                msg = "Free disk space is under watermark_bytes."
-                raise OutOfResourcesError(msg)
+        target = self._folder.path / f"{secrets.token_hex(16)}.step"
+        with self._folder.writing(target):
             write_new(target, write_attributes(attributes, EXPLICIT_LITTLE))
-            sync_folder(self._folder)
-        except OSError as error:
-            with suppress(OSError):
-                target.unlink(missing_ok=True)
-            raise disk_refusal(error) from None
+            sync_folder(self._folder.path)
         return target
 
     def read(self, path: Path) -> dict[int, Attribute]:
@@ -74,7 +61,7 @@ class StepShelf:
         The folder may have been moved, or restored elsewhere: a file's name is its own for ever.
         """
         try:
-            return read_attributes((self._folder / path.name).read_bytes(), EXPLICIT_LITTLE)
+            return read_attributes((self._folder.path / path.name).read_bytes(), EXPLICIT_LITTLE)
         except (OSError, CannotUnderstandError):
             return {}
 
@@ -83,7 +70,7 @@ class StepShelf:
         names = {path.name for path in known}
         left = [
             path
-            for path in self._folder.iterdir()
+            for path in self._folder.path.iterdir()
             if _NAME.fullmatch(path.name) and path.name not in names
         ]
         self.remove(left)
@@ -93,7 +80,7 @@ class StepShelf:
         """Delete the files of steps that are no more."""
         for path in paths:
             with suppress(OSError):  # the next start tries again
-                (self._folder / path.name).unlink(missing_ok=True)
+                (self._folder.path / path.name).unlink(missing_ok=True)
 
 
 _NAME = re.compile(r"[0-9a-f]{32}\.step")

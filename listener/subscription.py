@@ -16,19 +16,18 @@ from sqlalchemy.engine import Connection
 
 from listener.errors import NoSuchStepError
 from listener.job import STEP_EVENT as STEP_EVENT_JOB
-from listener.job import JobState, NewJob
+from listener.job import NewJob
 from listener.job_queue import JobQueue
 from listener.step_event import RESTARTED, STATE, Owed
 from listener.step_state import StepState
 from listener.step_terms import GLOBAL
-from listener.tables import JOB, STEP, STEP_EVENT, SUBSCRIPTION
+from listener.tables import STEP, STEP_EVENT, SUBSCRIPTION
 
 __all__ = [
     "add",
     "add_new_ones",
     "add_some",
     "follow",
-    "is_any_due",
     "locked",
     "owed",
     "remove",
@@ -173,16 +172,6 @@ def resume(connection: Connection, queue: JobQueue) -> None:
     query = sa.select(STEP_EVENT.c.receiver).distinct()
     for receiver in connection.execute(query).scalars().all():
         queue.enqueue(connection, NewJob(STEP_EVENT_JOB, receiver))
-
-
-def is_any_due(connection: Connection, now: datetime) -> bool:
-    """Tell whether a job that tells events may be due."""
-    due = sa.or_(
-        sa.and_(JOB.c.state == JobState.READY, JOB.c.not_before <= now),
-        sa.and_(JOB.c.state == JobState.LEASED, JOB.c.lease_until <= now),
-    )
-    query = sa.select(JOB.c.id).where(JOB.c.kind == STEP_EVENT_JOB, due).limit(1)
-    return connection.execute(query).first() is not None
 
 
 def owed(connection: Connection, receiver: str) -> tuple[Owed, ...]:

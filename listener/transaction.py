@@ -193,17 +193,6 @@ class Transactions:
                 self._queue.enqueue(connection, NewJob(EVENT_REPORT, subject))
         return len(rows)
 
-    def is_any_due(self) -> bool:
-        """Tell whether a report may be due, without holding up who writes."""
-        with self._database.reading() as connection:
-            now = self._database.now(connection)
-            due = sa.or_(
-                sa.and_(JOB.c.state == JobState.READY, JOB.c.not_before <= now),
-                sa.and_(JOB.c.state == JobState.LEASED, JOB.c.lease_until <= now),
-            )
-            query = sa.select(JOB.c.id).where(JOB.c.kind == EVENT_REPORT, due).limit(1)
-            return connection.execute(query).first() is not None
-
     def studies(self, references: Iterable[Reference]) -> dict[Reference, tuple[str, str]]:
         """Return study and keyed hash of the patient of each instance that was ever received."""
         wanted = tuple(references)

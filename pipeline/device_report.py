@@ -16,7 +16,7 @@ from pipeline.character_set import fit_character_set
 from pipeline.dictionary import Dictionary
 from pipeline.evidence import assert_evidence, evidence_of, predecessor_documents
 from pipeline.identity import adopt_identity, content_time
-from pipeline.outbox import PriorResult
+from pipeline.prior_result import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
 

@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 
 from pipeline.errors import ResultError
-from pipeline.outbox import PriorResult
+from pipeline.prior_result import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
 

@@ -26,7 +26,7 @@ from pipeline.character_set import plain
 from pipeline.device_report import ReportSeries, device_report
 from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.exam import Exam
-from pipeline.outbox import PriorResult
+from pipeline.prior_result import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Region
 from pipeline.request import Answer, Match, RegionAnswer

@@ -34,7 +34,7 @@ from pydicom.sr.coding import Code
 from pipeline import terms
 from pipeline.device_report import ReportSeries, device_report
 from pipeline.dictionary import ENGLISH, Dictionary
-from pipeline.outbox import PriorResult
+from pipeline.prior_result import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Laterality, Region
 from pipeline.request import Answer, Match

@@ -4,97 +4,40 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from pydicom import Dataset
 
 from pipeline.database import open_database
 from pipeline.disk import sync_folder
+from pipeline.outbox_rows import (
+    COMPANION,
+    KEPT,
+    METADATA,
+    REFERS,
+    RESULT,
+    STORED,
+    THERE_SINCE,
+    OutboxResult,
+    companion,
+    note_files,
+    outbox_result,
+    prior_result,
+    remember,
+    there,
+)
+from pipeline.prior_result import PriorResult
 from pipeline.region import Region
 
-__all__ = ["KeptObject", "Outbox", "OutboxResult", "PriorResult"]
+__all__ = ["KeptObject", "Outbox", "OutboxResult"]
 
-_METADATA = sa.MetaData()
-_RESULT = sa.Table(
-    "result",
-    _METADATA,
-    sa.Column("result_id", sa.String(64), primary_key=True),
-    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
-    sa.Column("query_uid", sa.String(64), nullable=False, index=True),
-    sa.Column("sop_class_uid", sa.String(64), nullable=False),
-    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
-    sa.Column("series_uid", sa.String(64), nullable=False),
-    sa.Column("regions", sa.String(128), nullable=False),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
-)
-# what the destination has, but has not committed to yet
-_STORED = sa.Table(
-    "stored",
-    _METADATA,
-    sa.Column("result_id", sa.String(64), primary_key=True),
-    sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False),
-)
-# the companion of a report, which a later companion replaces
-_COMPANION = sa.Table(
-    "companion",
-    _METADATA,
-    sa.Column("result_id", sa.String(64), primary_key=True),
-    sa.Column("sop_class_uid", sa.String(64), nullable=False),
-    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
-    sa.Column("series_uid", sa.String(64), nullable=False),
-)
-# the objects of result sets whose files are still here
-_KEPT = sa.Table(
-    "kept",
-    _METADATA,
-    sa.Column("result_id", sa.String(64), primary_key=True),
-    sa.Column("file", sa.String(64), primary_key=True),
-    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
-    sa.Column("series_uid", sa.String(64), nullable=False),
-    sa.Column("sop_class_uid", sa.String(64), nullable=False),
-    sa.Column("sop_instance_uid", sa.String(64), nullable=False, index=True),
-)
 _RESULTS = "2-result"
-# the library copies that a result set refers to, sent with it or before
-_REFERS = sa.Table(
-    "refers",
-    _METADATA,
-    sa.Column("result_id", sa.String(64), primary_key=True),
-    sa.Column("sop_instance_uid", sa.String(64), primary_key=True, index=True),
-)
 _MOST_NAMES = 10_000  # that one query takes; the rest are for the next
-_THERE_SINCE = sa.func.coalesce(_STORED.c.stored_at, _RESULT.c.delivered_at)
-
-
-@dataclass(frozen=True)
-class PriorResult:
-    """The report of an earlier answer about the same image (PS3.3 C.17.2.1, predecessor).
-
-    ``companion`` is the other structured report of that answer, where it had one.
-    """
-
-    study_uid: str
-    series_uid: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    companion: PriorResult | None = None
-
-
-@dataclass(frozen=True)
-class OutboxResult:
-    """What is remembered of a result set, delivered or not; times are timezone-aware."""
-
-    result_id: str
-    regions: tuple[str, ...]
-    created_at: datetime
-    delivered_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -125,7 +68,7 @@ class Outbox:
         self._folder = folder
         self._keep = keep
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._engine = open_database(url, _METADATA)
+        self._engine = open_database(url, METADATA)
 
     def put(
         self,
@@ -172,8 +115,10 @@ class Outbox:
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
         sync_folder(self._folder)
-        self._remember(result_id, query_uid, results, now, regions)
-        self._note(result_id, named, refers)
+        with self._engine.begin() as connection:
+            remember(connection, result_id, query_uid, results, now, regions)
+        with self._engine.begin() as connection:
+            note_files(connection, result_id, named, refers)
 
     def copies(self, result_id: str) -> tuple[Path, ...]:
         """Files of the library copies that go with a result set."""
@@ -185,7 +130,7 @@ class Outbox:
 
     def query_of(self, result_id: str) -> str | None:
         """Return the SOP Instance UID of the image that a result set answers for."""
-        query = sa.select(_RESULT.c.query_uid).where(_RESULT.c.result_id == result_id)
+        query = sa.select(RESULT.c.query_uid).where(RESULT.c.result_id == result_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none()
 
@@ -198,20 +143,15 @@ class Outbox:
         report about the ulna does not replace one about the radius.
         """
         query = (
-            _there(sa.select(_RESULT))
-            .where(_RESULT.c.query_uid == query_uid, _RESULT.c.result_id != result_id)
-            .order_by(_THERE_SINCE.desc())
+            there(sa.select(RESULT))
+            .where(RESULT.c.query_uid == query_uid, RESULT.c.result_id != result_id)
+            .order_by(THERE_SINCE.desc())
         )
         with self._engine.connect() as connection:
             for row in connection.execute(query):
                 if set(row.regions.split()) <= {region.value for region in regions}:
-                    return PriorResult(
-                        row.study_uid,
-                        row.series_uid,
-                        row.sop_class_uid,
-                        row.sop_instance_uid,
-                        _companion(connection, row.result_id, row.study_uid),
-                    )
+                    beside = companion(connection, row.result_id, row.study_uid)
+                    return prior_result(row, beside)
         return None
 
     def reports(self, query_uid: str) -> frozenset[str]:
@@ -219,29 +159,22 @@ class Outbox:
 
         Their companions are among them.
         """
-        reports = _there(sa.select(_RESULT.c.result_id, _RESULT.c.sop_instance_uid)).where(
-            _RESULT.c.query_uid == query_uid
+        reports = there(sa.select(RESULT.c.result_id, RESULT.c.sop_instance_uid)).where(
+            RESULT.c.query_uid == query_uid
         )
         with self._engine.connect() as connection:
             known = dict(map(tuple, connection.execute(reports)))
-            companions = sa.select(_COMPANION.c.sop_instance_uid).where(
-                _COMPANION.c.result_id.in_(known)
+            companions = sa.select(COMPANION.c.sop_instance_uid).where(
+                COMPANION.c.result_id.in_(known)
             )
             return frozenset({*known.values(), *connection.execute(companions).scalars()})
 
     def about(self, query_uid: str) -> tuple[OutboxResult, ...]:
         """Return every result set that answers for this image, the first first."""
-        query = sa.select(_RESULT).where(_RESULT.c.query_uid == query_uid)
+        query = sa.select(RESULT).where(RESULT.c.query_uid == query_uid)
         with self._engine.connect() as connection:
-            return tuple(
-                OutboxResult(
-                    result_id=row.result_id,
-                    regions=tuple(row.regions.split()),
-                    created_at=_in_utc(row.created_at),
-                    delivered_at=None if row.delivered_at is None else _in_utc(row.delivered_at),
-                )
-                for row in connection.execute(query.order_by(_RESULT.c.created_at))
-            )
+            rows = connection.execute(query.order_by(RESULT.c.created_at))
+            return tuple(outbox_result(row) for row in rows)
 
     def named_by(self, sop_instance_uid: str) -> str | None:
         """Return the result set that an object of it names: its report, or one that is still here.
@@ -252,9 +185,9 @@ class Outbox:
             Of the report, its companion, or any result object whose file is kept.
         """
         with self._engine.connect() as connection:
-            for table in (_RESULT, _COMPANION, _KEPT):
+            for table in (RESULT, COMPANION, KEPT):
                 here = table.c.sop_instance_uid == sop_instance_uid
-                if table is _KEPT:  # a library copy goes with many result sets
+                if table is KEPT:  # a library copy goes with many result sets
                     here &= table.c.file.startswith(_RESULTS)
                 found = connection.execute(sa.select(table.c.result_id).where(here)).scalar()
                 if found is not None:
@@ -263,27 +196,25 @@ class Outbox:
 
     def report_of(self, result_id: str) -> PriorResult | None:
         """Return the report of a result set, at its destination or not yet."""
-        query = sa.select(_RESULT).where(_RESULT.c.result_id == result_id)
+        query = sa.select(RESULT).where(RESULT.c.result_id == result_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return PriorResult(row.study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid)
+        return None if row is None else prior_result(row)
 
     def stored(self, result_id: str, now: datetime) -> None:
         """Record that the destination has it; its files stay until it is delivered."""
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(_STORED).where(_STORED.c.result_id == result_id))
+            connection.execute(sa.delete(STORED).where(STORED.c.result_id == result_id))
             connection.execute(
-                sa.insert(_STORED).values(result_id=result_id, stored_at=now.astimezone(UTC))
+                sa.insert(STORED).values(result_id=result_id, stored_at=now.astimezone(UTC))
             )
 
     def delivered(self, result_id: str, now: datetime) -> None:
         """Record the delivery; the files go when their time is over."""
         with self._engine.begin() as connection:
             connection.execute(
-                sa.update(_RESULT)
-                .where(_RESULT.c.result_id == result_id)
+                sa.update(RESULT)
+                .where(RESULT.c.result_id == result_id)
                 .values(delivered_at=now.astimezone(UTC))
             )
         self.expire(now)
@@ -291,9 +222,9 @@ class Outbox:
     def expire(self, now: datetime) -> int:
         """Let the files go whose time is over, and return of how many result sets."""
         names = [path.name for path in self._folder.iterdir() if path.suffix != ".partial"]
-        query = sa.select(_RESULT.c.result_id).where(
-            _RESULT.c.delivered_at <= (now - self._keep).astimezone(UTC),
-            _RESULT.c.result_id.in_(names[:_MOST_NAMES]),
+        query = sa.select(RESULT.c.result_id).where(
+            RESULT.c.delivered_at <= (now - self._keep).astimezone(UTC),
+            RESULT.c.result_id.in_(names[:_MOST_NAMES]),
         )
         with self._engine.connect() as connection:
             over = list(connection.execute(query).scalars())
@@ -321,15 +252,15 @@ class Outbox:
         """
         oldest = (now - self._keep).astimezone(UTC)
         query = (
-            _there(sa.select(_KEPT))
-            .join(_KEPT, _KEPT.c.result_id == _RESULT.c.result_id)
-            .where(sa.or_(_RESULT.c.delivered_at.is_(None), _RESULT.c.delivered_at > oldest))
-            .order_by(_RESULT.c.created_at.desc(), _KEPT.c.result_id, _KEPT.c.file.desc())
+            there(sa.select(KEPT))
+            .join(KEPT, KEPT.c.result_id == RESULT.c.result_id)
+            .where(sa.or_(RESULT.c.delivered_at.is_(None), RESULT.c.delivered_at > oldest))
+            .order_by(RESULT.c.created_at.desc(), KEPT.c.result_id, KEPT.c.file.desc())
         )
         for column, uids in (
-            (_KEPT.c.study_uid, studies),
-            (_KEPT.c.series_uid, series),
-            (_KEPT.c.sop_instance_uid, instances),
+            (KEPT.c.study_uid, studies),
+            (KEPT.c.series_uid, series),
+            (KEPT.c.sop_instance_uid, instances),
         ):
             query = query.where(column.in_(uids)) if uids else query
         found: dict[str, KeptObject] = {}
@@ -346,7 +277,7 @@ class Outbox:
 
     def made(self, result_id: str) -> tuple[KeptObject, ...]:
         """Return the result objects of a result set whose files are here, without its copies."""
-        query = sa.select(_KEPT).where(_KEPT.c.result_id == result_id).order_by(_KEPT.c.file)
+        query = sa.select(KEPT).where(KEPT.c.result_id == result_id).order_by(KEPT.c.file)
         with self._engine.connect() as connection:
             return tuple(
                 KeptObject(
@@ -363,8 +294,8 @@ class Outbox:
     def discard(self, result_id: str) -> None:
         """Let the files of a result set go; what was delivered stays known."""
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(_KEPT).where(_KEPT.c.result_id == result_id))
-            connection.execute(sa.delete(_REFERS).where(_REFERS.c.result_id == result_id))
+            connection.execute(sa.delete(KEPT).where(KEPT.c.result_id == result_id))
+            connection.execute(sa.delete(REFERS).where(REFERS.c.result_id == result_id))
         shutil.rmtree(self._folder / result_id, ignore_errors=True)
 
     def withdraw(self, copy_uids: Collection[str], now: datetime) -> int:
@@ -389,19 +320,19 @@ class Outbox:
         with self._engine.connect() as connection:
             holding = set(
                 connection.execute(
-                    sa.select(_REFERS.c.result_id).where(_REFERS.c.sop_instance_uid.in_(uids))
+                    sa.select(REFERS.c.result_id).where(REFERS.c.sop_instance_uid.in_(uids))
                 ).scalars()
             )
             # a release before this one has noted no more than which copies went along
             holding |= set(
                 connection.execute(
-                    sa.select(_KEPT.c.result_id).where(_KEPT.c.sop_instance_uid.in_(uids))
+                    sa.select(KEPT.c.result_id).where(KEPT.c.sop_instance_uid.in_(uids))
                 ).scalars()
             )
-            there = _there(sa.select(_RESULT.c.result_id, _RESULT.c.delivered_at)).where(
-                _RESULT.c.result_id.in_(holding)
+            query = there(sa.select(RESULT.c.result_id, RESULT.c.delivered_at)).where(
+                RESULT.c.result_id.in_(holding)
             )
-            found = {row.result_id: row.delivered_at for row in connection.execute(there)}
+            found = {row.result_id: row.delivered_at for row in connection.execute(query)}
         for result_id, delivered_at in found.items():
             if delivered_at is None:
                 self.delivered(result_id, now)
@@ -430,88 +361,13 @@ class Outbox:
 
     def is_delivered(self, result_id: str) -> bool:
         """Whether the result set counts as delivered: its destination committed to it, if asked."""
-        query = sa.select(_RESULT.c.delivered_at).where(_RESULT.c.result_id == result_id)
+        query = sa.select(RESULT.c.delivered_at).where(RESULT.c.result_id == result_id)
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one_or_none() is not None
 
     def close(self) -> None:
         """Let the database go."""
         self._engine.dispose()
-
-    def _remember(
-        self,
-        result_id: str,
-        query_uid: str,
-        results: Sequence[Dataset],
-        now: datetime,
-        regions: Sequence[Region],
-    ) -> None:
-        report, *others = results
-        companion = next((one for one in others if one.get("Modality") == "SR"), None)
-        with self._engine.begin() as connection:
-            connection.execute(sa.delete(_COMPANION).where(_COMPANION.c.result_id == result_id))
-            if companion is not None:
-                connection.execute(
-                    sa.insert(_COMPANION).values(result_id=result_id, **_identity(companion))
-                )
-            connection.execute(sa.delete(_RESULT).where(_RESULT.c.result_id == result_id))
-            connection.execute(
-                sa.insert(_RESULT).values(
-                    result_id=result_id,
-                    study_uid=str(report.StudyInstanceUID),
-                    query_uid=query_uid,
-                    **_identity(report),
-                    regions=" ".join(region.value for region in regions),
-                    created_at=now.astimezone(UTC),
-                )
-            )
-
-    def _note(self, result_id: str, named: Mapping[str, Dataset], refers: Collection[str]) -> None:
-        rows = [
-            {
-                "result_id": result_id,
-                "file": name,
-                "study_uid": str(dataset.StudyInstanceUID),
-                "series_uid": str(dataset.SeriesInstanceUID),
-                "sop_class_uid": str(dataset.SOPClassUID),
-                "sop_instance_uid": str(dataset.SOPInstanceUID),
-            }
-            for name, dataset in named.items()
-        ]
-        with self._engine.begin() as connection:
-            connection.execute(sa.delete(_KEPT).where(_KEPT.c.result_id == result_id))
-            connection.execute(sa.insert(_KEPT), rows)
-            connection.execute(sa.delete(_REFERS).where(_REFERS.c.result_id == result_id))
-            for uid in set(refers):
-                values = {"result_id": result_id, "sop_instance_uid": uid}
-                connection.execute(sa.insert(_REFERS).values(**values))
-
-
-def _companion(connection: sa.Connection, result_id: str, study_uid: str) -> PriorResult | None:
-    query = sa.select(_COMPANION).where(_COMPANION.c.result_id == result_id)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    return PriorResult(study_uid, row.series_uid, row.sop_class_uid, row.sop_instance_uid)
-
-
-def _identity(document: Dataset) -> dict[str, str]:
-    return {
-        "sop_class_uid": str(document.SOPClassUID),
-        "sop_instance_uid": str(document.SOPInstanceUID),
-        "series_uid": str(document.SeriesInstanceUID),
-    }
-
-
-def _in_utc(moment: datetime) -> datetime:
-    """Return a time as it was written: SQLite forgets the zone."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _there(query: sa.Select[Any]) -> sa.Select[Any]:
-    """Return the query for those results that are at the destination."""
-    joined = _RESULT.outerjoin(_STORED, _STORED.c.result_id == _RESULT.c.result_id)
-    return query.select_from(joined).where(_THERE_SINCE.is_not(None))
 
 
 def _write(dataset: Dataset, path: Path) -> None:

@@ -30,7 +30,7 @@ from pipeline.character_set import fit_character_set
 from pipeline.dictionary import ENGLISH, Dictionary
 from pipeline.evidence import assert_evidence, document_of
 from pipeline.identity import adopt_identity, content_time
-from pipeline.outbox import PriorResult
+from pipeline.prior_result import PriorResult
 
 __all__ = ["relevance_report"]
 

@@ -20,8 +20,8 @@ from pipeline.key_objects import key_object_selections
 from pipeline.match_board import match_board
 from pipeline.match_report import match_report
 from pipeline.measurement_report import measurement_report
-from pipeline.outbox import PriorResult
 from pipeline.presentation_state import presentation_state
+from pipeline.prior_result import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
 from pipeline.secondary_capture import secondary_capture

@@ -26,7 +26,7 @@ from result_parts import (
 from pipeline.dictionary import ENGLISH, Dictionary, dictionary
 from pipeline.exam import RegionFindings
 from pipeline.match_report import match_report, readable
-from pipeline.outbox import PriorResult
+from pipeline.prior_result import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.region import Region
 from pipeline.remark import Remark

@@ -28,7 +28,7 @@ from pipeline.dictionary import dictionary
 from pipeline.errors import IdentityError, ResultError
 from pipeline.identity import adopt_identity
 from pipeline.match_board import match_board
-from pipeline.outbox import PriorResult
+from pipeline.prior_result import PriorResult
 from pipeline.reference import PriorReference
 from pipeline.request import Answer
 from pipeline.result_language import Language

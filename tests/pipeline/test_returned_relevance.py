@@ -19,7 +19,8 @@ from pipeline.answer_record import AnswerRecord, AnswerRecords
 from pipeline.dictionary import dictionary
 from pipeline.errors import RelevanceReportError
 from pipeline.feedback import Feedback
-from pipeline.outbox import Outbox, PriorResult
+from pipeline.outbox import Outbox
+from pipeline.prior_result import PriorResult
 from pipeline.relevance_report import relevance_report
 from pipeline.result_language import Language
 from pipeline.returned_relevance import RelevanceDesk, is_relevance, read_relevance
