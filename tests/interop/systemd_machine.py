@@ -2,7 +2,7 @@
 
 It has a file system that is laid over this one's and thrown away, processes, mounts and control
 groups of its own, and shares the loopback interface. The project is there as README's first step
-installs it, with this environment's packages.
+installs it, but that the packages are this environment's.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _SYSTEMD = "/usr/lib/systemd/systemd"
 _APART = ["--mount", "--pid", "--fork", "--cgroup", "--uts", "--ipc", "--kill-child"]
 _INSIDE = ["--mount", "--pid", "--cgroup", "--uts", "--ipc"]
 
-_BOOT = """
+_BOOT = r"""
 set -e
-scene=$1 site=$2 project=$3 python=$4
+scene=$1 project=$2 python=$3 packages=$4 vllm=$5
 mount --make-rprivate /
 mount -t tmpfs tmpfs "$scene"
 mkdir "$scene/upper" "$scene/work" "$scene/root"
@@ -39,7 +39,7 @@ mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
-mount -t tmpfs tmpfs "$root/tmp"
+mount -t tmpfs tmpfs "$root/tmp"  # a start clears it
 umount -R "$root/sys/fs/cgroup"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
 
@@ -53,29 +53,38 @@ for unit in networkd.service networkd.socket networkd-wait-online.service resolv
 done
 # and whatever else is installed here is not started
 rm -f "$root"/etc/systemd/system/*.wants/* "$root/etc/machine-id"
-rm -rf "$root/opt/wristmir" "$root/var/lib/wristmir" "$root/etc/wristmir"
+rm -rf "$root"/opt/wristmir* "$root"/var/lib/wristmir* "$root/etc/wristmir"
 
-"$python" -m venv --without-pip "$root/opt/wristmir"
-mkdir "$root/opt/wristmir/packages" "$root/opt/wristmir/project"
-mount --bind "$site" "$root/opt/wristmir/packages"
+# a virtual environment, given its place, the packages in it, its command and what that does
+environment() {
+    "$python" -m venv --without-pip "$root$1"
+    mkdir "$root$1/packages"
+    mount --bind "$2" "$root$1/packages"
+    printf '%s\n' "$1/packages" "$1/project" \
+        > "$(echo "$root$1"/lib/python3.*/site-packages)/all.pth"
+    printf '#!%s/bin/python\n%s\n' "$1" "$4" > "$root$1/bin/$3"
+    chmod 755 "$root$1/bin/$3"
+}
+environment /opt/wristmir "$packages" wristmir "from deploy.cli import main
+if __name__ == '__main__':
+    main()"
+mkdir "$root/opt/wristmir/project"
 for package in PACKAGES; do cp -r "$project/$package" "$root/opt/wristmir/project"; done
 chmod -R a+rX "$root/opt/wristmir/project"
-printf '/opt/wristmir/packages\\n/opt/wristmir/project\\n' \\
-    > "$(echo "$root"/opt/wristmir/lib/python3.*/site-packages)/wristmir.pth"
-cat > "$root/opt/wristmir/bin/wristmir" << END
-#!/opt/wristmir/bin/python
-import sys
-from deploy.cli import main
-sys.exit(main())
-END
-chmod 755 "$root/opt/wristmir/bin/wristmir"
+# the command of vLLM's build for processors looks for the other build's version, its server does
+# not; it starts processes that read this file too
+server="import runpy, sys
+if __name__ == '__main__':
+    del sys.argv[1]
+    runpy.run_module('vllm.entrypoints.openai.api_server', run_name='__main__')"
+if [ -n "$vllm" ]; then environment /opt/wristmir-vllm "$vllm" vllm "$server"; fi
 
 cd "$root"
 mkdir -p before
 pivot_root . before
 umount -l before
 mount --make-rshared /  # as a machine's are: what systemd hands over is mounted for one service
-exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \\
+exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
     SYSTEMD --system --unit=basic.target --log-target=console
 """.replace("PACKAGES", " ".join(_PACKAGES)).replace("SYSTEMD", _SYSTEMD)
 
@@ -105,6 +114,14 @@ class Machine:
         """Write a file there, as root."""
         self.run("install", "-D", "-m", f"{mode:o}", "/dev/stdin", path, given=text)
 
+    def copy(self, folder: Path, path: str) -> None:
+        """Copy a folder of this machine to a path there."""
+        packed = subprocess.run(["tar", "-C", folder, "-c", "."], capture_output=True, check=True)
+        self.run("mkdir", "-p", path)
+        entered = ["nsenter", f"--target={self.first}", *_INSIDE]
+        unpacked = [*entered, "tar", "-C", path, "--no-same-owner", "-x"]
+        subprocess.run(unpacked, input=packed.stdout, check=True)
+
     def property(self, unit: str, name: str) -> str:
         """Return a property of a unit."""
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
@@ -115,13 +132,15 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
+def machine(folder: Path, vllm: Path | None = None) -> Iterator[Machine]:
     """Start a machine and stop it with everything that runs in it; skip where that is not allowed.
 
     Parameters
     ----------
     folder
         Where its file system lies; it has to be empty.
+    vllm
+        Packages of an environment that has vLLM, to be there too.
     """
     unshare, python = peer("unshare"), _python()
     if not Path(_SYSTEMD).is_file():
@@ -129,8 +148,8 @@ def machine(folder: Path) -> Iterator[Machine]:
     allowed = subprocess.run([unshare, *_APART, "mount", "-t", "tmpfs", "a", folder], check=False)
     if allowed.returncode:
         pytest.skip("this system lets nobody but root have name spaces of its own")
-    site = sysconfig.get_paths()["purelib"]
-    given = [str(folder), site, str(_PROJECT), python]
+    given = [str(folder), str(_PROJECT), python]
+    given += [sysconfig.get_paths()["purelib"], "" if vllm is None else str(vllm)]
     with (folder.parent / "console").open("wb") as console:
         process = subprocess.Popen(
             [unshare, *_APART, "bash", "-c", _BOOT, "boot", *given],

@@ -17,15 +17,20 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ComprehensiveSRStorage
 from station import LOOPBACK, eventually, radiograph
 from systemd_machine import Machine, machine
+from vllm_server import CONFIG as LANGUAGE_MODEL
+from vllm_server import MODEL, tiny_gemma, vllm_packages, vllm_python
 
 from deploy.small_pacs import SmallPacs
 from listener.destination_settings import DestinationSettings
 from listener.sender import echo, send
+from pipeline.errors import LanguageModelUnavailableError
+from pipeline.language_model import LanguageModel
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 
 UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
 LISTEN, WORK, WEB = "wristmir-listen", "wristmir-work", "wristmir-web"
+READ = "wristmir-vllm"
 ASKED = STUDIES / "TEST-0014-1"
 PRIORS = ("TEST-0001-1", "TEST-0002-1")
 
@@ -119,7 +124,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     receiver = authority.issue("receiver", LOOPBACK)
     ports = [free_port() for _ in range(3)]
     with (
-        machine(folder / "root") as there,
+        machine(folder / "root", vllm_packages()) as there,
         SmallPacs(folder / "pacs") as pacs,
         archive("ARCHIVE") as (holding, _),
     ):
@@ -265,6 +270,36 @@ def test_a_port_that_systemd_holds_turns_nobody_away_while_the_receiver_restarts
         radiograph().save_as(file, enforce_file_format=True)
         hospital.send(file)
     assert there.property(LISTEN, "ActiveState") == "active"
+
+
+@pytest.mark.timeout(600)
+def test_a_language_model_writes_a_word_in_its_unit(hospital: Hospital, tmp_path: Path) -> None:
+    vllm_python()  # it is there, or this is skipped
+    there, port = hospital.machine, free_port()
+    config = LANGUAGE_MODEL.read_text(encoding="utf-8")
+    folder = next(line.split()[1] for line in config.splitlines() if line.startswith("model:"))
+    there.copy(tiny_gemma(tmp_path / "gemma"), folder)
+    config = config.replace("port: 8000", f"port: {port}").replace("-seqs: 32", "-seqs: 16")
+    there.write("/etc/wristmir/vllm.yaml", f"{config}enforce-eager: true\n")
+    # of the build for processors alone
+    hospital.override(
+        f"{READ}.service",
+        "Environment=VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind",
+    )
+    there.run("systemctl", "start", READ)
+
+    def has_written() -> bool:
+        with LanguageModel(f"http://{LOOPBACK}:{port}/v1", MODEL, probe_seconds=20) as model:
+            try:
+                model.probe()
+            except LanguageModelUnavailableError:
+                return False
+        return True
+
+    assert eventually(has_written, seconds=300), there.said(READ)[-5000:]
+    assert there.property(READ, "NRestarts") == "0"
+    there.run("systemctl", "stop", READ)
+    assert there.property(READ, "Result") == "success"
 
 
 def test_all_of_it_stops_as_it_is_told(hospital: Hospital) -> None:

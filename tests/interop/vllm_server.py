@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sysconfig
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pipeline.errors import LanguageModelUnavailableError
 from pipeline.language_model import LanguageModel
 
 _ROOT = Path(__file__).parents[2]
+_PYTHON = _ROOT / ".venv-vllm" / "bin" / "python"
 _MADE_BY = "`make vllm` makes it"
 _START_SECONDS = 240
 CONFIG = _ROOT / "deploy" / "vllm" / "medgemma-4b.yaml"
@@ -27,13 +29,20 @@ MODEL = "medgemma"
 
 def vllm_python() -> Path:
     """Return the Python that vLLM is installed in; where it is missing skip or fail."""
-    python = Path(os.environ.get("WRISTMIR_VLLM_PYTHON", _ROOT / ".venv-vllm/bin/python"))
+    python = Path(os.environ.get("WRISTMIR_VLLM_PYTHON", _PYTHON))
     if not python.exists():
         message = f"vLLM's environment is missing ({_MADE_BY})"
         if os.environ.get("WRISTMIR_REQUIRE_PEERS") == "1":
             pytest.fail(message)
         pytest.skip(message)
     return python
+
+
+def vllm_packages() -> Path | None:
+    """Return the folder of the packages that vLLM is among; None where it is missing."""
+    name = f"lib/python{sysconfig.get_python_version()}/site-packages"
+    folder = Path(os.environ.get("WRISTMIR_VLLM_PYTHON", _PYTHON)).parents[1] / name
+    return folder if folder.is_dir() else None
 
 
 def tiny_gemma(folder: Path) -> Path:
