@@ -26,6 +26,7 @@ __all__ = [
     "key_mark",
     "one_copy",
     "opened_copy",
+    "opened_rejection",
     "rejections",
     "seal_anew",
     "sealed_copy",
@@ -211,6 +212,13 @@ def sealed_rejection(
 
 
 def opened_rejection(seal: Seal, row: sa.Row[Any]) -> tuple[str, str, str]:
+    """Return source, study and reason of a row.
+
+    Raises
+    ------
+    SealError
+        Where the row was changed.
+    """
     source_uid, study_uid, reason = json.loads(
         seal.open(row.sealed, row.source_mark, row.study_mark)
     )

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,13 @@ from pipeline.errors import (
 )
 from pipeline.heartbeat import Heartbeat
 from pipeline.indexing import IndexedStudy, Indexer
-from pipeline.library import Source
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.report import ReportText
 from pipeline.request import Request
 from pipeline.stage_clock import StageClock
 from pipeline.stored_study import StoredImage, stored_images, told_reports
+from pipeline.withdrawal import Source, Withdrawal
 
 __all__ = [
     "ANSWER",
@@ -97,6 +98,8 @@ _TRIES_OF_AN_ANSWER = 3  # a language model's; then the rules read, until `wrist
 _LEDGER_PAUSE_SECONDS = 5.0
 _MOST_LEASES = 15
 _TIDY_SECONDS = 3600.0
+_SENDING_PAUSE = timedelta(seconds=10)  # whoever sends a copy mostly ends within it
+_LATE_PAUSE = timedelta(minutes=15)  # what lay in a network or a queue has come by then
 
 
 def uploads_dir(state_dir: Path) -> Path:
@@ -109,12 +112,18 @@ class Delivery:
     """Where results and library copies go, and under which AE title they are sent.
 
     ``results`` is None where no destination is configured: answers are then kept in the ledger
-    only.
+    only. ``others`` may have been the library once: copies are withdrawn from them too.
     """
 
     results: DestinationSettings | None
     library: DestinationSettings | None
     calling_ae_title: str
+    others: tuple[DestinationSettings, ...] = ()
+
+    @property
+    def by_name(self) -> Mapping[str, DestinationSettings]:
+        """Where copies can be withdrawn from."""
+        return {one.name: one for one in (*self.others, self.library) if one is not None}
 
 
 @dataclass(frozen=True)
@@ -480,10 +489,8 @@ class Worker:
 
     def _send_copies(self, library: DestinationSettings, copies: Sequence[Path]) -> None:
         title = self.delivery.calling_ae_title
-        self.answerer.begin_copies(copies)
-        with self.audit.exporting(library, copies, title):
+        with self.answerer.sending(copies), self.audit.exporting(library, copies, title):
             send(library, copies, title)
-        self.answerer.copies_delivered(copies)
 
     def _answer_anew(self, job: Job, query: StoredImage, reason: str) -> _Done:
         """Give up a result set that shows a prior which was rejected since, and ask once more."""
@@ -518,28 +525,33 @@ class Worker:
 
     def _withdraw(self, job: Job) -> _Done:
         """Withdraw the library copies of what was rejected of a study, then forget them."""
-        kept = self.answerer.library
-        rejected = kept.crosswalk.rejected(job.subject)
+        kept, known = self.answerer.library, self.delivery.by_name
+        withdrawal = Withdrawal(kept, self.outbox, job.subject, frozenset(known))
         # here at once, whether or not the library can be reached
-        self.outbox.withdraw([one.copy.copy_uid for one in rejected], utc_now())
-        there = [one for one in rejected if kept.destination in one.destinations]
-        elsewhere = sum(bool(one.destinations - {kept.destination}) for one in rejected)
-        if there:
-            sources = {
-                row.sop_instance_uid: Source(row.sop_class_uid, row.series_uid)
-                for row in self.ledger.receipts_of(job.subject)
-            }
-            notes = kept.rejection_notes(there, job.subject, sources, job.created_at)
-            _, library = self._destinations()
-            title = self.delivery.calling_ae_title
-            with (
-                self.outbox.passing(f"notes-{job.id}", notes) as paths,
-                self.audit.sending(library, paths, title),
-            ):
-                send(library, paths, title)
-        kept.crosswalk.forget(one.copy for one in rejected)
-        outcome = {"withdrawn": len(there), "never_sent": len(rejected) - len(there)}
-        return _Done(outcome | ({"at_former_destinations": elsewhere} if elsewhere else {}))
+        self.outbox.withdraw([one.copy.copy_uid for one in withdrawal.copies], utc_now())
+        name = str(job.argument.get("destination", kept.destination))
+        if "destination" not in job.argument:
+            for other in withdrawal.places() - {name}:
+                # before this one is tried, and each for itself: one may be away for days
+                self.ledger.enqueue(WITHDRAW, job.subject, {"destination": other})
+        sources = {
+            row.sop_instance_uid: Source(row.sop_class_uid, row.series_uid)
+            for row in self.ledger.receipts_of(job.subject)
+        }
+        again = bool(job.argument.get("again"))
+        done = withdrawal.make(name, self._send_notes, sources, job.created_at, again=again)
+        then = []
+        if done.being_sent:
+            then = [NewJob(WITHDRAW, job.subject, job.argument, _SENDING_PAUSE)]
+        elif done.unsure:
+            argument = {"destination": name, "again": True}
+            then = [NewJob(WITHDRAW, job.subject, argument, _LATE_PAUSE)]
+        return _Done(done.as_json(), then)
+
+    def _send_notes(self, destination: str, notes: Sequence[Path]) -> None:
+        there, title = self.delivery.by_name[destination], self.delivery.calling_ae_title
+        with self.audit.sending(there, notes, title):
+            send(there, notes, title)
 
     def _commit(self, job: Job) -> _Done:
         """Count a result set as delivered once its destinations have committed to it."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +24,9 @@ from pydicom.uid import (
 )
 from simple_bundle import simple_bundle
 
+import pipeline.worker
 from deploy.kept_results import KeptResults
+from deploy.small_pacs import SmallPacs
 from listener.destination_settings import DestinationSettings
 from listener.holdings import Wanted
 from listener.job import JobState
@@ -385,6 +389,143 @@ def test_a_kill_while_a_result_is_given_up_loses_no_answer(
     service.settle()
     assert JobState.DEAD not in {job.state for job in service.ledger.jobs()}
     assert service.reports()
+
+
+# -- what was rejected while it was being sent ----------------------------------------------
+
+
+@contextmanager
+def delivering(running: Plugin, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Have another worker deliver, which has begun to send and goes on when the event is set."""
+    begun, may_go_on = threading.Event(), threading.Event()
+    real = pipeline.worker.send
+
+    def slow(*given: Any) -> Any:
+        if threading.current_thread() is other and not begun.is_set():
+            begun.set()
+            assert may_go_on.wait(60)
+        return real(*given)
+
+    monkeypatch.setattr(pipeline.worker, "send", slow)
+    other = threading.Thread(target=hands(running, DELIVER).worker.work_once)
+    other.start()
+    try:
+        assert begun.wait(60)
+        yield may_go_on
+    finally:
+        may_go_on.set()
+        other.join(60)
+
+
+def test_a_copy_that_another_worker_is_sending_is_withdrawn_when_it_has_arrived(
+    service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
+    waiting.send(ASKED, "WRISTMIR_Q_DR")
+    waiting.settle()
+    uid, study = copy_of(service, PRIORS[0]), str(image_of(PRIORS[0]).StudyInstanceUID)
+    with delivering(service, monkeypatch):
+        reject(waiting, PRIORS[0], folder)
+        waiting.settle()
+        assert notes(service) == []
+        assert uid not in copies(service)
+        ended = next(job for job in service.jobs(study, WITHDRAW) if job.state is JobState.DONE)
+        assert ended.outcome == {"withdrawn": 0, "never_sent": 0, "being_sent": 1}
+    assert uid in copies(service)  # it came after the rejection
+    service.ledger.enqueue(WITHDRAW, study)  # no sooner than otherwise, but for the wait
+    service.settle()
+    (made,) = notes(service)
+    assert referenced_instances(made) == {uid}
+    assert service.worker.answerer.library.crosswalk.of_copy(uid) is None
+
+
+def test_a_copy_whose_sender_was_killed_is_withdrawn_and_once_more_later(
+    service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
+    waiting.send(ASKED, "WRISTMIR_Q_DR")
+    waiting.settle()
+    uid, study = copy_of(service, PRIORS[0]), str(image_of(PRIORS[0]).StudyInstanceUID)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.worker.send", killed)
+        with pytest.raises(KeyboardInterrupt):
+            hands(service, DELIVER).worker.work_once()
+    reject(waiting, PRIORS[0], folder)
+    waiting.settle()
+    repeated, first = service.jobs(study, WITHDRAW)
+    assert first.outcome == {"withdrawn": 1, "never_sent": 0, "to_be_repeated": 1}
+    assert (repeated.state, repeated.not_before - repeated.created_at) == (
+        JobState.READY,
+        timedelta(minutes=15),
+    )
+    service.ledger.enqueue(WITHDRAW, study, repeated.argument)  # as if they had passed
+    waiting.settle()
+    assert [referenced_instances(one) for one in notes(service)] == [{uid}, {uid}]
+    assert service.worker.answerer.library.crosswalk.of_copy(uid) is None
+
+
+# -- what is at destinations that were the library once -------------------------------------
+
+
+@contextmanager
+def moved(folder: Path, **given: Any) -> Iterator[tuple[SmallPacs, DestinationSettings]]:
+    """Have copies delivered to one destination, then another be the library."""
+    with SmallPacs(folder / "old", "OLD") as pacs:
+        old = DestinationSettings(name="old", ae_title="OLD", host="127.0.0.1", port=pacs.port)
+        with plugin(
+            folder, destinations=[old], library_destination="old", **given, **_OFTEN
+        ) as running:
+            fill(running)
+            running.send(ASKED, "WRISTMIR_Q_DR")
+            running.settle()
+        yield pacs, old
+
+
+def withdrawn_from(pacs: SmallPacs) -> list[set[str]]:
+    sent = pacs.files(KeyObjectSelectionDocumentStorage)
+    return [set(referenced_instances(dcmread(file))) for file in sent]
+
+
+def test_a_copy_is_withdrawn_from_a_destination_that_was_the_library_before(folder: Path) -> None:
+    study = str(image_of(PRIORS[0]).StudyInstanceUID)
+    with moved(folder) as (pacs, old), plugin(folder, destinations=[old], **_OFTEN) as running:
+        uid = copy_of(running, PRIORS[0])
+        reject(running, PRIORS[0], folder)
+        running.settle()
+        assert withdrawn_from(pacs) == [{uid}]
+        assert notes(running) == []
+        assert running.worker.answerer.library.crosswalk.to_withdraw() == ()
+        outcomes = [job.outcome for job in running.jobs(study, WITHDRAW)]
+        assert {"withdrawn": 1, "never_sent": 0} in outcomes
+
+
+def test_one_that_is_configured_no_more_is_waited_for_and_told_when_it_is_back(
+    folder: Path,
+) -> None:
+    study = str(image_of(PRIORS[0]).StudyInstanceUID)
+    with moved(folder) as (pacs, old):
+        with plugin(folder, **_OFTEN) as running:
+            uid = copy_of(running, PRIORS[0])
+            reject(running, PRIORS[0], folder)
+            running.settle()
+            assert running.outcome(study, WITHDRAW) == {
+                "withdrawn": 0,
+                "never_sent": 0,
+                "at_former_destinations": {"old": 1},
+            }
+            (left,) = running.worker.answerer.library.crosswalk.to_withdraw()
+            assert (left.copy.copy_uid, left.destinations) == (uid, {"old"})
+        with plugin(folder, **_OFTEN) as running:
+            running.settle()
+            assert len(running.jobs(study, WITHDRAW)) == 1  # nothing can be done yet
+        with plugin(folder, destinations=[old], **_OFTEN) as running:
+            running.settle()
+            assert withdrawn_from(pacs) == [{uid}]
+            assert running.worker.answerer.library.crosswalk.to_withdraw() == ()
 
 
 def test_the_settings_say_when_copies_are_made(tmp_path: Path) -> None:

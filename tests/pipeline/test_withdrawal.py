@@ -1,0 +1,201 @@
+"""The withdrawal of copies: after every sender has ended, at every place, and never forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from invented_exams import quick_folder
+from pydicom import Dataset, dcmread
+from result_parts import CR, NOW, UIDS
+
+from pipeline.crosswalk import Crosswalk
+from pipeline.decoder import Decoder
+from pipeline.errors import PriorRejectedError, ResultError
+from pipeline.key_file import KeyFile
+from pipeline.library import Library
+from pipeline.outbox import Outbox
+from pipeline.result_set import referenced_instances
+from pipeline.sendings import Sendings
+from pipeline.withdrawal import Source, Withdrawal, Withdrawn
+
+STUDY, IMAGE, OTHER = "1.2.3", "1.2.3.1", "1.2.3.2"
+COPY, SECOND = "2.25.1", "2.25.2"
+SOURCES = {uid: Source(CR, "1.2.3.0") for uid in (IMAGE, OTHER)}
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A library with its tables, and what was sent to whom."""
+
+    crosswalk: Crosswalk
+    outbox: Outbox
+    sendings: Sendings
+    sent: list[tuple[str, Dataset]] = field(default_factory=list)
+
+    def library(self, destination: str = "library") -> Library:
+        """Return it as another worker has it."""
+        return Library(cast(Decoder, None), UIDS, self.crosswalk, destination, self.sendings)
+
+    def sends(self, *copy_uids: str, to: str = "library") -> None:
+        with self.library(to).sending(copy_uids):
+            pass
+
+    def withdraw(
+        self, destination: str = "library", *others: str, minutes: int = 0, again: bool = False
+    ) -> Withdrawn:
+        """Withdraw from a destination; others are known beside the library."""
+        known = frozenset({"library", *others})
+        withdrawal = Withdrawal(self.library(), self.outbox, STUDY, known)
+        at = NOW + timedelta(minutes=minutes)
+        return withdrawal.make(destination, self.take, SOURCES, at, again=again)
+
+    def take(self, destination: str, notes: Sequence[Path]) -> None:
+        self.sent.extend((destination, dcmread(note)) for note in notes)
+
+    def reject(self, reason: str = "113001") -> None:
+        assert self.crosswalk.reject(STUDY, {IMAGE: reason})
+
+    @property
+    def told(self) -> list[tuple[str, set[str]]]:
+        """What each destination was told to withdraw, in order."""
+        return [(name, set(referenced_instances(note))) for name, note in self.sent]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with quick_folder() as folder, ExitStack() as stack:
+        url = f"sqlite:///{folder / 'crosswalk.db'}"
+        crosswalk = stack.enter_context(closing(Crosswalk(url, KeyFile(folder / "key"))))
+        outbox = Outbox(folder / "outbox", f"sqlite:///{folder / 'outbox.db'}")
+        stack.callback(outbox.close)
+        crosswalk.keep(COPY, IMAGE, STUDY)
+        yield Site(crosswalk, outbox, Sendings(folder / "sending.lock"))
+
+
+# -- with somebody sending ------------------------------------------------------------------
+
+
+def test_while_a_copy_is_being_sent_nobody_is_told_and_nothing_forgotten(site: Site) -> None:
+    with site.library().sending([COPY]):
+        site.reject()
+        assert site.withdraw() == Withdrawn(being_sent=1)
+        assert site.told == []
+        assert site.crosswalk.of_copy(COPY) is not None
+    assert site.withdraw() == Withdrawn(noted=1)
+    assert site.told == [("library", {COPY})]
+    assert site.crosswalk.of_copy(COPY) is None
+
+
+def test_one_that_another_has_delivered_meanwhile_is_waited_for_too(site: Site) -> None:
+    with site.library().sending([COPY]):
+        site.sends(COPY)  # a second worker, with the same prior
+        site.reject()
+        assert site.withdraw() == Withdrawn(being_sent=1)
+
+
+def test_once_it_is_rejected_nobody_begins_to_send_it(site: Site) -> None:
+    site.reject()
+    with pytest.raises(PriorRejectedError):
+        site.sends(COPY)
+    assert site.withdraw() == Withdrawn(never_sent=1)
+    assert site.told == []
+
+
+def test_who_sends_copies_of_another_study_is_not_waited_for(site: Site) -> None:
+    site.crosswalk.keep("2.25.9", "1.2.9.1", "1.2.9")
+    site.sends(COPY)
+    site.reject()
+    with site.library().sending(["2.25.9"]):
+        assert site.withdraw() == Withdrawn(noted=1)
+
+
+def test_what_was_never_acknowledged_is_withdrawn_twice_by_notes_of_their_own(
+    site: Site,
+) -> None:
+    with pytest.raises(TimeoutError), site.library().sending([COPY]):
+        raise TimeoutError
+    site.reject()
+    assert site.withdraw() == Withdrawn(noted=1, unsure=1)
+    assert site.crosswalk.of_copy(COPY) is not None
+    assert site.withdraw(minutes=15, again=True) == Withdrawn(noted=1)
+    assert site.crosswalk.of_copy(COPY) is None
+    assert site.told == [("library", {COPY})] * 2
+    first, second = (note.SOPInstanceUID for _, note in site.sent)
+    assert first != second
+
+
+def test_a_kill_after_a_note_has_the_same_one_sent_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.sends(COPY)
+    site.reject()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.crosswalk, "forget", killed)
+        with pytest.raises(KeyboardInterrupt):
+            site.withdraw()
+    assert site.withdraw() == Withdrawn(noted=1)
+    first, second = (note.SOPInstanceUID for _, note in site.sent)
+    assert first == second
+
+
+def test_a_destination_that_takes_no_note_keeps_the_copy_from_being_forgotten(site: Site) -> None:
+    site.sends(COPY)
+    site.reject()
+    withdrawal = Withdrawal(site.library(), site.outbox, STUDY, frozenset({"library"}))
+
+    def away(*_: object) -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        withdrawal.make("library", away, SOURCES, NOW)
+    assert site.withdraw() == Withdrawn(noted=1)
+
+
+# -- at other places ------------------------------------------------------------------------
+
+
+def test_each_known_destination_is_told_and_the_last_one_ends_it(site: Site) -> None:
+    site.sends(COPY, to="old")
+    site.sends(COPY)
+    site.reject()
+    known = frozenset({"library", "old", "third"})
+    assert Withdrawal(site.library(), site.outbox, STUDY, known).places() == {"library", "old"}
+    assert site.withdraw("library", "old") == Withdrawn(noted=1)
+    assert site.crosswalk.of_copy(COPY) is not None
+    assert site.withdraw("old", "old") == Withdrawn(noted=1)
+    assert site.told == [("library", {COPY}), ("old", {COPY})]
+    assert site.crosswalk.of_copy(COPY) is None
+
+
+def test_what_is_at_a_destination_that_nobody_knows_stays_to_be_withdrawn(site: Site) -> None:
+    site.sends(COPY, to="old")
+    site.reject()
+    for asked in ("library", "old"):
+        done = site.withdraw(asked)
+        assert done == Withdrawn(elsewhere={"old": 1})
+        assert done.as_json()["at_former_destinations"] == {"old": 1}
+    assert site.told == []
+    assert [one.destinations for one in site.crosswalk.to_withdraw()] == [{"old"}]
+    with pytest.raises(PriorRejectedError):
+        site.sends(COPY)
+    assert site.withdraw("old", "old") == Withdrawn(noted=1)
+    assert site.crosswalk.to_withdraw() == ()
+
+
+def test_an_image_that_nobody_knows_stops_it_before_anybody_is_told(site: Site) -> None:
+    site.sends(COPY)
+    site.reject()
+    withdrawal = Withdrawal(site.library(), site.outbox, STUDY, frozenset({"library"}))
+    with pytest.raises(ResultError):
+        withdrawal.make("library", site.take, {}, NOW)
+    assert site.sent == []
