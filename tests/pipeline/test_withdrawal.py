@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from types import FrameType
+from typing import Any, cast
 
 import pytest
 from invented_exams import quick_folder
@@ -67,15 +73,21 @@ class Site:
         return [(name, set(referenced_instances(note))) for name, note in self.sent]
 
 
+@contextmanager
+def opened(folder: Path) -> Iterator[Site]:
+    url = f"sqlite:///{folder / 'crosswalk.db'}"
+    with (
+        closing(Crosswalk(url, KeyFile(folder / "key"))) as crosswalk,
+        closing(Outbox(folder / "outbox", f"sqlite:///{folder / 'outbox.db'}")) as outbox,
+    ):
+        yield Site(crosswalk, outbox, Sendings(folder / "sending.lock"))
+
+
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with quick_folder() as folder, ExitStack() as stack:
-        url = f"sqlite:///{folder / 'crosswalk.db'}"
-        crosswalk = stack.enter_context(closing(Crosswalk(url, KeyFile(folder / "key"))))
-        outbox = Outbox(folder / "outbox", f"sqlite:///{folder / 'outbox.db'}")
-        stack.callback(outbox.close)
-        crosswalk.keep(COPY, IMAGE, STUDY)
-        yield Site(crosswalk, outbox, Sendings(folder / "sending.lock"))
+    with quick_folder() as folder, opened(folder) as it:
+        it.crosswalk.keep(COPY, IMAGE, STUDY)
+        yield it
 
 
 # -- with somebody sending ------------------------------------------------------------------
@@ -199,3 +211,97 @@ def test_an_image_that_nobody_knows_stops_it_before_anybody_is_told(site: Site) 
     with pytest.raises(ResultError):
         withdrawal.make("library", site.take, {}, NOW)
     assert site.sent == []
+
+
+# -- killed at any line ---------------------------------------------------------------------
+
+
+def killed_at_each_line(act: Callable[[Site, Path], None]) -> Iterator[tuple[Site, list[str]]]:
+    """Yield a site, and what had arrived, after a kill -9 at each line of an act in turn.
+
+    The act is another process's: it opens the tables itself, and has arrive what it sends by
+    writing it into a file.
+    """
+    context = multiprocessing.get_context("fork")
+    for after in itertools.count():
+        with quick_folder() as folder:
+            with opened(folder) as site:
+                site.crosswalk.keep(COPY, IMAGE, STUDY)
+            child = context.Process(target=act_and_die, args=(act, folder, after))
+            child.start()
+            child.join(60)
+            arrived = folder / "arrived"
+            with opened(folder) as site:
+                yield site, arrived.read_text().split() if arrived.exists() else []
+            if child.exitcode == 0:
+                assert after > 10
+                return
+            assert child.exitcode == -signal.SIGKILL
+
+
+def act_and_die(act: Callable[[Site, Path], None], folder: Path, after: int) -> None:
+    """Act, and be killed after so many lines of this project's."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal lines
+        if Path(frame.f_code.co_filename).name not in _TRACED:
+            return None
+        if event == "line":
+            lines += 1
+            if lines > after:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    with opened(folder) as site:
+        sys.settrace(trace)
+        act(site, folder / "arrived")
+        sys.settrace(None)
+        os._exit(0)
+
+
+_TRACED = ("library.py", "sendings.py", "withdrawal.py", "crosswalk.py", "outbox.py")
+
+
+def send_it(site: Site, arrived: Path) -> None:
+    with site.library().sending([COPY]):
+        arrived.write_text("copy")
+
+
+def withdraw_it(site: Site, arrived: Path) -> None:
+    site.sends(COPY)
+    site.reject()
+    withdrawal = Withdrawal(site.library(), site.outbox, STUDY, frozenset({"library"}))
+    withdrawal.make("library", lambda *_: append(arrived, "note "), SOURCES, NOW)
+
+
+def append(file: Path, words: str) -> None:
+    with file.open("a") as stream:
+        stream.write(words)
+
+
+@pytest.mark.slow
+def test_a_sender_may_be_killed_anywhere_and_what_it_sent_is_withdrawn() -> None:
+    for site, arrived in killed_at_each_line(send_it):
+        site.reject()
+        done = site.withdraw()
+        assert done.being_sent == 0
+        if done.unsure:
+            site.withdraw(minutes=15, again=True)
+        assert [name for name, _ in site.told][: len(arrived)] == ["library"] * len(arrived)
+        assert site.crosswalk.to_withdraw() == ()
+
+
+@pytest.mark.slow
+def test_a_withdrawal_may_be_killed_anywhere_and_no_copy_is_forgotten_without_a_note() -> None:
+    for site, arrived in killed_at_each_line(withdraw_it):
+        if site.crosswalk.of_copy(COPY) is None:
+            assert "note" in arrived
+            continue
+        begun = site.crosswalk.missing([COPY], "library") == ()
+        site.reject()
+        done = site.withdraw()
+        assert done.noted >= begun
+        if done.unsure:
+            site.withdraw(minutes=15, again=True)
+        assert site.crosswalk.to_withdraw() == ()
