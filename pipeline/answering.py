@@ -241,15 +241,11 @@ class Answerer:
                 there = set(others) - missing
             assert_sendable(result, header, fetchable | there)
 
-    def sending(self, copies: Sequence[Path]) -> AbstractContextManager[None]:
-        """Remember that library copies are being sent, and at the end that they are there.
-
-        Raises
-        ------
-        PriorRejectedError
-            Where one was withdrawn: none may be sent.
-        """
-        return self.library.sending(map(_uid, copies))
+    def sending(
+        self, copies: Sequence[Path], *, are_kept: bool = True
+    ) -> AbstractContextManager[None]:
+        """Hold library copies as being sent; see `pipeline.library.Library.sending`."""
+        return self.library.sending(map(_uid, copies), are_kept=are_kept)
 
     def copies(self, study_uid: str, originals: Originals) -> Sequence[Dataset]:
         """Make the library copies of an indexed study that their destination has not got."""

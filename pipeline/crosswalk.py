@@ -16,6 +16,7 @@ from pipeline.crosswalk_rows import (
     ONE,
     REJECTED,
     SEAL,
+    STORED,
     UNSEALED,
     LibraryCopy,
     copy_mark,
@@ -166,24 +167,41 @@ class Crosswalk:
                     connection.execute(sa.insert(DELIVERY).values(**values))
 
     def mark_delivered(self, copy_uids: Iterable[str], destination: str) -> None:
-        """Remember that the destination has acknowledged copies whose delivery was begun."""
-        with self._writing() as (connection, seal):
-            marks = [copy_mark(seal, uid) for uid in copy_uids]
-            connection.execute(
-                sa.update(DELIVERY)
-                .where(DELIVERY.c.copy_mark.in_(marks), DELIVERY.c.destination == destination)
-                .values(delivered_at=self._now().isoformat())
+        """Remember that the destination has copies, for good, whose delivery was begun."""
+        self._mark(copy_uids, destination, self._now().isoformat())
+
+    def mark_stored(self, copy_uids: Iterable[str], destination: str) -> None:
+        """Remember that the destination has acknowledged copies, to which it is yet to commit."""
+        self._mark(copy_uids, destination, STORED)
+
+    def mark_lost(self, copy_uids: Iterable[str], destination: str) -> None:
+        """Remember that the destination has not kept copies: they are missing there."""
+        self._mark(copy_uids, destination, "")
+
+    def stored(self, source_study_uid: str, destination: str) -> tuple[LibraryCopy, ...]:
+        """Return a study's copies to which the destination is yet to commit.
+
+        Those of rejected sources are not among them.
+        """
+        with self._reading() as (connection, seal):
+            query = (
+                sa.select(COPY)
+                .join(DELIVERY, DELIVERY.c.copy_mark == COPY.c.copy_mark)
+                .where(COPY.c.study_mark == study_mark(seal, source_study_uid))
+                .where(DELIVERY.c.destination == destination, DELIVERY.c.delivered_at == STORED)
+                .where(COPY.c.source_mark.not_in(sa.select(REJECTED.c.source_mark)))
             )
+            return tuple(opened_copy(seal, row) for row in connection.execute(query))
 
     def missing(self, copy_uids: Iterable[str], destination: str) -> tuple[str, ...]:
-        """Return those of the copies that the destination has not acknowledged, in their order."""
+        """Return those of the copies that the destination has not got for good, in their order."""
         wanted = tuple(dict.fromkeys(copy_uids))
         with self._reading() as (connection, seal):
             marks = {copy_mark(seal, uid): uid for uid in wanted}
             query = sa.select(DELIVERY.c.copy_mark).where(
                 DELIVERY.c.destination == destination,
                 DELIVERY.c.copy_mark.in_(marks),
-                DELIVERY.c.delivered_at != "",
+                DELIVERY.c.delivered_at.not_in(["", STORED]),
             )
             there = {marks[mark] for mark in connection.execute(query).scalars()}
         return tuple(uid for uid in wanted if uid not in there)
@@ -337,6 +355,15 @@ class Crosswalk:
             raise KeyFileError(detail)
         self._seal = Seal(key)
         return self._seal
+
+    def _mark(self, copy_uids: Iterable[str], destination: str, delivered_at: str) -> None:
+        with self._writing() as (connection, seal):
+            marks = [copy_mark(seal, uid) for uid in copy_uids]
+            connection.execute(
+                sa.update(DELIVERY)
+                .where(DELIVERY.c.copy_mark.in_(marks), DELIVERY.c.destination == destination)
+                .values(delivered_at=delivered_at)
+            )
 
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC)

@@ -19,6 +19,7 @@ __all__ = [
     "ONE",
     "REJECTED",
     "SEAL",
+    "STORED",
     "UNSEALED",
     "LibraryCopy",
     "copy_mark",
@@ -56,6 +57,8 @@ COPY = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("source_mark", "version"),
 )
+# `delivered_at` is empty from when a delivery is begun, then STORED where the destination is yet to
+# commit to what it has acknowledged, and the time at last
 DELIVERY = sa.Table(
     "sealed_delivery",
     METADATA,
@@ -78,6 +81,7 @@ REJECTED = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
 )
 ONE: Final = 1
+STORED: Final = "stored"
 UNSEALED: Final = ("delivery", "copy")  # the tables of releases that sealed nothing
 
 

@@ -126,8 +126,14 @@ class Library:
         return self.crosswalk.reject(study_uid, reasons, as_well=as_well)
 
     @contextmanager
-    def sending(self, copy_uids: Iterable[str]) -> Iterator[None]:
+    def sending(self, copy_uids: Iterable[str], *, are_kept: bool = True) -> Iterator[None]:
         """Remember that copies are about to be sent; at the block's end, that they are there.
+
+        Parameters
+        ----------
+        are_kept
+            Whether they count as there once they are stored; else whoever has the destination
+            commit to them says so.
 
         Raises
         ------
@@ -139,7 +145,8 @@ class Library:
         with self.sendings.of(uids):
             self.crosswalk.begin_delivery(uids, self.destination)
             yield
-            self.crosswalk.mark_delivered(uids, self.destination)
+            mark = self.crosswalk.mark_delivered if are_kept else self.crosswalk.mark_stored
+            mark(uids, self.destination)
 
     def missing(self, copies: Iterable[Dataset]) -> list[Dataset]:
         """Return the copies that the destination has not acknowledged, each once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,26 @@ from pipeline.library import Library
 from pipeline.outbox import Outbox
 from pipeline.rejection_note import rejection_note
 
-__all__ = ["Source", "Withdrawal", "Withdrawn"]
+__all__ = ["Notes", "Source", "Withdrawal", "Withdrawn"]
 
-Send = Callable[[str, Sequence[Path]], None]
-"""Stores files to the destination of a name; raises where that does not take them all."""
+Send = Callable[[str, "Notes"], timedelta | None]
+"""Sees to it that the destination of a name has notes; raises where it does not take them all.
+
+Returns None where they are kept there for good, else when to come with the same notes again, to see
+whether they are.
+"""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The notes of one withdrawal: their files, and a name that stands for just these.
+
+    ``are_sent``: the destination has acknowledged them before.
+    """
+
+    name: str
+    paths: Sequence[Path]
+    are_sent: bool
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,9 @@ class Withdrawn:
     ``being_sent``: somebody sends one of them at this moment, and nothing was done. ``noted``: the
     destination was told. ``unsure``: of these it has not acknowledged that it ever got them, and is
     to be told again. ``never_sent``: nobody has them. ``elsewhere``: by name, what is at
-    destinations that are configured no more, and stays to be withdrawn.
+    destinations that are configured no more, and stays to be withdrawn. ``awaited``: where the
+    destination has not committed to the notes yet, when to look again; nothing is forgotten.
+    ``notes``: their name.
     """
 
     being_sent: int = 0
@@ -47,6 +65,8 @@ class Withdrawn:
     unsure: int = 0
     never_sent: int = 0
     elsewhere: Mapping[str, int] = field(default_factory=dict)
+    awaited: timedelta | None = None
+    notes: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return what a job tells of it."""
@@ -54,6 +74,7 @@ class Withdrawn:
             "being_sent": self.being_sent,
             "to_be_repeated": self.unsure,
             "at_former_destinations": dict(self.elsewhere),
+            "awaited": self.awaited is not None,
         }
         told = {key: value for key, value in rest.items() if value}
         return {"withdrawn": self.noted, "never_sent": self.never_sent, **told}
@@ -73,8 +94,8 @@ class Withdrawal:
     * What was begun and not acknowledged, for its sender was killed or gave up waiting, may lie in
       a network or a queue still: the note about it is repeated after a while, under a UID of its
       own, for an archive may pass over one that it has.
-    * A copy is forgotten after its last note was taken, in one transaction; a kill before that
-      has the note sent once more.
+    * A copy is forgotten after its last note was taken, and committed to where that is offered, in
+      one transaction; a kill before that has the note sent once more.
 
     Parameters
     ----------
@@ -107,6 +128,7 @@ class Withdrawal:
         sources: Mapping[str, Source],
         at: datetime,
         *,
+        sent: str = "",
         again: bool = False,
     ) -> Withdrawn:
         """Withdraw what is at one destination, then forget what is at none any more.
@@ -120,7 +142,11 @@ class Withdrawal:
         sources
             What the images were, by SOP Instance UID.
         at
-            Timezone-aware time of the withdrawal; another one makes other notes.
+            Timezone-aware time of the withdrawal; the same one, with the same copies, makes the
+            same notes.
+        sent
+            Name of the notes that were sent before. Where more was rejected since, these are
+            others.
         again
             Whether it is the repetition, after which the destination counts as told.
 
@@ -135,9 +161,12 @@ class Withdrawal:
         where = destination if destination in self.known else ""
         there = [one for one in rejected if where in one.destinations]
         if there:
-            name = self.library.uids.name(self.study_uid, where, at.isoformat())
-            with self.outbox.passing(f"notes-{name}", self._notes(there, sources, at)) as paths:
-                send(where, paths)
+            made = self._notes(there, sources, at)
+            name = self.library.uids.name(*(note.SOPInstanceUID for note in made))
+            with self.outbox.passing(f"notes-{name}", made) as paths:
+                awaited = send(where, Notes(name, paths, are_sent=name == sent))
+            if awaited is not None:
+                return Withdrawn(noted=len(there), awaited=awaited, notes=name)
         unsure = [one for one in there if where in one.unsure and not again]
         over = [one.copy for one in rejected if one not in unsure]
         self.library.crosswalk.forget(over, where)

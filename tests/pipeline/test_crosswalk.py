@@ -119,6 +119,27 @@ def test_a_copy_whose_delivery_nobody_saw_end_may_be_at_its_destination(
     assert rejected.unsure == {"library"}
 
 
+def test_a_copy_that_is_stored_and_not_committed_to_is_missing_and_may_be_lost(
+    crosswalk: Crosswalk,
+) -> None:
+    first, second, third = (crosswalk.keep(f"2.25.{n}", f"1.2.3.{n}", "1.2.3") for n in (1, 2, 3))
+    uids = [one.copy_uid for one in (first, second, third)]
+    crosswalk.begin_delivery(uids, "library")
+    crosswalk.mark_stored(uids, "library")
+    assert crosswalk.missing(uids, "library") == tuple(uids)
+    assert set(crosswalk.stored("1.2.3", "library")) == {first, second, third}
+    assert crosswalk.stored("1.2.3", "other") == crosswalk.stored("1.2.4", "library") == ()
+    crosswalk.mark_delivered(uids[:1], "library")
+    crosswalk.mark_lost(uids[1:2], "library")
+    crosswalk.rotate_key()
+    assert crosswalk.missing(uids, "library") == tuple(uids[1:])
+    assert crosswalk.stored("1.2.3", "library") == (third,)
+    crosswalk.reject("1.2.3", {f"1.2.3.{number}": "113001" for number in (1, 2, 3)})
+    unsure = {one.copy.copy_uid for one in crosswalk.rejected("1.2.3") if one.unsure}
+    assert unsure == {second.copy_uid}  # it has acknowledged the others
+    assert crosswalk.stored("1.2.3", "library") == ()
+
+
 def test_the_copies_of_what_was_rejected_are_told_with_reason_and_places(
     crosswalk: Crosswalk,
 ) -> None:

@@ -7,9 +7,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -28,7 +28,7 @@ from pipeline.library import Library
 from pipeline.outbox import Outbox
 from pipeline.result_set import referenced_instances
 from pipeline.sendings import Sendings
-from pipeline.withdrawal import Source, Withdrawal, Withdrawn
+from pipeline.withdrawal import Notes, Source, Withdrawal, Withdrawn
 
 STUDY, IMAGE, OTHER = "1.2.3", "1.2.3.1", "1.2.3.2"
 COPY, SECOND = "2.25.1", "2.25.2"
@@ -61,8 +61,8 @@ class Site:
         at = NOW + timedelta(minutes=minutes)
         return withdrawal.make(destination, self.take, SOURCES, at, again=again)
 
-    def take(self, destination: str, notes: Sequence[Path]) -> None:
-        self.sent.extend((destination, dcmread(note)) for note in notes)
+    def take(self, destination: str, notes: Notes) -> None:
+        self.sent.extend((destination, dcmread(path)) for path in notes.paths)
 
     def reject(self, reason: str = "113001") -> None:
         assert self.crosswalk.reject(STUDY, {IMAGE: reason})
@@ -171,6 +171,49 @@ def test_a_destination_that_takes_no_note_keeps_the_copy_from_being_forgotten(si
     with pytest.raises(TimeoutError):
         withdrawal.make("library", away, SOURCES, NOW)
     assert site.withdraw() == Withdrawn(noted=1)
+
+
+def test_until_the_destination_keeps_the_note_the_copy_is_not_forgotten_and_the_note_the_same(
+    site: Site,
+) -> None:
+    site.sends(COPY)
+    site.reject()
+    withdrawal = Withdrawal(site.library(), site.outbox, STUDY, frozenset({"library"}))
+    pause = timedelta(minutes=5)
+
+    def takes(destination: str, notes: Notes) -> timedelta:
+        site.take(destination, notes)
+        return pause
+
+    done = withdrawal.make("library", takes, SOURCES, NOW)
+    assert replace(done, notes="") == Withdrawn(noted=1, awaited=pause)
+    assert site.crosswalk.of_copy(COPY) is not None
+    assert site.withdraw() == Withdrawn(noted=1)
+    assert site.crosswalk.of_copy(COPY) is None
+    first, second = (note.SOPInstanceUID for _, note in site.sent)
+    assert first == second
+
+
+def test_what_is_rejected_while_a_note_is_awaited_is_in_no_note_that_was_sent(
+    site: Site,
+) -> None:
+    site.crosswalk.keep(SECOND, OTHER, STUDY)
+    site.sends(COPY, SECOND)
+    site.reject()
+    withdrawal = Withdrawal(site.library(), site.outbox, STUDY, frozenset({"library"}))
+    were_sent: list[bool] = []
+
+    def takes(destination: str, notes: Notes) -> timedelta | None:
+        were_sent.append(notes.are_sent)
+        site.take(destination, notes)
+        return timedelta(0) if not notes.are_sent else None
+
+    first = withdrawal.make("library", takes, SOURCES, NOW)
+    site.crosswalk.reject(STUDY, {IMAGE: "113001", OTHER: "113001"})
+    second = withdrawal.make("library", takes, SOURCES, NOW, sent=first.notes)
+    assert withdrawal.make("library", takes, SOURCES, NOW, sent=second.notes).awaited is None
+    assert were_sent == [False, False, True]
+    assert site.told[:2] == [("library", {COPY}), ("library", {COPY, SECOND})]
 
 
 # -- at other places ------------------------------------------------------------------------

@@ -167,7 +167,7 @@ class Steps:
     def guard(self, *_: object) -> None:
         """Find nothing wrong."""
 
-    def sending(self, *_: object) -> AbstractContextManager[None]:
+    def sending(self, *_: object, **__: object) -> AbstractContextManager[None]:
         """Remember nothing."""
         return nullcontext()
 
