@@ -15,7 +15,7 @@ from listener.audit import Audit
 from listener.ledger import Ledger
 from pipeline.answering import Answerer
 from pipeline.bundle import Bundle
-from pipeline.crosswalk import LibraryCopy, LookedUp
+from pipeline.crosswalk import Crosswalk, LibraryCopy, LookedUp
 from pipeline.decoder import Decoder
 from pipeline.disk import write_whole
 from pipeline.edge_index import EdgeIndex
@@ -28,9 +28,10 @@ from pipeline.record import Records
 from pipeline.request import Mode, Request
 from pipeline.retrieval import Retriever
 from pipeline.returned_relevance import RelevanceDesk
+from pipeline.sendings import Sendings
 from pipeline.uid import KeyedUids
 from pipeline.wording import BundleWords
-from pipeline.worker import KINDS, Delivery, Worker, uploads_dir
+from pipeline.worker import KINDS, WITHDRAW, Delivery, Worker, uploads_dir
 
 __all__ = ["open_index", "open_indexer", "open_records", "open_worker", "refuse_namesake"]
 
@@ -80,7 +81,7 @@ def open_worker(
         examiner = Examiner(bundle, decoder, key)
         delivery = _delivery(settings)
         where = delivery.library.name if delivery.library else ""
-        library = Library(decoder, uids, crosswalk, where)
+        library = Library(decoder, uids, crosswalk, where, Sendings(state / "sending.lock"))
         answerer = Answerer(
             index=index,
             retriever=Retriever(index, bundle.manifest.calibration),
@@ -97,6 +98,7 @@ def open_worker(
         )
         retrieval = pipeline.retrieval
         _take_over(settings, ledger, bundle, index)
+        _resume_withdrawals(ledger, crosswalk, delivery)
         yield Worker(
             ledger=ledger,
             indexer=Indexer(
@@ -240,4 +242,19 @@ def _delivery(settings: Settings) -> Delivery:
     by_name = {destination.name: destination for destination in settings.listener.destinations}
     results = by_name.get(settings.pipeline.destination or "")
     library = by_name.get(settings.pipeline.library_destination or "", results)
-    return Delivery(results, library, settings.listener.calling_ae_title)
+    title = settings.listener.calling_ae_title
+    return Delivery(results, library, title, settings.listener.destinations)
+
+
+def _resume_withdrawals(ledger: Ledger, crosswalk: Crosswalk, delivery: Delivery) -> None:
+    """Have copies withdrawn whose destination was not configured when their sources were rejected.
+
+    What is still to be withdrawn for another reason has its job, which takes this one in.
+    """
+    known = delivery.by_name.keys()
+    for study_uid in {
+        one.copy.source_study_uid
+        for one in crosswalk.to_withdraw()
+        if one.destinations & known or not one.destinations
+    }:
+        ledger.enqueue(WITHDRAW, study_uid)

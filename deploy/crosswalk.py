@@ -1,4 +1,4 @@
-"""The way back from a library copy to its source, and the key that guards it, by command."""
+"""The table from library copies to their sources, by command: the way back, its key, its places."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from listener.elements import is_uid
 from listener.ledger import Ledger
 from pipeline.crosswalk import LibraryCopy, LookedUp
 
-__all__ = ["CopySource", "rotate_key", "sources"]
+__all__ = ["CopySource", "forget_destination", "rotate_key", "sources"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,30 @@ def rotate_key(settings: Settings, key_file: Path | None = None) -> int:
                 "name a copy in a folder of this account by --key-file"
             )
             raise ServiceUnavailableError(text) from None
+
+
+def forget_destination(settings: Settings, name: str) -> int:
+    """Forget what a destination has that is gone for good; return how many copies it had.
+
+    Raises
+    ------
+    InputError
+        Where it is configured, or has no copies.
+    KeyFileError
+        Where the key is lost, or another one.
+    ServiceUnavailableError
+        Where there is no crosswalk yet.
+    """
+    if name in {one.name for one in settings.listener.destinations}:
+        text = f"{name}: it is among listener.destinations; take it out of there first"
+        raise InputError(text)
+    _check_there(settings)
+    with closing(open_crosswalk(settings, lambda *_: None)) as crosswalk:
+        number = crosswalk.forget_destination(name)
+    if not number:
+        text = f"{name}: no library copy was sent to a destination of this name"
+        raise InputError(text)
+    return number
 
 
 def _told(told: LookUp, ledger: Ledger) -> LookedUp:

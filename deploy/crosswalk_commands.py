@@ -53,3 +53,17 @@ def rotate_key(
 
     number = crosswalk.rotate_key(load(config), key_file)
     print_row({"copies": number}, (f"{number} library copies are sealed with a new key",), as_json)
+
+
+@app.command("gone")
+def gone(
+    name: Annotated[str, typer.Argument(help="Name that the destination had.")],
+    as_json: Json = False,
+    config: Config = CONFIG,
+) -> None:
+    """Say that a destination is gone for good: nothing is withdrawn from it any more."""
+    from deploy import crosswalk
+
+    number = crosswalk.forget_destination(load(config), name)
+    text = f"{number} library copies at {name} are forgotten"
+    print_row({"destination": name, "copies": number}, (text,), as_json)

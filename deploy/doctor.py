@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -269,12 +271,13 @@ def _audit(settings: Settings) -> Look:
 
 
 def _crosswalk(settings: Settings) -> Look:
-    """Look whether the table from library copies to sources opens, and where its key lies."""
+    """Look whether the table from library copies to sources opens, and what it waits for."""
     if not (settings.state_dir / "crosswalk.sqlite3").exists():
         yield "ok", "no library copy was made yet"
         return
     check_owner(settings.state_dir)
-    open_crosswalk(settings, lambda *_: None).close()
+    with closing(open_crosswalk(settings, lambda *_: None)) as crosswalk:
+        left = crosswalk.to_withdraw()
     key = settings.crosswalk_key
     if key.resolve().is_relative_to(settings.state_dir.resolve()):
         yield (
@@ -284,6 +287,15 @@ def _crosswalk(settings: Settings) -> Look:
         )
     else:
         yield "ok", f"sealed with {key}"
+    known = {one.name for one in settings.listener.destinations}
+    at = Counter(name for one in left for name in one.destinations - known)
+    for name, number in sorted(at.items()):
+        yield (
+            "warning",
+            f"copies of rejected priors at {name}, which is no destination any more: {number}; "
+            "configure it again under this name and restart the worker, which withdraws them, or "
+            f"say that it is gone: `wristmir crosswalk gone {name}`",
+        )
 
 
 def _reconciliation(settings: Settings) -> Look:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -240,19 +241,11 @@ class Answerer:
                 there = set(others) - missing
             assert_sendable(result, header, fetchable | there)
 
-    def begin_copies(self, copies: Sequence[Path]) -> None:
-        """Remember that library copies are about to be sent.
-
-        Raises
-        ------
-        PriorRejectedError
-            Where one was withdrawn: none may be sent.
-        """
-        self.library.crosswalk.begin_delivery(map(_uid, copies), self.library.destination)
-
-    def copies_delivered(self, copies: Sequence[Path]) -> None:
-        """Remember that the destination has these library copies."""
-        self.library.crosswalk.mark_delivered(map(_uid, copies), self.library.destination)
+    def sending(
+        self, copies: Sequence[Path], *, are_kept: bool = True
+    ) -> AbstractContextManager[None]:
+        """Hold library copies as being sent; see `pipeline.library.Library.sending`."""
+        return self.library.sending(map(_uid, copies), are_kept=are_kept)
 
     def copies(self, study_uid: str, originals: Originals) -> Sequence[Dataset]:
         """Make the library copies of an indexed study that their destination has not got."""

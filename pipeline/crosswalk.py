@@ -16,6 +16,7 @@ from pipeline.crosswalk_rows import (
     ONE,
     REJECTED,
     SEAL,
+    STORED,
     UNSEALED,
     LibraryCopy,
     copy_mark,
@@ -23,6 +24,7 @@ from pipeline.crosswalk_rows import (
     key_mark,
     one_copy,
     opened_copy,
+    opened_rejection,
     rejections,
     seal_anew,
     sealed_copy,
@@ -45,12 +47,14 @@ class RejectedCopy:
     """A copy whose source was rejected: it is to be withdrawn where it was delivered.
 
     ``reason`` is the code of the rejection (PS3.16 CID 7010); ``destinations`` are the names of
-    those that have it, or may have it: its delivery was begun and nobody knows how it ended.
+    those that have it, or may have it: its delivery was begun and nobody knows how it ended. The
+    latter are ``unsure``.
     """
 
     copy: LibraryCopy
     reason: str
     destinations: frozenset[str]
+    unsure: frozenset[str] = frozenset()
 
 
 LookedUp = Callable[[str, LibraryCopy | None], None]
@@ -163,24 +167,41 @@ class Crosswalk:
                     connection.execute(sa.insert(DELIVERY).values(**values))
 
     def mark_delivered(self, copy_uids: Iterable[str], destination: str) -> None:
-        """Remember that the destination has acknowledged copies whose delivery was begun."""
-        with self._writing() as (connection, seal):
-            marks = [copy_mark(seal, uid) for uid in copy_uids]
-            connection.execute(
-                sa.update(DELIVERY)
-                .where(DELIVERY.c.copy_mark.in_(marks), DELIVERY.c.destination == destination)
-                .values(delivered_at=self._now().isoformat())
+        """Remember that the destination has copies, for good, whose delivery was begun."""
+        self._mark(copy_uids, destination, self._now().isoformat())
+
+    def mark_stored(self, copy_uids: Iterable[str], destination: str) -> None:
+        """Remember that the destination has acknowledged copies, to which it is yet to commit."""
+        self._mark(copy_uids, destination, STORED)
+
+    def mark_lost(self, copy_uids: Iterable[str], destination: str) -> None:
+        """Remember that the destination has not kept copies: they are missing there."""
+        self._mark(copy_uids, destination, "")
+
+    def stored(self, source_study_uid: str, destination: str) -> tuple[LibraryCopy, ...]:
+        """Return a study's copies to which the destination is yet to commit.
+
+        Those of rejected sources are not among them.
+        """
+        with self._reading() as (connection, seal):
+            query = (
+                sa.select(COPY)
+                .join(DELIVERY, DELIVERY.c.copy_mark == COPY.c.copy_mark)
+                .where(COPY.c.study_mark == study_mark(seal, source_study_uid))
+                .where(DELIVERY.c.destination == destination, DELIVERY.c.delivered_at == STORED)
+                .where(COPY.c.source_mark.not_in(sa.select(REJECTED.c.source_mark)))
             )
+            return tuple(opened_copy(seal, row) for row in connection.execute(query))
 
     def missing(self, copy_uids: Iterable[str], destination: str) -> tuple[str, ...]:
-        """Return those of the copies that the destination has not acknowledged, in their order."""
+        """Return those of the copies that the destination has not got for good, in their order."""
         wanted = tuple(dict.fromkeys(copy_uids))
         with self._reading() as (connection, seal):
             marks = {copy_mark(seal, uid): uid for uid in wanted}
             query = sa.select(DELIVERY.c.copy_mark).where(
                 DELIVERY.c.destination == destination,
                 DELIVERY.c.copy_mark.in_(marks),
-                DELIVERY.c.delivered_at != "",
+                DELIVERY.c.delivered_at.not_in(["", STORED]),
             )
             there = {marks[mark] for mark in connection.execute(query).scalars()}
         return tuple(uid for uid in wanted if uid not in there)
@@ -214,25 +235,33 @@ class Crosswalk:
     def rejected(self, source_study_uid: str) -> tuple[RejectedCopy, ...]:
         """Return the copies that are kept of a study's rejected sources."""
         with self._reading() as (connection, seal):
-            reasons = rejections(connection, seal, source_study_uid)
-            marks = {source_mark(seal, uid): reason for uid, reason in reasons.items()}
-            of_them = COPY.c.source_mark.in_(marks)
-            query = sa.select(COPY).where(of_them).order_by(COPY.c.copy_mark)
-            found = []
-            for row in connection.execute(query).all():
-                places = sa.select(DELIVERY.c.destination).where(
-                    DELIVERY.c.copy_mark == row.copy_mark
-                )
-                names = frozenset(connection.execute(places).scalars())
-                found.append(RejectedCopy(opened_copy(seal, row), marks[row.source_mark], names))
-        return tuple(found)
+            of_study = REJECTED.c.study_mark == study_mark(seal, source_study_uid)
+            return _rejected(connection, seal, of_study)
 
-    def forget(self, copies: Iterable[LibraryCopy]) -> None:
-        """Forget copies and where they are."""
+    def to_withdraw(self) -> tuple[RejectedCopy, ...]:
+        """Return the copies that are kept of rejected sources, of every study."""
+        with self._reading() as (connection, seal):
+            return _rejected(connection, seal, sa.true())
+
+    def forget(self, copies: Iterable[LibraryCopy], destination: str) -> None:
+        """Forget that copies are at a destination, and those of them that are nowhere else."""
         with self._writing() as (connection, seal):
             marks = [copy_mark(seal, one.copy_uid) for one in copies]
-            connection.execute(sa.delete(DELIVERY).where(DELIVERY.c.copy_mark.in_(marks)))
-            connection.execute(sa.delete(COPY).where(COPY.c.copy_mark.in_(marks)))
+            here = DELIVERY.c.copy_mark.in_(marks), DELIVERY.c.destination == destination
+            connection.execute(sa.delete(DELIVERY).where(*here))
+            connection.execute(sa.delete(COPY).where(COPY.c.copy_mark.in_(marks), _NOWHERE))
+
+    def forget_destination(self, destination: str) -> int:
+        """Forget what a destination has that is gone for good; return how many copies it had.
+
+        Of rejected copies that are nowhere else nothing is left to be withdrawn.
+        """
+        with self._writing() as (connection, _):
+            gone = sa.delete(DELIVERY).where(DELIVERY.c.destination == destination)
+            number = connection.execute(gone).rowcount
+            rejected = COPY.c.source_mark.in_(sa.select(REJECTED.c.source_mark))
+            connection.execute(sa.delete(COPY).where(rejected, _NOWHERE))
+        return number
 
     def rotate_key(self) -> int:
         """Seal everything with a new key, which takes the old one's place; return how many rows.
@@ -327,5 +356,37 @@ class Crosswalk:
         self._seal = Seal(key)
         return self._seal
 
+    def _mark(self, copy_uids: Iterable[str], destination: str, delivered_at: str) -> None:
+        with self._writing() as (connection, seal):
+            marks = [copy_mark(seal, uid) for uid in copy_uids]
+            connection.execute(
+                sa.update(DELIVERY)
+                .where(DELIVERY.c.copy_mark.in_(marks), DELIVERY.c.destination == destination)
+                .values(delivered_at=delivered_at)
+            )
+
     def _now(self) -> datetime:
         return self._clock().astimezone(UTC)
+
+
+_NOWHERE = ~sa.exists().where(DELIVERY.c.copy_mark == COPY.c.copy_mark).correlate(COPY)
+
+
+def _rejected(
+    connection: sa.Connection, seal: Seal, which: sa.ColumnElement[bool]
+) -> tuple[RejectedCopy, ...]:
+    """Return the copies that are kept of the sources that these rejections are about."""
+    with_copies = REJECTED.c.source_mark.in_(sa.select(COPY.c.source_mark))
+    reasons = {
+        row.source_mark: opened_rejection(seal, row)[2]
+        for row in connection.execute(sa.select(REJECTED).where(which, with_copies))
+    }
+    of_them = COPY.c.source_mark.in_(sa.select(REJECTED.c.source_mark).where(which))
+    found = []
+    for row in connection.execute(sa.select(COPY).where(of_them).order_by(COPY.c.copy_mark)).all():
+        places = sa.select(DELIVERY).where(DELIVERY.c.copy_mark == row.copy_mark)
+        at = {place.destination: place.delivered_at for place in connection.execute(places)}
+        unsure = frozenset(name for name, delivered_at in at.items() if not delivered_at)
+        copy, reason = opened_copy(seal, row), reasons[row.source_mark]
+        found.append(RejectedCopy(copy, reason, frozenset(at), unsure))
+    return tuple(found)

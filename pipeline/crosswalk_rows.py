@@ -19,6 +19,7 @@ __all__ = [
     "ONE",
     "REJECTED",
     "SEAL",
+    "STORED",
     "UNSEALED",
     "LibraryCopy",
     "copy_mark",
@@ -26,6 +27,7 @@ __all__ = [
     "key_mark",
     "one_copy",
     "opened_copy",
+    "opened_rejection",
     "rejections",
     "seal_anew",
     "sealed_copy",
@@ -55,6 +57,8 @@ COPY = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("source_mark", "version"),
 )
+# `delivered_at` is empty from when a delivery is begun, then STORED where the destination is yet to
+# commit to what it has acknowledged, and the time at last
 DELIVERY = sa.Table(
     "sealed_delivery",
     METADATA,
@@ -77,6 +81,7 @@ REJECTED = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
 )
 ONE: Final = 1
+STORED: Final = "stored"
 UNSEALED: Final = ("delivery", "copy")  # the tables of releases that sealed nothing
 
 
@@ -211,6 +216,13 @@ def sealed_rejection(
 
 
 def opened_rejection(seal: Seal, row: sa.Row[Any]) -> tuple[str, str, str]:
+    """Return source, study and reason of a row.
+
+    Raises
+    ------
+    SealError
+        Where the row was changed.
+    """
     source_uid, study_uid, reason = json.loads(
         seal.open(row.sealed, row.source_mark, row.study_mark)
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -14,22 +14,21 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from pipeline.burned_in_text import has_text
-from pipeline.crosswalk import Crosswalk, RejectedCopy
+from pipeline.crosswalk import Crosswalk
 from pipeline.decoder import Decoder
 from pipeline.deidentify import (
     library_copy,
     library_copy_uid,
-    library_series_uid,
     withheld_reason,
 )
-from pipeline.errors import DecodeError, PictureWithheldError, ResultError
+from pipeline.errors import DecodeError, PictureWithheldError
 from pipeline.exam import Exam
 from pipeline.radiograph import radiograph
-from pipeline.rejection_note import rejection_note
+from pipeline.sendings import Sendings
 from pipeline.stored_study import StoredImage
 from pipeline.uid import KeyedUids
 
-__all__ = ["Library", "Originals", "Source", "Withheld"]
+__all__ = ["Library", "Originals", "Withheld"]
 
 Originals = Callable[[str], StoredImage | None]
 """Finds the received file of a prior by its SOP Instance UID, where it is still kept."""
@@ -55,17 +54,9 @@ _REASONS = {
 }
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a rejected image was, as received: a note has to name its copy's class and series."""
-
-    sop_class_uid: str
-    series_uid: str
-
-
 @dataclass(frozen=True, eq=False)
 class Library:
-    """Makes copies of priors, knows which are at their destination, and withdraws them.
+    """Makes copies of priors, and knows which are at their destination.
 
     Parameters
     ----------
@@ -77,12 +68,15 @@ class Library:
         Remembers which copy stands for which prior, and where it is.
     destination
         Name of the destination that keeps them; empty where there is none.
+    sendings
+        Know which copies are being sent, by other workers too.
     """
 
     decoder: Decoder
     uids: KeyedUids
     crosswalk: Crosswalk
     destination: str
+    sendings: Sendings
     _known: OrderedDict[tuple[str, int], Withheld | None] = field(default_factory=OrderedDict)
 
     def withheld(
@@ -131,6 +125,29 @@ class Library:
         """Remember what of a study is rejected; see `pipeline.crosswalk.Crosswalk.reject`."""
         return self.crosswalk.reject(study_uid, reasons, as_well=as_well)
 
+    @contextmanager
+    def sending(self, copy_uids: Iterable[str], *, are_kept: bool = True) -> Iterator[None]:
+        """Remember that copies are about to be sent; at the block's end, that they are there.
+
+        Parameters
+        ----------
+        are_kept
+            Whether they count as there once they are stored; else whoever has the destination
+            commit to them says so.
+
+        Raises
+        ------
+        PriorRejectedError
+            Where one was withdrawn: none may be sent.
+        """
+        uids = tuple(copy_uids)
+        # held before leave is asked: see `pipeline.withdrawal.Withdrawal`
+        with self.sendings.of(uids):
+            self.crosswalk.begin_delivery(uids, self.destination)
+            yield
+            mark = self.crosswalk.mark_delivered if are_kept else self.crosswalk.mark_stored
+            mark(uids, self.destination)
+
     def missing(self, copies: Iterable[Dataset]) -> list[Dataset]:
         """Return the copies that the destination has not acknowledged, each once."""
         by_uid = {str(copy.SOPInstanceUID): copy for copy in copies}
@@ -171,42 +188,3 @@ class Library:
         """
         own = [uid for uid in instance_uids if self.uids.is_own(uid)]
         return bool(own and self.crosswalk.unknown(own))
-
-    def rejection_notes(
-        self,
-        rejected: Sequence[RejectedCopy],
-        study_uid: str,
-        sources: Mapping[str, Source],
-        at: datetime,
-    ) -> tuple[Dataset, ...]:
-        """Build the notes that withdraw copies of one study: one for each reason.
-
-        Parameters
-        ----------
-        study_uid
-            The study whose images were rejected.
-        sources
-            What they were, by SOP Instance UID.
-        at
-            Timezone-aware time of the rejection.
-
-        Raises
-        ------
-        ResultError
-            Where one of them is not among the sources.
-        """
-        by_reason: dict[str, list[Dataset]] = {}
-        for one in rejected:
-            source = sources.get(one.copy.source_uid)
-            if source is None:
-                detail = "The ledger knows nothing of an image whose copy is to be withdrawn."
-                raise ResultError(detail)
-            copy = Dataset()
-            copy.SOPClassUID = source.sop_class_uid
-            copy.SOPInstanceUID = one.copy.copy_uid
-            copy.SeriesInstanceUID = library_series_uid(self.uids, study_uid, source.series_uid)
-            by_reason.setdefault(one.reason, []).append(copy)
-        return tuple(
-            rejection_note(copies, study_uid, reason, uids=self.uids, at=at)
-            for reason, copies in sorted(by_reason.items())
-        )

@@ -52,7 +52,8 @@ def rejection_note(
     reason
         Code of the title, of `REJECTIONS`.
     uids
-        The same copies, reason and time give the same note.
+        The same copies, reason and time give the same note, and another time another one: what an
+        archive has it may pass over.
     at
         Timezone-aware time of the rejection.
     """
@@ -63,7 +64,9 @@ def rejection_note(
         content=KeyObjectSelection(document_title=REJECTIONS[reason], referenced_objects=evidence),
         series_instance_uid=uids.make("rejection series", source_study_uid),
         series_number=9006,
-        sop_instance_uid=uids.make("rejection note", source_study_uid, reason, *listed),
+        sop_instance_uid=uids.make(
+            "rejection note", source_study_uid, reason, at.astimezone(UTC).isoformat(), *listed
+        ),
         instance_number=1,
         manufacturer="WristMIR project",
         manufacturer_model_name="WristMIR",

@@ -8,13 +8,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from listener.audit import Audit
-from listener.committing import Committer, Parcel, Standing
+from listener.commitment import Reference
+from listener.committing import Committer, Parcel, Standing, Step
 from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError, LeaseLostError, ListenerError, NotCommittedError
 from listener.job import COMMIT, INDEX, Job, JobState, NewJob
@@ -44,13 +46,13 @@ from pipeline.errors import (
 )
 from pipeline.heartbeat import Heartbeat
 from pipeline.indexing import IndexedStudy, Indexer
-from pipeline.library import Source
 from pipeline.outbox import Outbox
 from pipeline.readers import Readers
 from pipeline.report import ReportText
 from pipeline.request import Request
 from pipeline.stage_clock import StageClock
 from pipeline.stored_study import StoredImage, stored_images, told_reports
+from pipeline.withdrawal import Notes, Source, Withdrawal
 
 __all__ = [
     "ANSWER",
@@ -97,6 +99,10 @@ _TRIES_OF_AN_ANSWER = 3  # a language model's; then the rules read, until `wrist
 _LEDGER_PAUSE_SECONDS = 5.0
 _MOST_LEASES = 15
 _TIDY_SECONDS = 3600.0
+# what destinations are asked to commit to beside result sets, by names that lead to no study
+_COPIES, _NOTES = "copies-", "notes-"
+_SENDING_PAUSE = timedelta(seconds=10)  # whoever sends a copy mostly ends within it
+_LATE_PAUSE = timedelta(minutes=15)  # what lay in a network or a queue has come by then
 
 
 def uploads_dir(state_dir: Path) -> Path:
@@ -109,12 +115,18 @@ class Delivery:
     """Where results and library copies go, and under which AE title they are sent.
 
     ``results`` is None where no destination is configured: answers are then kept in the ledger
-    only.
+    only. ``others`` may have been the library once: copies are withdrawn from them too.
     """
 
     results: DestinationSettings | None
     library: DestinationSettings | None
     calling_ae_title: str
+    others: tuple[DestinationSettings, ...] = ()
+
+    @property
+    def by_name(self) -> Mapping[str, DestinationSettings]:
+        """Where copies can be withdrawn from."""
+        return {one.name: one for one in (*self.others, self.library) if one is not None}
 
 
 @dataclass(frozen=True)
@@ -478,12 +490,15 @@ class Worker:
         self._committer.sent(result_id)
         return _Done(outcome, [NewJob(COMMIT, result_id)])
 
-    def _send_copies(self, library: DestinationSettings, copies: Sequence[Path]) -> None:
+    def _send_copies(
+        self, library: DestinationSettings, copies: Sequence[Path], *, are_kept: bool = True
+    ) -> None:
         title = self.delivery.calling_ae_title
-        self.answerer.begin_copies(copies)
-        with self.audit.exporting(library, copies, title):
+        with (
+            self.answerer.sending(copies, are_kept=are_kept),
+            self.audit.exporting(library, copies, title),
+        ):
             send(library, copies, title)
-        self.answerer.copies_delivered(copies)
 
     def _answer_anew(self, job: Job, query: StoredImage, reason: str) -> _Done:
         """Give up a result set that shows a prior which was rejected since, and ask once more."""
@@ -509,40 +524,97 @@ class Worker:
         library = self.delivery.library
         if library is None:
             return _Done({"copied": 0, "reason": "no destination is configured"})
+        if job.argument.get("sent"):
+            return self._commit_copies(job, library)
         copies = self.answerer.copies(job.subject, self._originals)
         if not copies:
             return _Done({"copied": 0})
+        are_kept = library.commitment == "never"
         with self.outbox.passing(f"copies-{job.id}", copies) as paths:
-            self._send_copies(library, paths)
-        return _Done({"copied": len(copies), "destination": library.name})
+            self._send_copies(library, paths, are_kept=are_kept)
+        then = [] if are_kept else [NewJob(COPY, job.subject, {"sent": True})]
+        return _Done({"copied": len(copies), "destination": library.name}, then)
+
+    def _commit_copies(self, job: Job, library: DestinationSettings) -> _Done:
+        """Count a study's copies as there once the library has committed to them."""
+        uids, crosswalk = self.answerer.library.uids, self.answerer.library.crosswalk
+        received = self.ledger.receipts_of(job.subject)
+        classes = {row.sop_instance_uid: row.sop_class_uid for row in received}
+        sent = {
+            one.copy_uid: Reference(classes[one.source_uid], one.copy_uid)
+            for one in crosswalk.stored(job.subject, library.name)
+            if one.source_uid in classes
+        }
+        if not sent:
+            return _Done({"committed": 0})  # they came with a result meanwhile, or were withdrawn
+        name = f"{_COPIES}{uids.name(*sorted(sent))}"
+        step = self._committer.step(name, [Parcel(library, tuple(sent.values()))])
+        outcome = {"standing": step.standing.value}
+        if step.standing is Standing.AWAITED:
+            return _Done(outcome, [NewJob(COPY, job.subject, job.argument, step.delay)])
+        if step.standing is Standing.COMMITTED:
+            crosswalk.mark_delivered(sent, library.name)
+            return _Done({"committed": step.committed})
+        # before they count as lost: a kill in between has them sent for nothing, no more
+        self.ledger.enqueue(COPY, job.subject, delay=step.delay)
+        committed = {one.sop_instance_uid for one in self._committer.committed(name)}
+        crosswalk.mark_lost(sent.keys() - committed, library.name)
+        crosswalk.mark_delivered(sent.keys() & committed, library.name)
+        self._committer.sent(name)
+        return _Done(outcome)
 
     def _withdraw(self, job: Job) -> _Done:
         """Withdraw the library copies of what was rejected of a study, then forget them."""
-        kept = self.answerer.library
-        rejected = kept.crosswalk.rejected(job.subject)
+        kept, known = self.answerer.library, self.delivery.by_name
+        withdrawal = Withdrawal(kept, self.outbox, job.subject, frozenset(known))
         # here at once, whether or not the library can be reached
-        self.outbox.withdraw([one.copy.copy_uid for one in rejected], utc_now())
-        there = [one for one in rejected if kept.destination in one.destinations]
-        elsewhere = sum(bool(one.destinations - {kept.destination}) for one in rejected)
-        if there:
-            sources = {
-                row.sop_instance_uid: Source(row.sop_class_uid, row.series_uid)
-                for row in self.ledger.receipts_of(job.subject)
-            }
-            notes = kept.rejection_notes(there, job.subject, sources, job.created_at)
-            _, library = self._destinations()
-            title = self.delivery.calling_ae_title
-            with (
-                self.outbox.passing(f"notes-{job.id}", notes) as paths,
-                self.audit.sending(library, paths, title),
-            ):
-                send(library, paths, title)
-        kept.crosswalk.forget(one.copy for one in rejected)
-        outcome = {"withdrawn": len(there), "never_sent": len(rejected) - len(there)}
-        return _Done(outcome | ({"at_former_destinations": elsewhere} if elsewhere else {}))
+        self.outbox.withdraw([one.copy.copy_uid for one in withdrawal.copies], utc_now())
+        name = str(job.argument.get("destination", kept.destination))
+        if "destination" not in job.argument:
+            for other in withdrawal.places() - {name}:
+                # before this one is tried, and each for itself: one may be away for days
+                self.ledger.enqueue(WITHDRAW, job.subject, {"destination": other})
+        sources = {
+            row.sop_instance_uid: Source(row.sop_class_uid, row.series_uid)
+            for row in self.ledger.receipts_of(job.subject)
+        }
+        at, sent = job.argument.get("noted", (job.created_at.isoformat(), ""))
+        done = withdrawal.make(
+            name,
+            self._give_notes,
+            sources,
+            datetime.fromisoformat(at),
+            sent=sent,
+            again=bool(job.argument.get("again")),
+        )
+        then = []
+        if done.being_sent:
+            then = [NewJob(WITHDRAW, job.subject, job.argument, _SENDING_PAUSE)]
+        elif done.awaited is not None:
+            argument = {**job.argument, "destination": name, "noted": [at, done.notes]}
+            then = [NewJob(WITHDRAW, job.subject, argument, done.awaited)]
+        elif done.unsure:
+            argument = {"destination": name, "again": True}
+            then = [NewJob(WITHDRAW, job.subject, argument, _LATE_PAUSE)]
+        return _Done(done.as_json(), then)
+
+    def _give_notes(self, destination: str, notes: Notes) -> timedelta | None:
+        """Send notes, and again what is lost of them; see `pipeline.withdrawal.Send`."""
+        there, title = self.delivery.by_name[destination], self.delivery.calling_ae_title
+        name, parcel = f"{_NOTES}{notes.name}", Parcel(there, tuple(map(reference, notes.paths)))
+        step = Step(Standing.COMMITTED if there.commitment == "never" else Standing.AWAITED)
+        if notes.are_sent:
+            step = self._committer.step(name, [parcel])
+        if not notes.are_sent or step.standing is Standing.FAILED:
+            with self.audit.sending(there, notes.paths, title):
+                send(there, notes.paths, title)
+            self._committer.sent(name)
+        return None if step.standing is Standing.COMMITTED else step.delay
 
     def _commit(self, job: Job) -> _Done:
         """Count a result set as delivered once its destinations have committed to it."""
+        if job.subject.startswith((_COPIES, _NOTES)):
+            return _Done({"heard": True})  # the job that sent them looks for itself
         if self.outbox.is_delivered(job.subject):
             self._delivered(job.subject)
             return _Done({"committed": 0})

@@ -15,7 +15,7 @@ from station import LOOPBACK, radiograph
 from test_cli import wristmir
 from test_look_up import WHO
 
-from deploy.doctor import examine
+from deploy.doctor import Check, examine
 from deploy.folder import index_folder
 from deploy.settings import load
 from deploy.state import open_crosswalk
@@ -117,6 +117,42 @@ def test_the_doctor_warns_where_the_key_lies_beside_what_it_guards(
     (check,) = [one for one in examine(config) if one.name == "crosswalk"]
     assert check.verdict == "warning"
     assert "pipeline.crosswalk_key" in check.detail
+
+
+def test_copies_at_a_destination_that_is_none_any_more_are_told_until_it_is_said_to_be_gone(
+    run: Run, config: Path
+) -> None:
+    with closing(open_crosswalk(load(config), lambda *_: None)) as crosswalk:
+        crosswalk.begin_delivery([COPY], "old-archive")
+        crosswalk.mark_delivered([COPY], "old-archive")
+        assert [one.verdict for one in looks(config)] == ["ok"]  # nobody has rejected anything
+        crosswalk.reject(STUDY, {SOURCE: "113001"})
+    (_, told) = looks(config)
+    assert told.verdict == "warning"
+    assert "copies of rejected priors at old-archive" in told.detail
+    assert ": 1; configure it again" in told.detail
+    assert "`wristmir crosswalk gone old-archive`" in told.detail
+    status, printed, _ = run("crosswalk", "gone", "old-archive", "--json")
+    assert (status, json.loads(printed)) == (0, {"destination": "old-archive", "copies": 1})
+    assert [one.verdict for one in looks(config)] == ["ok"]
+    status, _, said = run("crosswalk", "gone", "old-archive")
+    assert status == 66
+    assert "no library copy was sent" in said
+
+
+def test_a_destination_that_is_configured_is_not_gone(run: Run, config: Path) -> None:
+    with config.open("a", encoding="utf-8") as file:
+        file.write(
+            '[[listener.destinations]]\nname = "here"\nae_title = "HERE"\n'
+            f'host = "{LOOPBACK}"\nport = 104\n'
+        )
+    status, _, said = run("crosswalk", "gone", "here")
+    assert status == 66
+    assert "take it out of there first" in said
+
+
+def looks(config: Path) -> list[Check]:
+    return [one for one in examine(config) if one.name == "crosswalk"]
 
 
 def test_the_key_is_changed_by_command(run: Run, tmp_path: Path) -> None:

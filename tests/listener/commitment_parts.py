@@ -28,6 +28,12 @@ from listener.destination_settings import DestinationSettings
 
 CR = str(ComputedRadiographyImageStorage)
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
+# Comprehensive SR, Secondary Capture, Key Object Selection
+OTHERS = (
+    "1.2.840.10008.5.1.4.1.1.88.33",
+    "1.2.840.10008.5.1.4.1.1.7",
+    "1.2.840.10008.5.1.4.1.1.88.59",
+)
 
 
 def receiver(folder: Path, **changes: Any) -> AbstractContextManager[Station]:
@@ -184,7 +190,7 @@ class Archive:
         self._threads: list[threading.Thread] = []
         ae = AE("PACS")
         ae.add_supported_context(Verification)
-        for sop_class in (CR, DX, "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.7"):
+        for sop_class in (CR, DX, *OTHERS):
             ae.add_supported_context(sop_class)
         if offers:
             ae.add_supported_context(StorageCommitmentPushModel)

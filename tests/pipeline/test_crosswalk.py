@@ -111,8 +111,33 @@ def test_a_copy_whose_delivery_nobody_saw_end_may_be_at_its_destination(
 ) -> None:
     crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3")
     crosswalk.begin_delivery(["2.25.1"], "library")
+    crosswalk.begin_delivery(["2.25.1"], "other")
+    crosswalk.mark_delivered(["2.25.1"], "other")
     crosswalk.reject("1.2.3", {"1.2.3.1": "113001"})
-    assert crosswalk.rejected("1.2.3")[0].destinations == {"library"}
+    (rejected,) = crosswalk.rejected("1.2.3")
+    assert rejected.destinations == {"library", "other"}
+    assert rejected.unsure == {"library"}
+
+
+def test_a_copy_that_is_stored_and_not_committed_to_is_missing_and_may_be_lost(
+    crosswalk: Crosswalk,
+) -> None:
+    first, second, third = (crosswalk.keep(f"2.25.{n}", f"1.2.3.{n}", "1.2.3") for n in (1, 2, 3))
+    uids = [one.copy_uid for one in (first, second, third)]
+    crosswalk.begin_delivery(uids, "library")
+    crosswalk.mark_stored(uids, "library")
+    assert crosswalk.missing(uids, "library") == tuple(uids)
+    assert set(crosswalk.stored("1.2.3", "library")) == {first, second, third}
+    assert crosswalk.stored("1.2.3", "other") == crosswalk.stored("1.2.4", "library") == ()
+    crosswalk.mark_delivered(uids[:1], "library")
+    crosswalk.mark_lost(uids[1:2], "library")
+    crosswalk.rotate_key()
+    assert crosswalk.missing(uids, "library") == tuple(uids[1:])
+    assert crosswalk.stored("1.2.3", "library") == (third,)
+    crosswalk.reject("1.2.3", {f"1.2.3.{number}": "113001" for number in (1, 2, 3)})
+    unsure = {one.copy.copy_uid for one in crosswalk.rejected("1.2.3") if one.unsure}
+    assert unsure == {second.copy_uid}  # it has acknowledged the others
+    assert crosswalk.stored("1.2.3", "library") == ()
 
 
 def test_the_copies_of_what_was_rejected_are_told_with_reason_and_places(
@@ -131,12 +156,48 @@ def test_the_copies_of_what_was_rejected_are_told_with_reason_and_places(
 def test_a_withdrawn_copy_is_forgotten_and_never_kept_again(crosswalk: Crosswalk) -> None:
     kept = crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3")
     crosswalk.reject("1.2.3", {"1.2.3.1": "113001"})
-    crosswalk.forget([kept])
+    crosswalk.forget([kept], "library")
 
     assert crosswalk.of_copy("2.25.1") is None
     assert crosswalk.rejected("1.2.3") == ()
     with pytest.raises(PictureWithheldError, match="rejected"):
         crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3")
+
+
+def test_a_copy_at_two_destinations_is_forgotten_with_the_second(crosswalk: Crosswalk) -> None:
+    kept = crosswalk.keep("2.25.1", "1.2.3.1", "1.2.3")
+    for destination in ("library", "old"):
+        crosswalk.begin_delivery(["2.25.1"], destination)
+        crosswalk.mark_delivered(["2.25.1"], destination)
+    crosswalk.reject("1.2.3", {"1.2.3.1": "113001"})
+    crosswalk.forget([kept], "library")
+    assert [one.destinations for one in crosswalk.rejected("1.2.3")] == [{"old"}]
+    crosswalk.forget([kept], "old")
+    assert crosswalk.rejected("1.2.3") == ()
+
+
+def test_what_is_still_to_be_withdrawn_is_told_of_every_study(crosswalk: Crosswalk) -> None:
+    kept = [crosswalk.keep(f"2.25.{n}", f"1.2.{n}.1", f"1.2.{n}") for n in (1, 2, 3)]
+    crosswalk.reject("1.2.1", {"1.2.1.1": "113001"})
+    crosswalk.reject("1.2.3", {"1.2.3.1": "113037", "1.2.3.9": "113001"})
+    told = {one.copy: one.reason for one in crosswalk.to_withdraw()}
+    assert told == {kept[0]: "113001", kept[2]: "113037"}
+
+
+def test_a_destination_that_is_gone_is_forgotten_with_what_is_to_be_withdrawn_there(
+    crosswalk: Crosswalk,
+) -> None:
+    for number in (1, 2, 3):
+        crosswalk.keep(f"2.25.{number}", f"1.2.3.{number}", "1.2.3")
+    for uid, destination in (("2.25.1", "old"), ("2.25.2", "old"), ("2.25.2", "library")):
+        crosswalk.begin_delivery([uid], destination)
+        crosswalk.mark_delivered([uid], destination)
+    crosswalk.reject("1.2.3", {"1.2.3.1": "113001", "1.2.3.2": "113001"})
+    assert crosswalk.forget_destination("old") == 2
+    (left,) = crosswalk.to_withdraw()
+    assert (left.copy.copy_uid, left.destinations) == ("2.25.2", {"library"})
+    assert crosswalk.of_copy("2.25.3") is not None  # nobody has rejected it
+    assert crosswalk.forget_destination("old") == 0
 
 
 def test_what_is_no_longer_rejected_may_have_copies_again(crosswalk: Crosswalk) -> None:

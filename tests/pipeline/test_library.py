@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import pytest
+from commitment_parts import Archive
 from dicom_files import note
 from plugin import STUDIES, Plugin, free_port, plugin, saved, tables
 from pydicom import Dataset, dcmread
@@ -22,7 +26,9 @@ from pydicom.uid import (
 )
 from simple_bundle import simple_bundle
 
+import pipeline.worker
 from deploy.kept_results import KeptResults
+from deploy.small_pacs import SmallPacs
 from listener.destination_settings import DestinationSettings
 from listener.holdings import Wanted
 from listener.job import JobState
@@ -385,6 +391,279 @@ def test_a_kill_while_a_result_is_given_up_loses_no_answer(
     service.settle()
     assert JobState.DEAD not in {job.state for job in service.ledger.jobs()}
     assert service.reports()
+
+
+# -- what was rejected while it was being sent ----------------------------------------------
+
+
+@contextmanager
+def delivering(running: Plugin, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Have another worker deliver, which has begun to send and goes on when the event is set."""
+    begun, may_go_on = threading.Event(), threading.Event()
+    real = pipeline.worker.send
+
+    def slow(*given: Any) -> Any:
+        if threading.current_thread() is other and not begun.is_set():
+            begun.set()
+            assert may_go_on.wait(60)
+        return real(*given)
+
+    monkeypatch.setattr(pipeline.worker, "send", slow)
+    other = threading.Thread(target=hands(running, DELIVER).worker.work_once)
+    other.start()
+    try:
+        assert begun.wait(60)
+        yield may_go_on
+    finally:
+        may_go_on.set()
+        other.join(60)
+
+
+def test_a_copy_that_another_worker_is_sending_is_withdrawn_when_it_has_arrived(
+    service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
+    waiting.send(ASKED, "WRISTMIR_Q_DR")
+    waiting.settle()
+    uid, study = copy_of(service, PRIORS[0]), str(image_of(PRIORS[0]).StudyInstanceUID)
+    with delivering(service, monkeypatch):
+        reject(waiting, PRIORS[0], folder)
+        waiting.settle()
+        assert notes(service) == []
+        assert uid not in copies(service)
+        ended = next(job for job in service.jobs(study, WITHDRAW) if job.state is JobState.DONE)
+        assert ended.outcome == {"withdrawn": 0, "never_sent": 0, "being_sent": 1}
+    assert uid in copies(service)  # it came after the rejection
+    service.ledger.enqueue(WITHDRAW, study)  # no sooner than otherwise, but for the wait
+    service.settle()
+    (made,) = notes(service)
+    assert referenced_instances(made) == {uid}
+    assert service.worker.answerer.library.crosswalk.of_copy(uid) is None
+
+
+def test_a_copy_whose_sender_was_killed_is_withdrawn_and_once_more_later(
+    service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
+    waiting.send(ASKED, "WRISTMIR_Q_DR")
+    waiting.settle()
+    uid, study = copy_of(service, PRIORS[0]), str(image_of(PRIORS[0]).StudyInstanceUID)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.worker.send", killed)
+        with pytest.raises(KeyboardInterrupt):
+            hands(service, DELIVER).worker.work_once()
+    reject(waiting, PRIORS[0], folder)
+    waiting.settle()
+    repeated, ended, *_ = service.jobs(study, WITHDRAW)
+    assert ended.outcome == {"withdrawn": 1, "never_sent": 0, "to_be_repeated": 1}
+    assert (repeated.state, repeated.not_before - repeated.created_at) == (
+        JobState.READY,
+        timedelta(minutes=15),
+    )
+    service.ledger.enqueue(WITHDRAW, study, repeated.argument)  # as if they had passed
+    waiting.settle()
+    assert [referenced_instances(one) for one in notes(service)] == [{uid}, {uid}]
+    assert service.worker.answerer.library.crosswalk.of_copy(uid) is None
+
+
+# -- what is at destinations that were the library once -------------------------------------
+
+
+@contextmanager
+def moved(folder: Path, **given: Any) -> Iterator[tuple[SmallPacs, DestinationSettings]]:
+    """Have copies delivered to one destination, then another be the library."""
+    with SmallPacs(folder / "old", "OLD") as pacs:
+        old = DestinationSettings(name="old", ae_title="OLD", host="127.0.0.1", port=pacs.port)
+        with plugin(
+            folder, destinations=[old], library_destination="old", **given, **_OFTEN
+        ) as running:
+            fill(running)
+            running.send(ASKED, "WRISTMIR_Q_DR")
+            running.settle()
+        yield pacs, old
+
+
+def withdrawn_from(pacs: SmallPacs) -> list[set[str]]:
+    sent = pacs.files(KeyObjectSelectionDocumentStorage)
+    return [set(referenced_instances(dcmread(file))) for file in sent]
+
+
+def test_a_copy_is_withdrawn_from_a_destination_that_was_the_library_before(folder: Path) -> None:
+    study = str(image_of(PRIORS[0]).StudyInstanceUID)
+    with moved(folder) as (pacs, old), plugin(folder, destinations=[old], **_OFTEN) as running:
+        uid = copy_of(running, PRIORS[0])
+        reject(running, PRIORS[0], folder)
+        running.settle()
+        assert withdrawn_from(pacs) == [{uid}]
+        assert notes(running) == []
+        assert running.worker.answerer.library.crosswalk.to_withdraw() == ()
+        outcomes = [job.outcome for job in running.jobs(study, WITHDRAW)]
+        assert {"withdrawn": 1, "never_sent": 0} in outcomes
+
+
+def test_one_that_is_configured_no_more_is_waited_for_and_told_when_it_is_back(
+    folder: Path,
+) -> None:
+    study = str(image_of(PRIORS[0]).StudyInstanceUID)
+    with moved(folder) as (pacs, old):
+        with plugin(folder, **_OFTEN) as running:
+            uid = copy_of(running, PRIORS[0])
+            reject(running, PRIORS[0], folder)
+            running.settle()
+            assert running.outcome(study, WITHDRAW) == {
+                "withdrawn": 0,
+                "never_sent": 0,
+                "at_former_destinations": {"old": 1},
+            }
+            (left,) = running.worker.answerer.library.crosswalk.to_withdraw()
+            assert (left.copy.copy_uid, left.destinations) == (uid, {"old"})
+        with plugin(folder, **_OFTEN) as running:
+            running.settle()
+            assert len(running.jobs(study, WITHDRAW)) == 1  # nothing can be done yet
+        with plugin(folder, destinations=[old], **_OFTEN) as running:
+            running.settle()
+            assert withdrawn_from(pacs) == [{uid}]
+            assert running.worker.answerer.library.crosswalk.to_withdraw() == ()
+
+
+# -- where the library commits to what it keeps ---------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Committing:
+    """The plugin with a library that offers storage commitment, and the copy of one prior."""
+
+    running: Plugin
+    archive: Archive
+    study: str
+    uid: str
+
+    def is_missing(self) -> bool:
+        crosswalk = self.running.worker.answerer.library.crosswalk
+        return crosswalk.missing([self.uid], "library") == (self.uid,)
+
+    def soon(self, kind: str) -> None:
+        """Let the time pass that the study's job of a kind waits for."""
+        (job,) = (one for one in self.running.jobs(self.study, kind) if one.state is JobState.READY)
+        self.running.ledger.enqueue(kind, self.study, job.argument)
+        self.running.settle()
+
+
+@pytest.fixture
+def committing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Committing]:
+    """Begin with a library that has the copy and says nothing yet."""
+    monkeypatch.setattr("listener.exchange._HOLD_SECONDS", 0.0)
+    with Archive() as archive:
+        archive.is_silent = True
+        there = archive.destination(name="library", commitment_seconds=20)
+        given = {"library_destination": "library", "library_copies": "at_index_time"}
+        with plugin(folder, destinations=[there], **given, **_OFTEN) as running:
+            running.send(files_of(PRIORS[0]))
+            running.settle()
+            study = str(image_of(PRIORS[0]).StudyInstanceUID)
+            yield Committing(running, archive, study, copy_of(running, PRIORS[0]))
+
+
+def speaks(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have it answer, and its word be waited for, however slow the machine is."""
+    archive.is_silent = False
+    monkeypatch.setattr("listener.exchange._HOLD_SECONDS", 20.0)
+
+
+def asked_anew(running: Plugin) -> None:
+    """Have nobody wait any longer for a word that does not come."""
+    for (subject,) in rows(running, "SELECT DISTINCT subject FROM commitment_request"):
+        running.ledger.transactions.abandon(subject)
+
+
+def rows(running: Plugin, query: str) -> list[tuple[Any, ...]]:
+    """Return what stands in the ledger."""
+    with closing(sqlite3.connect(running.settings.state_dir / "ledger.sqlite3")) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_a_copy_counts_as_there_once_the_library_has_committed_to_it(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert committing.archive.stored == [committing.uid]
+    assert [[one.sop_instance_uid for one in asked] for _, asked in committing.archive.asked] == [
+        [committing.uid]
+    ]
+    assert committing.is_missing()
+    speaks(committing.archive, monkeypatch)
+    asked_anew(committing.running)
+    committing.soon(COPY)
+    assert not committing.is_missing()
+    assert committing.archive.stored == [committing.uid]
+    assert committing.running.outcome(committing.study, COPY) == {"committed": 1}
+    assert {job.state for job in committing.running.ledger.jobs()} == {JobState.DONE}
+
+
+def test_a_copy_that_the_library_has_lost_is_sent_again(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committing.archive.losing = {committing.uid: 0x0112}
+    speaks(committing.archive, monkeypatch)
+    asked_anew(committing.running)
+    committing.soon(COPY)
+    committing.running.settle()
+    assert committing.is_missing()
+    committing.archive.losing = {}
+    committing.soon(COPY)
+    assert not committing.is_missing()
+    assert committing.archive.stored == [committing.uid] * 2
+
+
+def test_nothing_in_the_ledger_names_a_copy_beside_its_source(committing: Committing) -> None:
+    tables = ("commitment_request", "job")
+    queries = [f"SELECT * FROM {name}" for name in tables]  # noqa: S608 - named here
+    written = [str(row) for query in queries for row in rows(committing.running, query)]
+    assert any(committing.uid in row for row in written)
+    source = str(image_of(PRIORS[0]).SOPInstanceUID)
+    for row in written:
+        assert committing.uid not in row or not (committing.study in row or source in row)
+
+
+def test_a_copy_is_forgotten_when_the_library_has_committed_to_the_note(
+    committing: Committing, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, archive = committing.running, committing.archive
+    crosswalk = running.worker.answerer.library.crosswalk
+    reject(running, PRIORS[0], folder)
+    running.settle()
+    (_, noted) = archive.stored
+    assert crosswalk.of_copy(committing.uid) is not None
+    assert running.jobs(committing.study, WITHDRAW)[0].state is JobState.READY
+    archive.losing = {noted: 0x0112}
+    speaks(archive, monkeypatch)
+    asked_anew(running)
+    committing.soon(WITHDRAW)
+    assert archive.stored == [committing.uid, noted, noted]  # it was lost, and is sent again
+    assert crosswalk.of_copy(committing.uid) is not None
+    archive.losing = {}
+    committing.soon(WITHDRAW)
+    assert crosswalk.of_copy(committing.uid) is None
+    assert running.outcome(committing.study, WITHDRAW) == {"withdrawn": 1, "never_sent": 0}
+
+
+def test_where_nobody_is_to_be_asked_a_copy_counts_when_it_is_stored(folder: Path) -> None:
+    with Archive() as archive:
+        there = archive.destination(name="library", commitment="never")
+        given = {"library_destination": "library", "library_copies": "at_index_time"}
+        with plugin(folder, destinations=[there], **given, **_OFTEN) as running:
+            running.send(files_of(PRIORS[0]))
+            running.settle()
+            uid = copy_of(running, PRIORS[0])
+            crosswalk = running.worker.answerer.library.crosswalk
+            assert crosswalk.missing([uid], "library") == ()
+            reject(running, PRIORS[0], folder)
+            running.settle()
+            assert crosswalk.of_copy(uid) is None
+        assert archive.asked == []
 
 
 def test_the_settings_say_when_copies_are_made(tmp_path: Path) -> None:

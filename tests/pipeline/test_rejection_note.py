@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,10 @@ def test_made_twice_it_is_the_same_object_and_another_reason_another_one() -> No
     assert as_bytes(note()) == as_bytes(note())
     assert note("113037").SOPInstanceUID != note().SOPInstanceUID
     assert note(listed=copies()[:1]).SOPInstanceUID != note().SOPInstanceUID
+
+
+def test_one_that_repeats_another_is_an_object_of_its_own() -> None:
+    study, later = exam(0).study_instance_uid, NOW + timedelta(minutes=15)
+    repeated = rejection_note(copies(), study, "113001", uids=UIDS, at=later)
+    assert repeated.SOPInstanceUID != note().SOPInstanceUID
+    assert repeated.SeriesInstanceUID == note().SeriesInstanceUID
