@@ -208,7 +208,7 @@ def _peers(settings: Settings) -> Look:
     elif not peers:
         yield "error", "no peer may associate; add the PACS to listener.peers"
         return
-    yield "ok", f"{len(peers)} peers may associate"
+    yield "ok", f"{len(peers)} peer{'s' * (len(peers) != 1)} may associate"
 
 
 def _destinations(settings: Settings) -> Look:

@@ -165,7 +165,7 @@ def echo(
     try:
         association = associate(there, calling, {(str(Verification), _IMPLICIT)}, tls=tls)
     except ListenerError as error:
-        raise EchoError(error.detail) from None
+        raise EchoError(error.detail[:1].upper() + error.detail[1:]) from None
     try:
         status = association.send_c_echo()
         if status.get("Status") != 0x0000:

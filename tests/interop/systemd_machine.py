@@ -27,7 +27,7 @@ _SYSTEMD = "/usr/lib/systemd/systemd"
 _APART = ["--mount", "--pid", "--fork", "--cgroup", "--uts", "--ipc", "--kill-child"]
 _INSIDE = ["--mount", "--pid", "--cgroup", "--uts", "--ipc"]
 
-_BOOT = r"""
+_LAID_OVER = r"""
 set -e
 scene=$1 project=$2 python=$3 packages=$4 vllm=$5
 mount --make-rprivate /
@@ -42,7 +42,9 @@ mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"  # a start clears it
 umount -R "$root/sys/fs/cgroup"
 mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
+"""
 
+_BOOT = r"""
 # this machine's devices, kernel settings and network are not that one's to change
 mount -o remount,bind,ro "$root/sys"
 mount --bind "$root/proc/sys" "$root/proc/sys"
@@ -145,14 +147,19 @@ def machine(folder: Path, vllm: Path | None = None) -> Iterator[Machine]:
     unshare, python = peer("unshare"), _python()
     if not Path(_SYSTEMD).is_file():
         peer("systemd")
-    allowed = subprocess.run([unshare, *_APART, "mount", "-t", "tmpfs", "a", folder], check=False)
-    if allowed.returncode:
-        pytest.skip("this system lets nobody but root have name spaces of its own")
     given = [str(folder), str(_PROJECT), python]
     given += [sysconfig.get_paths()["purelib"], "" if vllm is None else str(vllm)]
+    apart = [unshare, *_APART, "bash", "-c"]
+    trial = subprocess.run(
+        [*apart, _LAID_OVER, "trial", *given], capture_output=True, text=True, check=False
+    )
+    if trial.returncode:
+        pytest.skip(
+            f"no machine can be laid over this one, which wants root: {trial.stderr[-200:]}"
+        )
     with (folder.parent / "console").open("wb") as console:
         process = subprocess.Popen(
-            [unshare, *_APART, "bash", "-c", _BOOT, "boot", *given],
+            [*apart, _LAID_OVER + _BOOT, "boot", *given],
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=subprocess.STDOUT,
