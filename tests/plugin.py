@@ -28,7 +28,7 @@ from pipeline.worker import Worker
 STUDIES = Path(__file__).parent / "data" / "studies"
 REGIONS = ("distal_radius", "distal_ulna", "ulnar_styloid")
 
-_LOOKS = 40
+_LOOKS = 25
 _BETWEEN_LOOKS = 0.02  # seconds
 
 
@@ -49,7 +49,7 @@ class Plugin:
         send(there, files, "SMALLPACS")
 
     def settle(self, seconds: float = 60.0) -> None:
-        """Work until nothing is left to do, or becomes due, in forty looks in a row.
+        """Work until nothing is left to do, or becomes due, in so many looks in a row.
 
         Looks are counted, not seconds: a machine that stands still for a while has not looked.
         """
