@@ -53,7 +53,7 @@ vllm: .venv-vllm/ready  ## a real vLLM on the processor, for tests/interop/test_
 
 ohif: .ohif/ready  ## OHIF, the viewer of tests/interop/test_ohif.py (200 MB; wants npm)
 
-openid-provider: .openid-provider/ready  ## oidc-provider, for tests/interop/test_oidc_provider.py (4 MB; wants npm)
+openid-provider: .openid-provider/ready  ## oidc-provider, for tests/interop/test_oidc_provider.py (190 MB; wants npm)
 
 lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serving.txt
@@ -122,7 +122,7 @@ export UNFUNDED
 	tar -xzf "$$file" && rm "$$file"
 	@touch $@
 
-# npm checks each package by the hash in the lock; no package's own script runs
+# npm checks each package by the hash in the lock, and runs no script of one; a Node.js comes along, Debian's is too old
 .openid-provider/ready: $(OPENID)/package.json $(OPENID)/package-lock.json
 	@rm -rf .openid-provider && mkdir .openid-provider
 	cp $^ .openid-provider && cd .openid-provider && npm ci --silent --ignore-scripts --no-audit --no-fund

@@ -12,6 +12,9 @@ lines.once('close', () => process.exit());
 
 function serve(asked) {
   const provider = new Provider(asked.issuer, configuration(asked));
+  for (const fault of ['server_error', 'grant.error']) {
+    provider.on(fault, (_, error) => console.error(error)); // to the log
+  }
   const server = createServer(async (request, answer) => {
     try {
       if (!request.url.startsWith('/interaction/')) await provider.callback()(request, answer);

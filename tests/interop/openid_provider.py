@@ -66,7 +66,7 @@ class OpenIdProvider:
         vars(self).update(changes)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [peer("node"), str(_PROGRAM)],
+                [_node(), str(_PROGRAM)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -114,6 +114,12 @@ def openid_provider(folder: Path) -> Iterator[OpenIdProvider]:
         yield provider
     finally:
         provider.stop()
+
+
+def _node() -> str:
+    """Return the Node.js that came with the package, which asks for a newer one than Debian has."""
+    own = sorted(_FOLDER.glob("node_modules/node-linux-*/bin/node"))
+    return str(own[0]) if own else peer("node")
 
 
 def _named(name: str) -> dict[str, str]:

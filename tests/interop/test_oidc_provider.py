@@ -221,9 +221,11 @@ def test_who_does_not_let_the_pages_know_is_not_in(person: Person) -> None:
     assert not person.is_in()
 
 
-@pytest.mark.parametrize("secret", ["nonce", "code_challenge"])
+@pytest.mark.parametrize(
+    ("secret", "why"), [("nonce", "(nonce)"), ("code_challenge", "does not take the code")]
+)
 def test_an_answer_to_a_question_that_somebody_has_changed_lets_nobody_in(
-    person: Person, secret: str
+    person: Person, caplog: pytest.LogCaptureFixture, secret: str, why: str
 ) -> None:
     away = Visit(person.pages)
     question = urlsplit(away.get("/login/oidc").headers["location"])
@@ -236,6 +238,7 @@ def test_an_answer_to_a_question_that_somebody_has_changed_lets_nobody_in(
     person.tell("dr.asked")
     person.press("#allow")
     person.reads(FAILED)
+    assert why in caplog.text
     assert not person.is_in()
 
 
@@ -243,6 +246,7 @@ def test_claims_that_are_told_at_the_userinfo_endpoint_alone_let_nobody_in(perso
     person.provider.restart(conforms=True)
     person.sign_in("dr.asked")
     person.reads(FAILED)
+    assert not person.is_in()
 
 
 # -- while it is down -------------------------------------------------------------------------
