@@ -8,10 +8,10 @@ PYTHON := $(shell command -v $(PYTHON) 2>/dev/null || command -v python3)
 # the quick tests run in three parts at once: one of them mostly waits
 QUICK := .venv/bin/pytest -q -p no:cacheprovider -m "not slow and not training and not peers and not benchmark"
 
-.PHONY: help demo test check faults fuzz bench train evaluate vllm ohif lock clean
+.PHONY: help demo test check faults fuzz bench train evaluate vllm ohif openid-provider lock clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 demo: .venv/serving  ## the main job, end to end, on real wrists; results in demo-output/
 	.venv/bin/wristmir demo --output demo-output
@@ -53,6 +53,8 @@ vllm: .venv-vllm/ready  ## a real vLLM on the processor, for tests/interop/test_
 
 ohif: .ohif/ready  ## OHIF, the viewer of tests/interop/test_ohif.py (200 MB; wants npm)
 
+openid-provider: .openid-provider/ready  ## oidc-provider, for tests/interop/test_oidc_provider.py (190 MB; wants npm)
+
 lock:  ## write the hashed requirement files anew from pyproject.toml
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements/serving.txt
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -c requirements/serving.txt --extra dev pyproject.toml -o requirements/development.txt
@@ -60,12 +62,26 @@ lock:  ## write the hashed requirement files anew from pyproject.toml
 	$(FIND) uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --override requirements/vllm.overrides.txt requirements/vllm.in -o requirements/vllm.txt
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 requirements/fuzz.in -o requirements/fuzz.txt
 	uv pip compile -q --upgrade --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --python-platform x86_64-manylinux_2_28 deploy/vllm/requirements.in -o deploy/vllm/requirements.txt
+	cd $(OPENID) && npm install --silent --package-lock-only --omit-lockfile-registry-resolved
+	$(PYTHON) -c "$$UNFUNDED" $(OPENID)/package-lock.json
 
 clean:  ## remove the environments and what was made in them
-	rm -rf .venv .venv-training .venv-vllm .ohif demo-output bench-output
+	rm -rf .venv .venv-training .venv-vllm .ohif .openid-provider demo-output bench-output
 
 # where pip looks for wheels that are in no index, uv is told to look too
 FIND = UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.find-links 2>/dev/null)}"
+
+OPENID = requirements/openid-provider
+# npm's lock names who may be given money, and no option leaves that out
+define UNFUNDED
+import json, pathlib, sys
+file = pathlib.Path(sys.argv[1])
+lock = json.loads(file.read_text())
+for package in lock['packages'].values():
+    package.pop('funding', None)
+file.write_text(json.dumps(lock, indent=2) + chr(10))
+endef
+export UNFUNDED
 
 # Each environment is reused until its requirement file changes.
 .venv/uv: requirements/bootstrap.txt
@@ -104,4 +120,10 @@ FIND = UV_FIND_LINKS="$${PIP_FIND_LINKS:-$$($(PYTHON) -m pip config get global.f
 	set -- $$(grep -v '^#' requirements/ohif.txt) && cd .ohif && \
 	file=$$(npm pack --silent "$$1") && echo "$$2  $$file" | sha512sum --check --quiet && \
 	tar -xzf "$$file" && rm "$$file"
+	@touch $@
+
+# npm checks each package by the hash in the lock, and runs no script of one; a Node.js comes along, Debian's is too old
+.openid-provider/ready: $(OPENID)/package.json $(OPENID)/package-lock.json
+	@rm -rf .openid-provider && mkdir .openid-provider
+	cp $^ .openid-provider && cd .openid-provider && npm ci --silent --ignore-scripts --no-audit --no-fund
 	@touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -67,6 +68,15 @@ def test_every_picture_of_a_viewer_is_there_and_none_is_left_over() -> None:
     assert [link for link in linked if not (ROOT / "deploy" / link).is_file()] == []
     there = {f"viewers/{file.name}" for file in (ROOT / "deploy" / "viewers").iterdir()}
     assert there == {link for link in linked if link.startswith("viewers/")}
+
+
+def test_the_version_of_oidc_provider_is_the_one_that_is_fetched() -> None:
+    folder = ROOT / "requirements" / "openid-provider"
+    lock = (folder / "package-lock.json").read_text(encoding="utf-8")
+    pinned = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    assert re.findall(r"oidc-provider (\d[\d.]+\d)", README) == [pinned["oidc-provider"]]
+    assert json.loads(lock)["packages"][""]["dependencies"] == pinned
+    assert "://" not in lock  # whoever installs says from where
 
 
 def test_the_version_of_ohif_is_the_one_that_is_fetched() -> None:

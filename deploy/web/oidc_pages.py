@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -67,7 +68,11 @@ class OidcPages:
         back = own_origin(request, secure=self.logins.secure) + BACK
         try:
             there = await self.provider.question(
-                back, attempt.state, attempt.nonce, attempt.verifier
+                back,
+                attempt.state,
+                attempt.nonce,
+                attempt.verifier,
+                anew="another" in request.query_params,
             )
         except ProviderError as error:
             return await self._away(request, wanted, error)
@@ -109,10 +114,10 @@ class OidcPages:
         if self.logins.users.get(token.name) is not None:
             # the two would be one person to the audit trail and to what is kept of judgements
             await self.logins.tell(request, token.name, "a local account has this name")
-            return self._problem(request, "pages.name_clash", token.name)
+            return self._problem(request, "pages.name_clash", token.name, wanted)
         if not token.roles:
             await self.logins.tell(request, token.name, "no role")
-            return self._problem(request, "pages.no_role", token.name)
+            return self._problem(request, "pages.no_role", token.name, wanted)
         await self.logins.tell(request, token.name)
         user = User(token.name, token.roles, "")
         answer = self.logins.begun(request, user, wanted, id_token=token.text)
@@ -152,12 +157,16 @@ class OidcPages:
         self.refusals.failed(address)
         return True
 
-    def _problem(self, request: Request, why: str, name: str) -> Response:
+    def _problem(self, request: Request, why: str, name: str, wanted: str) -> Response:
+        """Turn somebody away; the provider, where they are signed in, would name them again."""
         say = self.logins.pages.words.say
         whom = self.provider.settings.ask or say("pages.it_department")
         words = say(why, name=name, whom=whom)
         title = say("pages.not_let_in")
-        answer = self.logins.pages.page(request, "problem.html", 403, title=title, words=words)
+        another = f"/login/oidc?another=1&next={quote(wanted, safe='')}"
+        answer = self.logins.pages.page(
+            request, "problem.html", 403, title=title, words=words, another=another
+        )
         self._forget(answer)
         return answer
 

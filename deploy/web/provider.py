@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote_plus, urlencode, urlsplit
 
 import httpx2
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import JWKRegistry, Key, KeySet
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.errors import ConfigurationError, ProviderError, SignInError
@@ -25,7 +26,9 @@ __all__ = ["Discovered", "Provider"]
 _SECONDS: Final = 15.0
 _MOST_BYTES: Final = 1 << 20
 _KNOWN_SECONDS: Final = 3600.0
+_HEARD_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 3.0
+_NO_CLIENT: Final = "invalid_client"  # RFC 6749, section 5.2
 _LONGEST_HINT: Final = 2000  # an address that no server cuts
 
 
@@ -69,39 +72,43 @@ class Provider:
         self._discovered: tuple[float, Discovered] | None = None
         self._discovering = asyncio.Lock()
         self._failed: tuple[float, str] | None = None
-        self._keys: KeySet | None = None
+        self._keys: tuple[float, KeySet] | None = None
         try:
             self._tls = ssl.create_default_context(cafile=settings.authorities)
         except (OSError, ssl.SSLError):
             text = f"{settings.authorities}: holds no certificates that can be read"
             raise ConfigurationError(text) from None
 
-    async def discovered(self) -> Discovered:
+    async def discovered(self, known: float = _KNOWN_SECONDS) -> Discovered:
         """Return what the provider says of itself, asked anew every hour.
 
         One that has just failed is not asked again at once, so that a flood of sign-ins while it is
         down holds up nobody.
+
+        Parameters
+        ----------
+        known
+            How many seconds ago it may have been said.
         """
         async with self._discovering:  # who come meanwhile wait for one answer
             now = self._clock()
             if self._failed is not None and now - self._failed[0] < _PAUSE_SECONDS:
                 raise ProviderError(self._failed[1])
-            if self._discovered is None or now - self._discovered[0] > _KNOWN_SECONDS:
-                self._discovered, self._keys = (now, await self._discover()), None
+            if self._discovered is None or now - self._discovered[0] > known:
+                self._discovered = now, await self._discover()
             return self._discovered[1]
 
     async def keys(self, *, anew: bool = False) -> KeySet:
         """Return the keys by which it signs; `anew` asks again, for it changes them at times."""
-        if self._keys is None or anew:
+        now = self._clock()
+        if self._keys is None or anew or now - self._keys[0] > _KNOWN_SECONDS:
             found = await self._json((await self.discovered()).jwks_uri)
-            try:
-                self._keys = KeySet.import_key_set({"keys": list(found["keys"])})
-            except (JoseError, KeyError, TypeError, ValueError):
-                text = "its keys cannot be read"
-                raise ProviderError(text) from None
-        return self._keys
+            self._keys = now, _readable(found)
+        return self._keys[1]
 
-    async def question(self, back: str, state: str, nonce: str, verifier: str) -> str:
+    async def question(
+        self, back: str, state: str, nonce: str, verifier: str, *, anew: bool = False
+    ) -> str:
         """Return the address that asks somebody to sign in there (PKCE by RFC 7636, S256).
 
         Parameters
@@ -110,8 +117,10 @@ class Provider:
             Where the browser is sent back to.
         state, nonce, verifier
             Secrets of this one sign-in.
+        anew
+            Whether to ask also somebody who is signed in there, who may want to be another.
         """
-        discovered = await self.discovered()
+        discovered = await self.discovered(_HEARD_SECONDS)  # no browser is sent to one that is down
         async with self._client(discovered) as client:
             address, _ = client.create_authorization_url(
                 discovered.authorization_endpoint,
@@ -119,6 +128,7 @@ class Provider:
                 code_verifier=verifier,
                 redirect_uri=back,
                 nonce=nonce,
+                **({"prompt": "login"} if anew else {}),
             )
         return str(address)
 
@@ -140,17 +150,19 @@ class Provider:
                     redirect_uri=back,
                     code_verifier=verifier,
                 )
-            except OAuthError:  # its words are the provider's, and may hold anything
-                text = "the provider does not take the code"
+            except OAuthError as error:  # its words are the provider's, and may hold anything
+                what = "client_id or client_secret" if error.error == _NO_CLIENT else "the code"
+                text = f"the provider does not take {what}"
                 raise SignInError(text) from None
         return found
 
     async def farewell(self, id_token: str, back: str) -> str | None:
         """Return the address that signs somebody out there too; None where it offers none.
 
-        OpenID Connect RP-Initiated Logout 1.0, section 2.
+        OpenID Connect RP-Initiated Logout 1.0, section 2. The provider is asked whether it is
+        there: a browser that finds nobody leaves its user in doubt whether they are signed out.
         """
-        end = (await self.discovered()).end_session_endpoint
+        end = (await self.discovered(0.0)).end_session_endpoint
         if end is None:
             return None
         said = {"client_id": self.settings.client_id or "", "post_logout_redirect_uri": back}
@@ -163,7 +175,7 @@ class Provider:
         try:
             found = self._checked(await self._json(where))
         except ProviderError as error:
-            self._failed = self._clock(), str(error)
+            self._failed, self._discovered = (self._clock(), str(error)), None
             raise
         self._failed = None
         return found
@@ -207,7 +219,7 @@ class Provider:
         methods = discovered.token_endpoint_auth_methods_supported
         basic = secret and ("client_secret_basic" in methods or "client_secret_post" not in methods)
         how = "client_secret_basic" if basic else "client_secret_post" if secret else "none"
-        return AsyncOAuth2Client(
+        client = AsyncOAuth2Client(
             client_id=settings.client_id,
             client_secret=secret,
             token_endpoint_auth_method=how,
@@ -215,6 +227,8 @@ class Provider:
             code_challenge_method="S256",
             **self._bounds(),
         )
+        client.register_client_auth_method(("client_secret_basic", _basic))
+        return client
 
     def _secret(self) -> str | None:
         """Read the client's secret, each time: it may have been changed."""
@@ -299,6 +313,31 @@ class _Bounded(httpx2.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _basic(client: Any, _method: str, uri: str, headers: Any, body: Any) -> tuple[str, Any, Any]:
+    """Show the client by HTTP Basic, encoded as a form is (RFC 6749, section 2.3.1).
+
+    Authlib's own leaves that out: a secret with a plus or a percent sign in it is then another.
+    """
+    shown = f"{quote_plus(client.client_id)}:{quote_plus(client.client_secret)}"
+    headers["Authorization"] = f"Basic {base64.b64encode(shown.encode()).decode()}"
+    return uri, headers, body
+
+
+def _readable(said: Any) -> KeySet:
+    """Return the keys of a set; one of a kind that is not known is passed over (RFC 7517, 5)."""
+    found: list[Key] = []
+    try:
+        for one in said["keys"]:
+            with suppress(JoseError, KeyError, TypeError, ValueError, AttributeError):
+                found.append(JWKRegistry.import_key(one))
+    except (KeyError, TypeError):
+        pass
+    if not found:
+        text = "its keys cannot be read"
+        raise ProviderError(text)
+    return KeySet(found)
 
 
 def _origin(address: str | None) -> str:

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, RSAKey
 
-CLIENT, SECRET = "wristmir-pages", "an-invented-client-secret"
+CLIENT, SECRET = "wristmir-pages", "an invented+secret:50%25"  # HTTP Basic encodes it
 HOST = "127.0.0.2"  # another site than the pages' 127.0.0.1, to browsers too
 Claims = dict[str, Any]
 
@@ -67,6 +67,7 @@ class FakeProvider:
         }
     )
     keys: list[Any] = field(default_factory=list)
+    strange_keys: list[Claims] = field(default_factory=list)
     algorithm: str = "RS256"
     interactive: bool = False
     secret: str | None = SECRET
@@ -161,7 +162,8 @@ def provider() -> Iterator[FakeProvider]:
             if path == "/.well-known/openid-configuration":
                 self._say(fake.status, fake.discovery())
             elif path == "/jwks":
-                self._say(200, {"keys": [key.as_dict(private=False) for key in fake.keys]})
+                keys = [key.as_dict(private=False) for key in fake.keys]
+                self._say(200, {"keys": fake.strange_keys + keys})
             elif path == "/authorization" and fake.interactive:
                 self._page(query)
             elif path in ("/authorization", "/approved"):

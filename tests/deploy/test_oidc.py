@@ -227,10 +227,18 @@ def test_who_has_no_role_is_told_whom_to_ask(hospital: Hospital, groups: Any) ->
     browser, answer = hospital.sign_in()
     assert answer.status == 403
     assert "Whom to ask: the IT department." in answer.text
+    assert 'href="/login/oidc?another=1&amp;next="' in answer.text
     assert browser.get("/results").status == 303
     (login,) = hospital.logins()
     assert who_asked(login)[0] == "dr.asked"
     assert login.find("EventIdentification").get("EventOutcomeIndicator") == "4"
+
+
+def test_who_wants_to_be_another_is_asked_by_the_provider_anew(hospital: Hospital) -> None:
+    browser = Visit(hospital.address)
+    for path, prompt in (("/login/oidc", None), ("/login/oidc?another=1", ["login"])):
+        there = browser.get(path).headers["location"]
+        assert parse_qs(urlsplit(there).query).get("prompt") == prompt
 
 
 def test_a_session_gets_a_new_key_and_the_one_before_is_over(hospital: Hospital) -> None:
@@ -295,6 +303,23 @@ def test_a_new_key_of_the_provider_is_fetched_once(young: Hospital) -> None:
     young.fake.keys.insert(0, rsa_key("second"))
     assert young.sign_in()[1].status == 303
     assert young.fake.asked.count("/jwks") == 2
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"},
+        {"kty": "EC", "crv": "P-999", "x": "AA", "y": "AA"},
+        {"kty": "RSA"},
+        {},
+    ],
+    ids=str,
+)
+def test_a_key_of_a_kind_that_is_not_known_is_passed_over(
+    young: Hospital, strange: dict[str, Any]
+) -> None:
+    young.fake.strange_keys = [{"kid": "strange", **strange}]
+    assert young.sign_in()[1].status == 303
 
 
 # -- who never is -----------------------------------------------------------------------------
@@ -554,6 +579,23 @@ def test_a_provider_that_is_down_is_not_asked_again_at_once_but_soon(young: Hosp
     assert len(fake.asked) == 1
     fake.status = 200
     assert eventually(lambda: browser.get("/login/oidc").status == 303)
+
+
+def test_no_browser_is_sent_to_a_provider_that_has_gone_down_meanwhile(young: Hospital) -> None:
+    browser, _ = young.sign_in()
+    young.fake.status = 500
+    answer = browser.post("/logout", {"csrf": browser.token("/results")})
+    assert answer.headers["location"] == "/login"
+    assert browser.get("/results").status == 303
+    assert browser.get("/login/oidc").status == 503
+
+
+def test_a_secret_that_the_provider_does_not_take_is_named_in_the_log(
+    hospital: Hospital, caplog: pytest.LogCaptureFixture
+) -> None:
+    hospital.fake.secret = "another"  # noqa: S105  invented
+    assert hospital.sign_in()[1].status == 401
+    assert "does not take client_id or client_secret" in caplog.text
 
 
 def test_a_secret_that_others_may_read_is_not_shown_to_anybody(
