@@ -249,7 +249,8 @@ def _delivery(settings: Settings) -> Delivery:
 def _resume_withdrawals(ledger: Ledger, crosswalk: Crosswalk, delivery: Delivery) -> None:
     """Have copies withdrawn whose destination was not configured when their sources were rejected.
 
-    What is still to be withdrawn for another reason has its job, which takes this one in.
+    What is still to be withdrawn for another reason has its job already: one of the two ends the
+    other, and no note is sent for that.
     """
     known = delivery.by_name.keys()
     for study_uid in {

@@ -241,6 +241,12 @@ class Answerer:
                 there = set(others) - missing
             assert_sendable(result, header, fetchable | there)
 
+    def referring(self, results: Sequence[Path]) -> AbstractContextManager[None]:
+        """Hold the library copies that results refer to; see `pipeline.sendings.Sendings`."""
+        documents = [dcmread(path, stop_before_pixels=True) for path in results]
+        referred = {uid for document in documents for uid in referenced_instances(document)}
+        return self.library.sendings.referring(filter(self.library.uids.is_own, referred))
+
     def sending(
         self, copies: Sequence[Path], *, are_kept: bool = True
     ) -> AbstractContextManager[None]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from pipeline.crosswalk_rows import (
+    AGAIN,
     COPY,
     DELIVERY,
     METADATA,
+    NOTED,
     ONE,
     REJECTED,
     SEAL,
@@ -48,13 +50,15 @@ class RejectedCopy:
 
     ``reason`` is the code of the rejection (PS3.16 CID 7010); ``destinations`` are the names of
     those that have it, or may have it: its delivery was begun and nobody knows how it ended. The
-    latter are ``unsure``.
+    latter are ``unsure`` until they were told once that it is withdrawn; from then on ``noted`` has
+    the time of that.
     """
 
     copy: LibraryCopy
     reason: str
     destinations: frozenset[str]
     unsure: frozenset[str] = frozenset()
+    noted: Mapping[str, datetime] = field(default_factory=dict)
 
 
 LookedUp = Callable[[str, LibraryCopy | None], None]
@@ -162,9 +166,13 @@ class Crosswalk:
                 raise PriorRejectedError
             for mark in [copy_mark(seal, uid) for uid in wanted]:
                 here = (DELIVERY.c.copy_mark == mark) & (DELIVERY.c.destination == destination)
-                if connection.execute(sa.select(DELIVERY).where(here)).one_or_none() is None:
+                known = connection.execute(sa.select(DELIVERY).where(here)).one_or_none()
+                if known is None:
                     values = {"copy_mark": mark, "destination": destination, "delivered_at": ""}
                     connection.execute(sa.insert(DELIVERY).values(**values))
+                else:
+                    begun = AGAIN if _is_there(known.delivered_at) else ""
+                    connection.execute(sa.update(DELIVERY).where(here).values(delivered_at=begun))
 
     def mark_delivered(self, copy_uids: Iterable[str], destination: str) -> None:
         """Remember that the destination has copies, for good, whose delivery was begun."""
@@ -177,6 +185,11 @@ class Crosswalk:
     def mark_lost(self, copy_uids: Iterable[str], destination: str) -> None:
         """Remember that the destination has not kept copies: they are missing there."""
         self._mark(copy_uids, destination, "")
+
+    def mark_noted(self, copy_uids: Iterable[str], destination: str, at: datetime) -> None:
+        """Remember when the destination was told that copies are withdrawn, to be told again."""
+        when = at.astimezone(UTC).isoformat(timespec="seconds")
+        self._mark(copy_uids, destination, f"{NOTED}{when}")
 
     def stored(self, source_study_uid: str, destination: str) -> tuple[LibraryCopy, ...]:
         """Return a study's copies to which the destination is yet to commit.
@@ -198,12 +211,11 @@ class Crosswalk:
         wanted = tuple(dict.fromkeys(copy_uids))
         with self._reading() as (connection, seal):
             marks = {copy_mark(seal, uid): uid for uid in wanted}
-            query = sa.select(DELIVERY.c.copy_mark).where(
-                DELIVERY.c.destination == destination,
-                DELIVERY.c.copy_mark.in_(marks),
-                DELIVERY.c.delivered_at.not_in(["", STORED]),
+            query = sa.select(DELIVERY).where(
+                DELIVERY.c.destination == destination, DELIVERY.c.copy_mark.in_(marks)
             )
-            there = {marks[mark] for mark in connection.execute(query).scalars()}
+            rows = connection.execute(query).all()
+            there = {marks[row.copy_mark] for row in rows if _is_there(row.delivered_at)}
         return tuple(uid for uid in wanted if uid not in there)
 
     def reject(
@@ -227,6 +239,8 @@ class Crosswalk:
             with self._writing() as (connection, seal):
                 study = study_mark(seal, source_study_uid)
                 connection.execute(sa.delete(REJECTED).where(REJECTED.c.study_mark == study))
+                for source_uid in known.keys() - reasons.keys():
+                    _take_back(connection, source_mark(seal, source_uid))
                 for source_uid, reason in reasons.items():
                     values = sealed_rejection(seal, source_uid, source_study_uid, reason)
                     connection.execute(sa.insert(REJECTED).values(**values))
@@ -372,6 +386,18 @@ class Crosswalk:
 _NOWHERE = ~sa.exists().where(DELIVERY.c.copy_mark == COPY.c.copy_mark).correlate(COPY)
 
 
+def _is_there(delivered_at: str) -> bool:
+    """Whether a destination has a copy for good, by what stands in its row."""
+    return delivered_at not in ("", STORED) and not delivered_at.startswith(NOTED)
+
+
+def _take_back(connection: sa.Connection, source: str) -> None:
+    """Let a source's copies be missing everywhere: who was told of its rejection may hide them."""
+    copies = sa.select(COPY.c.copy_mark).where(COPY.c.source_mark == source)
+    here = DELIVERY.c.copy_mark.in_(copies)
+    connection.execute(sa.update(DELIVERY).where(here).values(delivered_at=""))
+
+
 def _rejected(
     connection: sa.Connection, seal: Seal, which: sa.ColumnElement[bool]
 ) -> tuple[RejectedCopy, ...]:
@@ -386,7 +412,12 @@ def _rejected(
     for row in connection.execute(sa.select(COPY).where(of_them).order_by(COPY.c.copy_mark)).all():
         places = sa.select(DELIVERY).where(DELIVERY.c.copy_mark == row.copy_mark)
         at = {place.destination: place.delivered_at for place in connection.execute(places)}
-        unsure = frozenset(name for name, delivered_at in at.items() if not delivered_at)
+        unsure = frozenset(name for name, there in at.items() if there in ("", AGAIN))
+        noted = {
+            name: datetime.fromisoformat(delivered_at.removeprefix(NOTED))
+            for name, delivered_at in at.items()
+            if delivered_at.startswith(NOTED)
+        }
         copy, reason = opened_copy(seal, row), reasons[row.source_mark]
-        found.append(RejectedCopy(copy, reason, frozenset(at), unsure))
+        found.append(RejectedCopy(copy, reason, frozenset(at), unsure, noted))
     return tuple(found)

@@ -13,9 +13,11 @@ import sqlalchemy as sa
 from pipeline.seal import Seal
 
 __all__ = [
+    "AGAIN",
     "COPY",
     "DELIVERY",
     "METADATA",
+    "NOTED",
     "ONE",
     "REJECTED",
     "SEAL",
@@ -58,7 +60,9 @@ COPY = sa.Table(
     sa.UniqueConstraint("source_mark", "version"),
 )
 # `delivered_at` is empty from when a delivery is begun, then STORED where the destination is yet to
-# commit to what it has acknowledged, and the time at last
+# commit to what it has acknowledged, and the time at last. AGAIN is one that is there and is being
+# sent once more; NOTED and a time one of which the destination was told then that it is withdrawn,
+# before it was certain that no more of it comes
 DELIVERY = sa.Table(
     "sealed_delivery",
     METADATA,
@@ -82,6 +86,8 @@ REJECTED = sa.Table(
 )
 ONE: Final = 1
 STORED: Final = "stored"
+AGAIN: Final = "again"
+NOTED: Final = "noted "
 UNSEALED: Final = ("delivery", "copy")  # the tables of releases that sealed nothing
 
 

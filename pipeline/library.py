@@ -142,11 +142,12 @@ class Library:
         """
         uids = tuple(copy_uids)
         # held before leave is asked: see `pipeline.withdrawal.Withdrawal`
-        with self.sendings.of(uids):
+        with self.sendings.of(uids) as alone:
             self.crosswalk.begin_delivery(uids, self.destination)
             yield
             mark = self.crosswalk.mark_delivered if are_kept else self.crosswalk.mark_stored
-            mark(uids, self.destination)
+            # what another one is sending still may come a second time, after all that is said of it
+            mark(alone(), self.destination)
 
     def missing(self, copies: Iterable[Dataset]) -> list[Dataset]:
         """Return the copies that the destination has not acknowledged, each once."""

@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,23 +30,36 @@ class Sendings:
         self._path = path
 
     @contextmanager
-    def of(self, copy_uids: Iterable[str]) -> Iterator[None]:
-        """Hold copies as being sent until the block ends; several may send the same one."""
+    def of(self, copy_uids: Iterable[str]) -> Iterator[Callable[[], tuple[str, ...]]]:
+        """Hold copies as being sent until the block ends; several may send the same one.
+
+        Yields what says, in the end, which of them nobody else is sending: of several senders of
+        one copy the last is told so, and the others are not, however close together they end.
+        """
+        uids = tuple(copy_uids)
         with self._opened() as descriptor:
-            for uid in copy_uids:
-                _lock(descriptor, fcntl.F_OFD_SETLK, fcntl.F_RDLCK, _place(uid))
-            try:
-                yield
-            finally:
-                # a child that was forked meanwhile has the file open too: closing is not enough
-                _lock(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK)
+
+            def alone() -> tuple[str, ...]:
+                _lock(descriptor, fcntl.F_OFD_SETLKW, fcntl.F_WRLCK, _ENDING)
+                return tuple(uid for uid in uids if not _is_held(descriptor, _place(uid)))
+
+            with _held(descriptor, map(_place, uids)):
+                yield alone
+
+    @contextmanager
+    def referring(self, copy_uids: Iterable[str]) -> Iterator[None]:
+        """Hold copies, until the block ends, as what something refers to that is being sent."""
+        places = [_place(uid) + _REFERRED for uid in copy_uids]
+        with self._opened() as descriptor, _held(descriptor, places):
+            yield
 
     def any_of(self, copy_uids: Iterable[str]) -> bool:
-        """Tell whether somebody is sending one of these copies."""
+        """Tell whether somebody is sending one of these copies, or what refers to it."""
         with self._opened() as descriptor:
             return any(
-                _lock(descriptor, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, _place(uid)) != fcntl.F_UNLCK
+                _is_held(descriptor, place)
                 for uid in copy_uids
+                for place in (_place(uid), _place(uid) + _REFERRED)
             )
 
     @contextmanager
@@ -58,12 +71,29 @@ class Sendings:
             os.close(descriptor)
 
 
+_REFERRED, _ENDING = 1 << 61, 1 << 62  # places beyond those of copies
 _FLOCK = "hhqqi"  # struct flock: type, whence, start, length (0 for all), process (0 here)
 
 
 def _place(uid: str) -> int:
     """Return the byte that stands for a copy; two may share one, then one waits for both."""
-    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "big") >> 2
+    return int.from_bytes(hashlib.sha256(uid.encode()).digest()[:8], "big") >> 3
+
+
+@contextmanager
+def _held(descriptor: int, places: Iterable[int]) -> Iterator[None]:
+    for place in places:
+        _lock(descriptor, fcntl.F_OFD_SETLK, fcntl.F_RDLCK, place)
+    try:
+        yield
+    finally:
+        # a child that was forked meanwhile has the file open too: closing is not enough
+        _lock(descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK)
+
+
+def _is_held(descriptor: int, place: int) -> bool:
+    """Tell whether a place is held through another opening of the file."""
+    return _lock(descriptor, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, place) != fcntl.F_UNLCK
 
 
 def _lock(descriptor: int, command: int, kind: int, place: int | None = None) -> int:

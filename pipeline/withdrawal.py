@@ -18,7 +18,10 @@ from pipeline.library import Library
 from pipeline.outbox import Outbox
 from pipeline.rejection_note import rejection_note
 
-__all__ = ["Notes", "Source", "Withdrawal", "Withdrawn"]
+__all__ = ["LATE", "Notes", "Source", "Withdrawal", "Withdrawn"]
+
+LATE = timedelta(minutes=15)
+"""After so long nothing comes any more that lay in a network or a queue."""
 
 Send = Callable[[str, "Notes"], timedelta | None]
 """Sees to it that the destination of a name has notes; raises where it does not take them all.
@@ -53,8 +56,8 @@ class Withdrawn:
     """How a withdrawal from one destination ended, in numbers of copies.
 
     ``being_sent``: somebody sends one of them at this moment, and nothing was done. ``noted``: the
-    destination was told. ``unsure``: of these it has not acknowledged that it ever got them, and is
-    to be told again. ``never_sent``: nobody has them. ``elsewhere``: by name, what is at
+    destination was told. ``unsure``: it has not acknowledged that it ever got them, and is to be
+    told again. ``never_sent``: nobody has them. ``elsewhere``: by name, what is at
     destinations that are configured no more, and stays to be withdrawn. ``awaited``: where the
     destination has not committed to the notes yet, when to look again; nothing is forgotten.
     ``notes``: their name.
@@ -92,8 +95,9 @@ class Withdrawal:
       look at who is sending. So a sender that had leave before the rejection is seen here and
       waited for; one that asks after it gets none.
     * What was begun and not acknowledged, for its sender was killed or gave up waiting, may lie in
-      a network or a queue still: the note about it is repeated after a while, under a UID of its
-      own, for an archive may pass over one that it has.
+      a network or a queue still: the note about it is repeated after `LATE`, under a UID of its
+      own, for an archive may pass over one that it has. Each copy has its own time for that, in
+      the crosswalk.
     * A copy is forgotten after its last note was taken, and committed to where that is offered, in
       one transaction; a kill before that has the note sent once more.
 
@@ -128,8 +132,8 @@ class Withdrawal:
         sources: Mapping[str, Source],
         at: datetime,
         *,
+        now: datetime,
         sent: str = "",
-        again: bool = False,
     ) -> Withdrawn:
         """Withdraw what is at one destination, then forget what is at none any more.
 
@@ -144,11 +148,11 @@ class Withdrawal:
         at
             Timezone-aware time of the withdrawal; the same one, with the same copies, makes the
             same notes.
+        now
+            Timezone-aware time at this moment.
         sent
             Name of the notes that were sent before. Where more was rejected since, these are
             others.
-        again
-            Whether it is the repetition, after which the destination counts as told.
 
         Raises
         ------
@@ -159,7 +163,8 @@ class Withdrawal:
         if self.library.sendings.any_of(one.copy.copy_uid for one in rejected):
             return Withdrawn(being_sent=len(rejected))
         where = destination if destination in self.known else ""
-        there = [one for one in rejected if where in one.destinations]
+        at_peace = [one for one in rejected if where in one.noted and now < one.noted[where] + LATE]
+        there = [one for one in rejected if where in one.destinations and one not in at_peace]
         if there:
             made = self._notes(there, sources, at)
             name = self.library.uids.name(*(note.SOPInstanceUID for note in made))
@@ -167,12 +172,13 @@ class Withdrawal:
                 awaited = send(where, Notes(name, paths, are_sent=name == sent))
             if awaited is not None:
                 return Withdrawn(noted=len(there), awaited=awaited, notes=name)
-        unsure = [one for one in there if where in one.unsure and not again]
-        over = [one.copy for one in rejected if one not in unsure]
-        self.library.crosswalk.forget(over, where)
+        unsure = [one for one in there if where in one.unsure]
+        crosswalk, kept = self.library.crosswalk, [*at_peace, *unsure]
+        crosswalk.mark_noted([one.copy.copy_uid for one in unsure], where, now)
+        crosswalk.forget([one.copy for one in rejected if one not in kept], where)
         return Withdrawn(
             noted=len(there),
-            unsure=len(unsure),
+            unsure=len(kept),
             never_sent=sum(not one.destinations for one in rejected),
             elsewhere=Counter(
                 name for one in rejected for name in sorted(one.destinations - self.known)

@@ -52,7 +52,7 @@ from pipeline.report import ReportText
 from pipeline.request import Request
 from pipeline.stage_clock import StageClock
 from pipeline.stored_study import StoredImage, stored_images, told_reports
-from pipeline.withdrawal import Notes, Source, Withdrawal
+from pipeline.withdrawal import LATE, Notes, Source, Withdrawal
 
 __all__ = [
     "ANSWER",
@@ -102,7 +102,6 @@ _TIDY_SECONDS = 3600.0
 # what destinations are asked to commit to beside result sets, by names that lead to no study
 _COPIES, _NOTES = "copies-", "notes-"
 _SENDING_PAUSE = timedelta(seconds=10)  # whoever sends a copy mostly ends within it
-_LATE_PAUSE = timedelta(minutes=15)  # what lay in a network or a queue has come by then
 
 
 def uploads_dir(state_dir: Path) -> Path:
@@ -459,6 +458,13 @@ class Worker:
     def _send_results(
         self, result_id: str, copies: Sequence[Path], objects: Sequence[Path], query: StoredImage
     ) -> _Done:
+        with self.answerer.referring(objects):
+            return self._send_held(result_id, copies, objects, query)
+
+    def _send_held(
+        self, result_id: str, copies: Sequence[Path], objects: Sequence[Path], query: StoredImage
+    ) -> _Done:
+        """Send results while no copy that they refer to can be withdrawn."""
         results, library = self._destinations()
         clock = StageClock()
         self.answerer.guard(objects, copies, query, lambda uid: bool(self.ledger.receipt(uid)))
@@ -574,29 +580,38 @@ class Worker:
             for other in withdrawal.places() - {name}:
                 # before this one is tried, and each for itself: one may be away for days
                 self.ledger.enqueue(WITHDRAW, job.subject, {"destination": other})
+        others = [one for one in self._withdrawals(job.subject, name) if one.id != job.id]
+        newest = max((one.id for one in others), default=0)
+        if newest > job.id:
+            return _Done({"taken_over": newest})
+        # what another one waits to hear of is not said anew
+        awaiting = [one.argument["noted"] for one in (job, *others) if "noted" in one.argument]
+        at, sent = awaiting[0] if awaiting else (job.created_at.isoformat(), "")
         sources = {
             row.sop_instance_uid: Source(row.sop_class_uid, row.series_uid)
             for row in self.ledger.receipts_of(job.subject)
         }
-        at, sent = job.argument.get("noted", (job.created_at.isoformat(), ""))
-        done = withdrawal.make(
-            name,
-            self._give_notes,
-            sources,
-            datetime.fromisoformat(at),
-            sent=sent,
-            again=bool(job.argument.get("again")),
-        )
+        given = (name, self._give_notes, sources, datetime.fromisoformat(at))
+        done = withdrawal.make(*given, now=utc_now(), sent=sent)
         then = []
         if done.being_sent:
             then = [NewJob(WITHDRAW, job.subject, job.argument, _SENDING_PAUSE)]
         elif done.awaited is not None:
-            argument = {**job.argument, "destination": name, "noted": [at, done.notes]}
+            argument = {"destination": name, "noted": [at, done.notes]}
             then = [NewJob(WITHDRAW, job.subject, argument, done.awaited)]
         elif done.unsure:
-            argument = {"destination": name, "again": True}
-            then = [NewJob(WITHDRAW, job.subject, argument, _LATE_PAUSE)]
+            then = [NewJob(WITHDRAW, job.subject, {"destination": name}, LATE)]
         return _Done(done.as_json(), then)
+
+    def _withdrawals(self, study_uid: str, destination: str) -> list[Job]:
+        """Return the withdrawals from a destination that are still to be made, the latest first."""
+        library = self.answerer.library.destination
+        return [
+            one
+            for one in self.ledger.jobs(kind=WITHDRAW, subject=study_uid)
+            if one.state in (JobState.READY, JobState.LEASED)
+            and one.argument.get("destination", library) == destination
+        ]
 
     def _give_notes(self, destination: str, notes: Notes) -> timedelta | None:
         """Send notes, and again what is lost of them; see `pipeline.withdrawal.Send`."""

@@ -27,11 +27,12 @@ from pydicom.uid import (
 from simple_bundle import simple_bundle
 
 import pipeline.worker
+from deploy.assembly import _resume_withdrawals
 from deploy.kept_results import KeptResults
 from deploy.small_pacs import SmallPacs
 from listener.destination_settings import DestinationSettings
 from listener.holdings import Wanted
-from listener.job import JobState
+from listener.job import INDEX, JobState
 from pipeline.dictionary import dictionary
 from pipeline.match_report import readable
 from pipeline.result_language import Language
@@ -441,6 +442,26 @@ def test_a_copy_that_another_worker_is_sending_is_withdrawn_when_it_has_arrived(
     assert service.worker.answerer.library.crosswalk.of_copy(uid) is None
 
 
+def test_a_result_that_is_being_sent_while_a_copy_is_withdrawn_is_kept_here_no_more(
+    service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.send(ASKED, "WRISTMIR_Q_DR")
+    service.settle()
+    uid, study = copy_of(service, PRIORS[0]), str(image_of(PRIORS[0]).StudyInstanceUID)
+    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
+    waiting.send(ASKED, "WRISTMIR_Q_DR")  # of a result whose copies are all there
+    waiting.settle()
+    with delivering(service, monkeypatch):
+        reject(waiting, PRIORS[0], folder)
+        waiting.settle()
+        assert notes(service) == []
+    assert uid in referenced_instances(service.reports()[-1])
+    service.ledger.enqueue(WITHDRAW, study)
+    service.settle()
+    assert len(notes(service)) == 1
+    assert kept(service) == set()
+
+
 def test_a_copy_whose_sender_was_killed_is_withdrawn_and_once_more_later(
     service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -464,7 +485,11 @@ def test_a_copy_whose_sender_was_killed_is_withdrawn_and_once_more_later(
         JobState.READY,
         timedelta(minutes=15),
     )
-    service.ledger.enqueue(WITHDRAW, study, repeated.argument)  # as if they had passed
+    service.ledger.enqueue(WITHDRAW, study, repeated.argument)  # too early: nothing is said yet
+    waiting.settle()
+    assert len(notes(service)) == 1
+    monkeypatch.setattr("pipeline.withdrawal.LATE", timedelta(0))
+    service.ledger.enqueue(WITHDRAW, study, repeated.argument)
     waiting.settle()
     assert [referenced_instances(one) for one in notes(service)] == [{uid}, {uid}]
     assert service.worker.answerer.library.crosswalk.of_copy(uid) is None
@@ -648,6 +673,24 @@ def test_a_copy_is_forgotten_when_the_library_has_committed_to_the_note(
     committing.soon(WITHDRAW)
     assert crosswalk.of_copy(committing.uid) is None
     assert running.outcome(committing.study, WITHDRAW) == {"withdrawn": 1, "never_sent": 0}
+
+
+def test_while_a_note_is_awaited_neither_restarts_nor_new_looks_at_the_study_send_another(
+    committing: Committing, folder: Path
+) -> None:
+    running, worker = committing.running, committing.running.worker
+    reject(running, PRIORS[0], folder)
+    running.settle()
+    sent = list(committing.archive.stored)
+    for _ in range(2):
+        _resume_withdrawals(running.ledger, worker.answerer.library.crosswalk, worker.delivery)
+        running.ledger.enqueue(INDEX, committing.study)
+        running.settle()
+    assert committing.archive.stored == sent
+    waiting = [
+        one for one in running.jobs(committing.study, WITHDRAW) if one.state is JobState.READY
+    ]
+    assert len(waiting) == 1
 
 
 def test_where_nobody_is_to_be_asked_a_copy_counts_when_it_is_stored(folder: Path) -> None:

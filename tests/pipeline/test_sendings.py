@@ -40,6 +40,40 @@ def test_two_may_send_the_same_copy_and_the_last_one_counts(lock: Path) -> None:
     assert not second.any_of(["2.25.1"])
 
 
+def test_of_those_who_send_the_same_copy_the_last_to_end_is_told_that_it_is_alone(
+    lock: Path,
+) -> None:
+    with Sendings(lock).of(["2.25.1", "2.25.2"]) as alone:
+        with Sendings(lock).of(["2.25.1"]) as alone_too:
+            assert alone_too() == ()
+        assert alone() == ("2.25.1", "2.25.2")
+
+
+def test_two_who_end_at_once_do_not_both_take_the_other_for_the_last(lock: Path) -> None:
+    said: list[tuple[str, ...]] = []
+    both = threading.Barrier(8)
+
+    def send() -> None:
+        with Sendings(lock).of(["2.25.1"]) as alone:
+            both.wait()
+            said.append(alone())
+
+    senders = [threading.Thread(target=send) for _ in range(8)]
+    for one in senders:
+        one.start()
+    for one in senders:
+        one.join(10)
+    assert sorted(said) == [()] * 7 + [("2.25.1",)]
+
+
+def test_what_refers_to_a_copy_is_no_sender_of_it_and_is_waited_for_as_one(lock: Path) -> None:
+    with Sendings(lock).referring(["2.25.1"]):
+        with Sendings(lock).of(["2.25.1"]) as alone:
+            assert alone() == ("2.25.1",)
+        assert Sendings(lock).any_of(["2.25.1"])
+    assert not Sendings(lock).any_of(["2.25.1"])
+
+
 def test_an_error_ends_it_as_well(lock: Path) -> None:
     with pytest.raises(TimeoutError), Sendings(lock).of(["2.25.1"]):
         raise TimeoutError

@@ -52,14 +52,12 @@ class Site:
         with self.library(to).sending(copy_uids):
             pass
 
-    def withdraw(
-        self, destination: str = "library", *others: str, minutes: int = 0, again: bool = False
-    ) -> Withdrawn:
+    def withdraw(self, destination: str = "library", *others: str, minutes: int = 0) -> Withdrawn:
         """Withdraw from a destination; others are known beside the library."""
         known = frozenset({"library", *others})
         withdrawal = Withdrawal(self.library(), self.outbox, STUDY, known)
         at = NOW + timedelta(minutes=minutes)
-        return withdrawal.make(destination, self.take, SOURCES, at, again=again)
+        return withdrawal.make(destination, self.take, SOURCES, at, now=at)
 
     def take(self, destination: str, notes: Notes) -> None:
         self.sent.extend((destination, dcmread(path)) for path in notes.paths)
@@ -135,11 +133,67 @@ def test_what_was_never_acknowledged_is_withdrawn_twice_by_notes_of_their_own(
     site.reject()
     assert site.withdraw() == Withdrawn(noted=1, unsure=1)
     assert site.crosswalk.of_copy(COPY) is not None
-    assert site.withdraw(minutes=15, again=True) == Withdrawn(noted=1)
+    assert site.withdraw(minutes=15) == Withdrawn(noted=1)
     assert site.crosswalk.of_copy(COPY) is None
     assert site.told == [("library", {COPY})] * 2
     first, second = (note.SOPInstanceUID for _, note in site.sent)
     assert first != second
+
+
+def test_one_that_is_sent_once_more_and_not_acknowledged_is_withdrawn_twice(site: Site) -> None:
+    site.sends(COPY)
+    with pytest.raises(TimeoutError), site.library().sending([COPY]):
+        raise TimeoutError
+    assert site.crosswalk.missing([COPY], "library") == ()  # it is there all the same
+    site.reject()
+    assert site.withdraw() == Withdrawn(noted=1, unsure=1)
+
+
+def test_of_two_who_send_it_the_last_one_s_end_counts(site: Site) -> None:
+    def times_out() -> None:
+        with site.library().sending([COPY]):
+            site.sends(COPY)
+            raise TimeoutError  # what this one has sent may come yet
+
+    with pytest.raises(TimeoutError):
+        times_out()
+    site.reject()
+    assert site.withdraw() == Withdrawn(noted=1, unsure=1)
+
+
+def test_each_copy_has_its_own_time_to_be_withdrawn_again(site: Site) -> None:
+    site.crosswalk.keep(SECOND, OTHER, STUDY)
+    for uid in (COPY, SECOND):
+        with pytest.raises(TimeoutError), site.library().sending([uid]):
+            raise TimeoutError
+    site.reject()
+    assert site.withdraw() == Withdrawn(noted=1, unsure=1)
+    site.crosswalk.reject(STUDY, {IMAGE: "113001", OTHER: "113001"})
+    assert site.withdraw(minutes=10) == Withdrawn(noted=1, unsure=2)
+    assert site.withdraw(minutes=16) == Withdrawn(noted=1, unsure=1)
+    assert site.withdraw(minutes=26) == Withdrawn(noted=1)
+    assert site.told == [("library", {uid}) for uid in (COPY, SECOND, COPY, SECOND)]
+    assert site.crosswalk.to_withdraw() == ()
+
+
+def test_a_copy_whose_rejection_is_taken_back_counts_as_missing(site: Site) -> None:
+    site.sends(COPY)
+    site.reject()
+    site.crosswalk.reject(STUDY, {})
+    assert site.crosswalk.missing([COPY], "library") == (COPY,)
+    site.sends(COPY)
+    assert site.crosswalk.missing([COPY], "library") == ()
+
+
+def test_while_a_result_that_refers_to_a_copy_is_being_sent_it_is_not_withdrawn(
+    site: Site,
+) -> None:
+    site.sends(COPY)
+    with site.sendings.referring([COPY]):
+        site.sends(COPY)
+        site.reject()
+        assert site.withdraw() == Withdrawn(being_sent=1)
+    assert site.withdraw() == Withdrawn(noted=1)
 
 
 def test_a_kill_after_a_note_has_the_same_one_sent_again(
@@ -169,7 +223,7 @@ def test_a_destination_that_takes_no_note_keeps_the_copy_from_being_forgotten(si
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        withdrawal.make("library", away, SOURCES, NOW)
+        withdrawal.make("library", away, SOURCES, NOW, now=NOW)
     assert site.withdraw() == Withdrawn(noted=1)
 
 
@@ -185,7 +239,7 @@ def test_until_the_destination_keeps_the_note_the_copy_is_not_forgotten_and_the_
         site.take(destination, notes)
         return pause
 
-    done = withdrawal.make("library", takes, SOURCES, NOW)
+    done = withdrawal.make("library", takes, SOURCES, NOW, now=NOW)
     assert replace(done, notes="") == Withdrawn(noted=1, awaited=pause)
     assert site.crosswalk.of_copy(COPY) is not None
     assert site.withdraw() == Withdrawn(noted=1)
@@ -208,10 +262,12 @@ def test_what_is_rejected_while_a_note_is_awaited_is_in_no_note_that_was_sent(
         site.take(destination, notes)
         return timedelta(0) if not notes.are_sent else None
 
-    first = withdrawal.make("library", takes, SOURCES, NOW)
+    first = withdrawal.make("library", takes, SOURCES, NOW, now=NOW)
     site.crosswalk.reject(STUDY, {IMAGE: "113001", OTHER: "113001"})
-    second = withdrawal.make("library", takes, SOURCES, NOW, sent=first.notes)
-    assert withdrawal.make("library", takes, SOURCES, NOW, sent=second.notes).awaited is None
+    second = withdrawal.make("library", takes, SOURCES, NOW, now=NOW, sent=first.notes)
+    assert (
+        withdrawal.make("library", takes, SOURCES, NOW, now=NOW, sent=second.notes).awaited is None
+    )
     assert were_sent == [False, False, True]
     assert site.told[:2] == [("library", {COPY}), ("library", {COPY, SECOND})]
 
@@ -252,7 +308,7 @@ def test_an_image_that_nobody_knows_stops_it_before_anybody_is_told(site: Site) 
     site.reject()
     withdrawal = Withdrawal(site.library(), site.outbox, STUDY, frozenset({"library"}))
     with pytest.raises(ResultError):
-        withdrawal.make("library", site.take, {}, NOW)
+        withdrawal.make("library", site.take, {}, NOW, now=NOW)
     assert site.sent == []
 
 
@@ -315,7 +371,7 @@ def withdraw_it(site: Site, arrived: Path) -> None:
     site.sends(COPY)
     site.reject()
     withdrawal = Withdrawal(site.library(), site.outbox, STUDY, frozenset({"library"}))
-    withdrawal.make("library", lambda *_: append(arrived, "note "), SOURCES, NOW)
+    withdrawal.make("library", lambda *_: append(arrived, "note "), SOURCES, NOW, now=NOW)
 
 
 def append(file: Path, words: str) -> None:
@@ -330,7 +386,7 @@ def test_a_sender_may_be_killed_anywhere_and_what_it_sent_is_withdrawn() -> None
         done = site.withdraw()
         assert done.being_sent == 0
         if done.unsure:
-            site.withdraw(minutes=15, again=True)
+            site.withdraw(minutes=15)
         assert [name for name, _ in site.told][: len(arrived)] == ["library"] * len(arrived)
         assert site.crosswalk.to_withdraw() == ()
 
@@ -346,5 +402,5 @@ def test_a_withdrawal_may_be_killed_anywhere_and_no_copy_is_forgotten_without_a_
         done = site.withdraw()
         assert done.noted >= begun
         if done.unsure:
-            site.withdraw(minutes=15, again=True)
+            site.withdraw(minutes=15)
         assert site.crosswalk.to_withdraw() == ()
