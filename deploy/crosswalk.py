@@ -114,6 +114,8 @@ def rotate_key(settings: Settings, key_file: Path | None = None) -> int:
 def forget_destination(settings: Settings, name: str) -> int:
     """Forget what a destination has that is gone for good; return how many copies it had.
 
+    A worker that still runs with it may be sending there: whether one does is not seen here.
+
     Raises
     ------
     InputError
@@ -124,7 +126,10 @@ def forget_destination(settings: Settings, name: str) -> int:
         Where there is no crosswalk yet.
     """
     if name in {one.name for one in settings.listener.destinations}:
-        text = f"{name}: it is among listener.destinations; take it out of there first"
+        text = (
+            f"{name}: it is among listener.destinations; take it out of there first, "
+            "and restart every worker"
+        )
         raise InputError(text)
     _check_there(settings)
     with closing(open_crosswalk(settings, lambda *_: None)) as crosswalk:

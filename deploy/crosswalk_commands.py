@@ -61,7 +61,11 @@ def gone(
     as_json: Json = False,
     config: Config = CONFIG,
 ) -> None:
-    """Say that a destination is gone for good: nothing is withdrawn from it any more."""
+    """Say that a destination is gone for good: nothing is withdrawn from it any more.
+
+    First take it out of the configuration and restart every worker with that: one that still runs
+    with the old configuration may be sending copies there, which nobody would know of.
+    """
     from deploy import crosswalk
 
     number = crosswalk.forget_destination(load(config), name)

@@ -293,7 +293,8 @@ def _crosswalk(settings: Settings) -> Look:
         yield (
             "warning",
             f"copies of rejected priors at {name}, which is no destination any more: {number}; "
-            "configure it again under this name and restart the worker, which withdraws them, or "
+            "configure it again under this name and restart the worker, which withdraws them, or, "
+            "once no worker runs with it any more, "
             f"say that it is gone: `wristmir crosswalk gone {name}`",
         )
 

@@ -107,10 +107,7 @@ class StepWriter:
         row = held_row(self.connection, sop_instance_uid)
         if row is None:
             raise NoSuchStepError
-        told = {"state": row.state, "readiness": row.readiness}
-        if row.state == StepState.CANCELED:
-            told |= {"reason": row.reason, "code": json.loads(row.reason_code)}
-        self.tell(sop_instance_uid, STATE, told, only)
+        self.tell(sop_instance_uid, STATE, subscription.state_report(row), only)
 
     def tell(
         self, sop_instance_uid: str, kind: int, content: Mapping[str, Any], only: str | None = None

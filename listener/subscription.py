@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Row
 
 from listener.errors import NoSuchStepError
 from listener.job import STEP_EVENT as STEP_EVENT_JOB
@@ -32,6 +32,7 @@ __all__ = [
     "owed",
     "remove",
     "resume",
+    "state_report",
     "suspend",
     "tell",
     "tell_restart",
@@ -80,7 +81,7 @@ def add_some(
     nothing comes of it any more.
     """
     uid = STEP.c.sop_instance_uid
-    query = sa.select(uid, STEP.c.state, STEP.c.readiness).where(uid > after).order_by(uid)
+    query = sa.select(STEP).where(uid > after).order_by(uid)
     # held, so that what moves one meanwhile sees the subscription, or is seen here
     steps = connection.execute(query.limit(most).with_for_update()).all()
     uids = [row.sop_instance_uid for row in steps]
@@ -92,10 +93,7 @@ def add_some(
     followed = [row for row in new if locks or not StepState(row.state).is_final]
     _insert(connection, receiver, [row.sop_instance_uid for row in followed], title, locks=locks)
     if locks:
-        told = [
-            (row.sop_instance_uid, STATE, {"state": row.state, "readiness": row.readiness})
-            for row in followed
-        ]
+        told = [(row.sop_instance_uid, STATE, state_report(row)) for row in followed]
         _put(connection, queue, receiver, title, told, now)
     return uids[-1] if len(uids) == most else None
 
@@ -140,6 +138,14 @@ def locked(sop_instance_uid: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     return sa.exists().where(
         SUBSCRIPTION.c.sop_instance_uid == sop_instance_uid, SUBSCRIPTION.c.locks
     )
+
+
+def state_report(row: Row[Any]) -> dict[str, Any]:
+    """Return what is told of how a step stands, by its row: where cancelled, with the reason."""
+    told = {"state": row.state, "readiness": row.readiness}
+    if row.state == StepState.CANCELED:
+        told |= {"reason": row.reason, "code": json.loads(row.reason_code)}
+    return told
 
 
 def tell(

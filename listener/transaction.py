@@ -36,6 +36,9 @@ __all__ = ["Asked", "AskedState", "Owed", "Transactions"]
 
 _MOST_OPEN = 1_000  # of one peer, so that nobody fills the ledger with questions
 _PATIENCE = timedelta(days=3)  # as long as a job waits for something outside
+# of what we asked, however short the retention: patience is counted from a chain's first request,
+# and whoever looks after the last one, which is awaited for hours, has to find that first one
+_SHORTEST_KEPT = _PATIENCE + timedelta(days=1)
 _AT_ONCE = 500  # UIDs in one query
 
 
@@ -292,20 +295,27 @@ class Transactions:
 
     @repeated
     def forget(self, older_than: timedelta) -> int:
-        """Delete what was asked longer ago and is settled; return how many transactions."""
+        """Delete what was asked longer ago and is settled; return how many transactions.
+
+        What was asked by us is kept for four days at least, whatever its state and whether or not
+        a job bears its subject: the job that looks at it may bear another, its study's.
+        """
         busy = sa.exists().where(
             JOB.c.subject == COMMITMENT_REQUEST.c.subject,
             JOB.c.state.in_([JobState.READY, JobState.LEASED]),
         )
         with self._database.writing() as connection:
-            before = self._database.now(connection) - older_than
+            now = self._database.now(connection)
+            before, asked_before = now - older_than, now - max(older_than, _SHORTEST_KEPT)
             settled = connection.execute(
                 sa.delete(COMMITMENT).where(
                     COMMITMENT.c.asked_at < before, COMMITMENT.c.state != _State.OPEN
                 )
             )
             answered = connection.execute(
-                sa.delete(COMMITMENT_REQUEST).where(COMMITMENT_REQUEST.c.asked_at < before, ~busy)
+                sa.delete(COMMITMENT_REQUEST).where(
+                    COMMITMENT_REQUEST.c.asked_at < asked_before, ~busy
+                )
             )
         return int(settled.rowcount) + int(answered.rowcount)
 

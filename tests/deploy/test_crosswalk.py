@@ -148,7 +148,19 @@ def test_a_destination_that_is_configured_is_not_gone(run: Run, config: Path) ->
         )
     status, _, said = run("crosswalk", "gone", "here")
     assert status == 66
-    assert "take it out of there first" in said
+    assert "take it out of there first, and restart every worker" in " ".join(said.split())
+
+
+def test_workers_are_to_be_restarted_before_a_destination_is_said_to_be_gone(
+    run: Run, config: Path
+) -> None:
+    """One that still runs with it may be sending there."""
+    _, printed, _ = run("crosswalk", "gone", "--help")
+    assert "restart every worker" in " ".join(printed.replace("│", " ").split())
+    with closing(open_crosswalk(load(config), lambda *_: None)) as crosswalk:
+        crosswalk.begin_delivery([COPY], "old-archive")
+        crosswalk.reject(STUDY, {SOURCE: "113001"})
+    assert "once no worker runs with it any more" in looks(config)[-1].detail
 
 
 def looks(config: Path) -> list[Check]:

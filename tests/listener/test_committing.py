@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 from commitment_parts import CR, Archive, receiver, soon
-from ledger_parts import Clock
+from ledger_parts import Clock, leased
 from plugin import free_port
 from station import Station
 
-from listener.commitment import Reference, Verdict
+from listener.commitment import Reference, Request, Verdict
 from listener.committing import Committer, Parcel, Standing, Step
 from listener.destination_settings import DestinationSettings
 from listener.errors import DeliveryError, NotCommittedError
 from listener.job import COMMIT
 from listener.ledger import Ledger
+from listener.transaction import AskedState
 
 ONE, OTHER = Reference(CR, "1.2.3.4"), Reference(CR, "1.2.3.5")
 SET = "answer-1-1"
@@ -291,12 +292,55 @@ def test_the_ledger_forgets_what_is_settled_and_old(
         pacs.is_silent = True
         step(ledger, pacs.destination())
     ledger.enqueue(COMMIT, SET)
-    clock.move(86400)
+    clock.move(86400 * 5)
     forget = ledger.transactions.forget
     assert forget(timedelta(hours=1)) == 0  # there is work to be done about it
     job = ledger.lease([COMMIT], 60)
     assert job is not None
     ledger.finish(job)
-    assert forget(timedelta(days=2)) == 0
+    assert forget(timedelta(days=6)) == 0
     assert forget(timedelta(hours=1)) == 1
     assert ledger.transactions.asked(SET) == ()
+
+
+@silent
+def test_patience_ends_however_short_the_retention(
+    link: Station, ledger: Ledger, clock: Clock
+) -> None:
+    """The job that looks at a study's copies bears the study, the request the copies' name."""
+    with Archive(link.port) as pacs:
+        pacs.is_silent = True
+        parcel = Parcel(pacs.destination(commitment_seconds=12 * 3600), (ONE,))
+        committer = Committer(ledger.transactions, "WRISTMIR")
+        ledger.enqueue("copy", "1.2.3")
+        for _ in range(6):
+            clock.now += committer.step("copies-1", [parcel]).delay
+            assert ledger.transactions.forget(timedelta(days=1)) == 0
+        with pytest.raises(NotCommittedError, match="asked 6 times in 3 days"):
+            committer.step("copies-1", [parcel])
+        clock.now += timedelta(hours=23)
+        assert ledger.transactions.forget(timedelta(days=1)) == 0
+        assert pacs.say(*pacs.asked[0]) == 0x0000  # late, and welcome
+        assert committer.step("copies-1", [parcel]) == Step(Standing.COMMITTED, 1)
+
+
+@pytest.mark.parametrize("state", AskedState)
+def test_what_was_asked_is_kept_for_four_days_whatever_became_of_it(
+    ledger: Ledger, clock: Clock, state: AskedState
+) -> None:
+    """A destination may say time and again that it keeps nothing: its patience is counted too."""
+    asked = ledger.transactions
+    asked.ask(Request("2.25.1", (ONE,)), subject="notes-1", destination="pacs")
+    if state in (AskedState.ANSWERED, AskedState.SPENT):
+        asked.answer(Verdict("2.25.1", (), {ONE: 0x0112}))
+        ledger.finish(leased(ledger, COMMIT))
+    if state is AskedState.SPENT:
+        asked.spend("notes-1")
+    if state is AskedState.ABANDONED:
+        asked.abandon("notes-1")
+    clock.now += timedelta(days=4)
+    assert asked.forget(timedelta(days=1)) == 0
+    assert [one.state for one in asked.asked("notes-1")] == [state]
+    clock.move(1)
+    assert asked.forget(timedelta(days=5)) == 0
+    assert asked.forget(timedelta(days=1)) == 1

@@ -475,7 +475,7 @@ def test_a_subscription_to_all_tells_how_all_stand_where_it_locks_them(
     link: Station, peer: Requester, hears: Subscriber
 ) -> None:
     ended, _ = peer.create(step("1.2.3"))
-    peer.cancel(ended)
+    peer.cancel(ended, "not needed any more")
     still, _ = peer.create(step("1.2.4"))
     for _ in range(2):
         assert peer.subscribe(lock="TRUE") == 0x0000
@@ -483,6 +483,10 @@ def test_a_subscription_to_all_tells_how_all_stand_where_it_locks_them(
     assert soon(lambda: hears.states(later) == ["SCHEDULED"])
     told = {uid: hears.states(uid) for uid in (ended, still)}
     assert told == {ended: ["CANCELED"], still: ["SCHEDULED"]}
+    (report,) = [ds for uid, _, ds in hears.told if uid == ended]
+    assert report.ReasonForCancellation == "not needed any more"
+    (reason,) = report.ProcedureStepDiscontinuationReasonCodeSequence
+    assert reason.CodeValue == UNSPECIFIED[0]
     assert link.ledger.steps.forget(timedelta(0)) == ()
 
 

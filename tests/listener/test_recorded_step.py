@@ -12,9 +12,11 @@ import pytest
 import sqlalchemy as sa
 from ledger_parts import instance, record
 
+from listener.attributes import coded, sequence
 from listener.job import STEP_EVENT
 from listener.ledger import Ledger
 from listener.recorded_step import NewStep
+from listener.step_event import information
 from listener.step_state import StepState
 from listener.step_terms import GLOBAL, UNSPECIFIED
 from listener.tables import STEP, TABLES
@@ -108,6 +110,23 @@ def test_a_subscription_does_what_the_standards_table_says(
         steps.ask_to_cancel(STEP_UID, "", UNSPECIFIED, "PACS")
         assert len(steps.owed("PACS")) - said == is_told + 2  # in progress, then cancelled
         assert bool(steps.forget(timedelta(0))) is (after is FREE)
+
+
+@pytest.mark.parametrize("named", [STEP_UID, GLOBAL])
+def test_a_subscription_to_a_cancelled_step_or_to_all_tells_the_reason(
+    kept: Ledger, named: str
+) -> None:
+    code = ("110510", "DCM", "User canceled")
+    with kept as ledger:
+        ledger.steps.take(new(STEP_UID), 10, 10)
+        ledger.steps.ask_to_cancel(STEP_UID, "not needed any more", code, "PACS")
+        ledger.steps.subscribe("PACS", named, "WRISTMIR", locks=True)
+        (owed,) = ledger.steps.owed("PACS")
+    told = information(owed.type, owed.content)
+    assert told[0x00741000].value == b"CANCELED"
+    assert told[0x00404041].value == b"READY"
+    assert told[0x00741238].value == b"not needed any more"
+    assert told[0x0074100E] == sequence(coded(*code))
 
 
 @pytest.mark.parametrize("locks", [FREE, LOCKED])
