@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pynetdicom import build_role, evt
 from pynetdicom.ae import ApplicationEntity
@@ -35,6 +36,7 @@ from listener.file_meta import (
     read_file_meta,
 )
 from listener.tls import SecureSocket, client_context
+from listener.turnstile import Turnstile
 
 __all__ = [
     "SentInstance",
@@ -317,6 +319,7 @@ def associate(
         reason = _why_not(association)
         close(association)
         raise reason
+    association._reactor_checkpoint = cast("threading.Event", Turnstile(association))
     return association
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgresql import BOTH, PostgreSQL, server
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
+
+from listener.turnstile import Turnstile
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +55,16 @@ def _no_requestor_leaves_its_socket_open(monkeypatch: pytest.MonkeyPatch) -> Ite
     for connection in opened:
         if connection is not None:
             connection.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_requestor_takes_its_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the thread of pynetdicom's own requestors stand while they send, as ours does."""
+    associate = ApplicationEntity.associate
+
+    def held(*given: Any, **named: Any) -> Association:
+        association = associate(*given, **named)
+        association._reactor_checkpoint = Turnstile(association)
+        return association
+
+    monkeypatch.setattr(ApplicationEntity, "associate", held)

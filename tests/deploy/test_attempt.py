@@ -32,6 +32,7 @@ def test_one_address_pushes_out_its_own_oldest_and_nobody_elses(clock: Clock) ->
     assert is_under_way(attempts, reader)
 
 
+@pytest.mark.slow
 def test_many_addresses_push_out_those_with_the_most(clock: Clock) -> None:
     attempts = Attempts(clock)
     reader = attempts.begin("/results", "10.0.0.1")

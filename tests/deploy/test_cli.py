@@ -301,6 +301,7 @@ def test_optimize_says_what_it_built_and_refuses_an_index_in_use(
     assert (status, out, err.count("\n")) == (69, "", 1)
 
 
+@pytest.mark.slow
 def test_other_models_under_an_id_that_has_filled_the_index_are_refused(
     config: Path, tmp_path: Path
 ) -> None:
@@ -318,6 +319,7 @@ def test_other_models_under_an_id_that_has_filled_the_index_are_refused(
         pass
 
 
+@pytest.mark.slow
 def test_bundle_verify_tells_a_whole_bundle_from_a_damaged_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_word_that_is_no_uid_is_refused(run: Run) -> None:
     assert "not a UID" in said
 
 
+@pytest.mark.slow
 def test_a_lost_key_is_said_to_be_so_by_command_and_doctor(
     run: Run, config: Path, tmp_path: Path
 ) -> None:

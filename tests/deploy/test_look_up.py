@@ -132,6 +132,7 @@ def test_a_job_is_told_with_the_study_that_it_is_about(
     assert objects(accessed, "2") == [patient_of(config)]
 
 
+@pytest.mark.slow
 def test_a_question_for_similar_cases_is_told_before_it_is_answered(
     run: Run, config: Path, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_provider_that_answers_is_well(settings: Settings, fake: FakeProvider)
     assert any("no local account" in words for words in found(chosen, "warning"))
 
 
+@pytest.mark.slow
 def test_a_provider_that_is_down_or_of_no_use_is_an_error_with_its_reason(
     settings: Settings, fake: FakeProvider
 ) -> None:

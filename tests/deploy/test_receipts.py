@@ -252,6 +252,7 @@ PLACE = {"used_as": "exam", "view": "pa", "side": "left", "bundle": INDEX, "at":
 NAME = "answer-1-1-x"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("played", "state", "stages"),
     [

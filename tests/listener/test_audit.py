@@ -358,6 +358,7 @@ def test_a_spool_that_cannot_be_written_holds_up_nobody_and_loses_nothing(
     assert "wait in memory" in caplog.text
 
 
+@pytest.mark.slow
 def test_whoever_begins_or_ends_waits_for_a_spool_that_another_process_has_in_hand(
     tmp_path: Path,
 ) -> None:

@@ -58,6 +58,7 @@ def key(patient: str) -> str:
     return keyed_hash(SITE_KEY, b"patient", patient, "")
 
 
+@pytest.mark.slow
 def test_a_request_and_its_answer_are_told_with_study_patient_and_outcome(tmp_path: Path) -> None:
     ds = radiograph(study="1.2.3", patient="PLANTED-ID")
     with audited(tmp_path) as link, listening() as peer:
@@ -94,6 +95,7 @@ def test_a_request_that_is_refused_is_told_and_others_like_it_in_their_number(
     assert participants(rest)["110153"][0] == "PACS"
 
 
+@pytest.mark.slow
 def test_an_answer_on_a_new_association_is_told_once_it_was_taken(tmp_path: Path) -> None:
     ds = radiograph(study="1.2.3")
     with listening() as peer, audited(tmp_path, destinations=(peer.destination,)) as link:

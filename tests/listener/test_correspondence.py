@@ -260,6 +260,7 @@ def test_each_fault_in_a_request_has_its_status(tmp_path: Path) -> None:
         assert status(good) == 0x0000
 
 
+@pytest.mark.slow
 def test_a_request_that_names_too_many_instances_is_refused(tmp_path: Path) -> None:
     many = tuple(Reference(CR, f"1.2.3.{n}") for n in range(MOST_REFERENCES + 1))
     with receiver(tmp_path) as link, Wire(link) as wire:

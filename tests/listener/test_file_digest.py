@@ -101,6 +101,7 @@ def _received(inbox: Inbox) -> Spool:
     return inbox.receive(SYNTAX, b"start")
 
 
+@pytest.mark.slow
 def test_a_large_object_that_comes_again_is_known(tmp_path: Path) -> None:
     large = radiograph(side=1500)  # 4.5 MB
     with station(tmp_path) as link:

@@ -7,6 +7,7 @@ import pytest
 from station import eventually, station
 
 
+@pytest.mark.slow
 def test_connections_that_say_nothing_are_told_of_together_once_in_a_while(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

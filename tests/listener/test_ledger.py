@@ -157,6 +157,7 @@ def test_equal_jobs_that_several_enqueue_at_once_are_one(ledgers: list[Ledger]) 
         assert len(set(numbers)) == 1
 
 
+@pytest.mark.slow
 def test_workers_that_ask_at_once_get_different_subjects(ledgers: list[Ledger]) -> None:
     for n in range(ROUNDS):
         for kind in ("index", "mine", "answer"):

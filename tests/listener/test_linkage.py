@@ -67,6 +67,7 @@ def test_that_shows_too_when_the_study_comes_later(ledger: Ledger) -> None:
     assert states(ledger) == ["quarantined"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("patient", "linked"),
     [

@@ -187,6 +187,7 @@ WRONG: list[tuple[Dataset, int]] = [
 ]
 
 
+@pytest.mark.slow
 def test_a_wrong_step_is_refused_with_the_status_of_what_is_wrong(
     link: Station, peer: Requester
 ) -> None:
@@ -405,6 +406,7 @@ def test_a_scheduled_step_is_cancelled_through_in_progress(
     assert not link.ledger.performance.begin(uid)
 
 
+@pytest.mark.slow
 def test_a_step_in_progress_is_cancelled_until_its_results_are_on_their_way(
     link: Station, peer: Requester, hears: Subscriber
 ) -> None:
@@ -516,6 +518,7 @@ def test_an_event_that_is_not_taken_comes_again_and_none_overtakes_it(
     assert soon(lambda: hears.states(uid) == ["SCHEDULED", "IN PROGRESS", "CANCELED"])
 
 
+@pytest.mark.slow
 def test_an_event_that_is_refused_for_good_holds_up_none_behind_it(
     tmp_path: Path, hears: Subscriber
 ) -> None:

@@ -103,6 +103,7 @@ def test_a_day_that_stays_cut_says_so(pacs: tuple[Archive, DestinationSettings])
     assert len(there.asked) < 20
 
 
+@pytest.mark.slow
 def test_an_archive_that_does_not_heed_the_time_is_not_asked_without_end(
     pacs: tuple[Archive, DestinationSettings],
 ) -> None:

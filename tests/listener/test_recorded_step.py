@@ -63,6 +63,7 @@ def longest_wait(ledger: Ledger, busy: threading.Thread) -> float:
     return longest
 
 
+@pytest.mark.slow
 def test_no_image_waits_while_somebody_subscribes_to_all_steps(
     kept: Ledger, ledger_url: str
 ) -> None:

@@ -248,6 +248,7 @@ def test_no_uid_can_be_read_in_the_file_or_its_log(tmp_path: Path) -> None:
     unreadable(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_table_of_a_release_that_sealed_nothing_is_sealed_once(tmp_path: Path) -> None:
     for number in range(300):  # several pages, some of them free
         unsealed(tmp_path, f"{COPY}{number}", f"{SOURCE}.{number}")

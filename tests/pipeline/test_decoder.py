@@ -219,6 +219,7 @@ def test_a_document_is_read_as_far_as_its_limit(tmp_path: Path) -> None:
         assert len(decoder.document(path).text) == 100
 
 
+@pytest.mark.slow
 def test_an_encapsulated_document_is_kept_up_to_its_limit(tmp_path: Path) -> None:
     said = document(uid.EncapsulatedPDFStorage, "DOC", EncapsulatedDocument=b"%PDF" * 500)
     path = store(said, tmp_path / "a.dcm")
@@ -400,6 +401,7 @@ def _children() -> set[int]:
     return {int(pid) for pid in listed.split()}
 
 
+@pytest.mark.slow
 def test_a_crashed_child_is_replaced(tmp_path: Path) -> None:
     path = store(image(hand(), 12), tmp_path / "a.dcm")
     before = _children()

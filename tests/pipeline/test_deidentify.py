@@ -68,6 +68,7 @@ def test_no_text_of_the_source_stands_in_any_byte_of_the_copy(sop_class: str) ->
         assert uid.encode() not in content
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(header().dir())), st.text(min_size=3, max_size=16))
 def test_a_malformed_value_is_left_out_or_refused_in_general_words(keyword: str, text: str) -> None:
     source = header()

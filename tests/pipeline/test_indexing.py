@@ -352,6 +352,7 @@ def test_the_records_can_be_read_by_their_owner_alone(archive: Archive) -> None:
     connection.close()
 
 
+@pytest.mark.slow
 def test_findings_that_come_while_a_study_is_indexed_are_not_lost(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_dead_engine_behind_a_healthy_page_fails_the_probe() -> None:
         stop.set()
 
 
+@pytest.mark.slow
 def test_a_server_that_sends_no_completion_is_unavailable_and_probed_again() -> None:
     healthy = threading.Event()
 

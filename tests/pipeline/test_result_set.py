@@ -176,6 +176,7 @@ def test_everything_referenced_is_the_query_or_a_copy_that_was_made() -> None:
     assert referenced == there
 
 
+@pytest.mark.slow
 def test_nothing_of_any_patient_s_header_is_drawn_on_the_board() -> None:
     """Patients who differ in their headers only have boards that are alike, pixel by pixel."""
     _, _, board, *_ = results_of(answer(), copies_of(answer()))

@@ -21,6 +21,7 @@ def test_every_letter_of_a_language_is_drawn(name: str) -> None:
     assert not letters_missing(ALPHABETS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", list(Language))
 def test_every_letter_that_results_are_written_in_is_drawn(language: Language) -> None:
     assert not letters_missing("".join(dictionary(language).sentences.values()))
