@@ -212,7 +212,8 @@ def test_doctor_is_content_as_the_units_account(hospital: Hospital) -> None:
     said = hospital.machine.run(
         "runuser", "-u", "wristmir", "--", "/opt/wristmir/bin/wristmir", "doctor"
     )
-    assert "error" not in said.lower()
+    assert "✔" in said
+    assert "✘" not in said
 
 
 def test_the_reconciliation_ends_well(hospital: Hospital) -> None:

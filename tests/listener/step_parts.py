@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,20 +95,7 @@ class Requester:
     """The service class user, on one association."""
 
     def __init__(self, association: Association) -> None:
-        self._association = association
-
-    @property
-    def association(self) -> Association:
-        """The association, once its own thread is held up: both would take the next answer.
-
-        pynetdicom looks for that once, and may see what was true a moment before.
-        """
-        self._association._reactor_checkpoint.clear()
-        looks, deadline = 0, time.monotonic() + 10
-        while looks < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
-            looks = looks + 1 if self._association._is_paused else 0
-        return self._association
+        self.association = association
 
     def create(self, ds: Dataset, uid: str | None = None) -> tuple[str, int]:
         """Create a step; return its UID and the status."""

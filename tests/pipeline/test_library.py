@@ -99,6 +99,14 @@ def hands(running: Plugin, *kinds: str) -> Plugin:
     return replace(running, worker=replace(running.worker, kinds=kinds))
 
 
+def answered(running: Plugin, *left: str) -> Plugin:
+    """Ask, and return the same with a worker that leaves these kinds of job to others."""
+    it = hands(running, *(kind for kind in KINDS if kind not in left))
+    it.send(ASKED, "WRISTMIR_Q_DR")
+    it.settle()
+    return it
+
+
 def without_pacs(running: Plugin) -> Plugin:
     """Return the same with a PACS that cannot be reached."""
     away = DestinationSettings(name="pacs", ae_title="AWAY", host="127.0.0.1", port=free_port())
@@ -327,9 +335,7 @@ def test_a_result_that_waits_is_not_sent_with_a_rejected_prior_that_the_library_
     service.send(ASKED, "WRISTMIR_Q_DR")
     service.settle()
     uid, before = copy_of(service, PRIORS[0]), len(service.reports())
-    waiting = hands(service, *(kind for kind in KINDS if kind not in (DELIVER, WITHDRAW)))
-    waiting.send(ASKED, "WRISTMIR_Q_DR")
-    waiting.settle()
+    waiting = answered(service, DELIVER, WITHDRAW)
     reject(service, PRIORS[0], folder)
     waiting.settle()
     hands(service, DELIVER, ANSWER).settle()  # the note that withdraws has not gone out yet
@@ -340,9 +346,7 @@ def test_a_result_that_waits_is_not_sent_with_a_rejected_prior_that_the_library_
 def test_a_rejected_prior_that_is_indexed_all_the_same_is_listed_without_its_picture(
     service: Plugin, folder: Path
 ) -> None:
-    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
-    waiting.send(ASKED, "WRISTMIR_Q_DR")
-    waiting.settle()
+    answered(service, DELIVER)
     image, uid = image_of(PRIORS[0]), copy_of(service, PRIORS[0])
     crosswalk = service.worker.answerer.library.crosswalk
     crosswalk.reject(str(image.StudyInstanceUID), {str(image.SOPInstanceUID): "113001"})
@@ -375,9 +379,7 @@ def test_a_note_about_two_studies_withdraws_in_each_what_is_its_own(
 def test_a_kill_while_a_result_is_given_up_loses_no_answer(
     service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
-    waiting.send(ASKED, "WRISTMIR_Q_DR")
-    waiting.settle()
+    waiting = answered(service, DELIVER)
     reject(service, PRIORS[0], folder)
     waiting.settle()
 
@@ -423,9 +425,7 @@ def delivering(running: Plugin, monkeypatch: pytest.MonkeyPatch) -> Iterator[thr
 def test_a_copy_that_another_worker_is_sending_is_withdrawn_when_it_has_arrived(
     service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
-    waiting.send(ASKED, "WRISTMIR_Q_DR")
-    waiting.settle()
+    waiting = answered(service, DELIVER)
     uid, study = copy_of(service, PRIORS[0]), str(image_of(PRIORS[0]).StudyInstanceUID)
     with delivering(service, monkeypatch):
         reject(waiting, PRIORS[0], folder)
@@ -448,9 +448,7 @@ def test_a_result_that_is_being_sent_while_a_copy_is_withdrawn_is_kept_here_no_m
     service.send(ASKED, "WRISTMIR_Q_DR")
     service.settle()
     uid, study = copy_of(service, PRIORS[0]), str(image_of(PRIORS[0]).StudyInstanceUID)
-    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
-    waiting.send(ASKED, "WRISTMIR_Q_DR")  # of a result whose copies are all there
-    waiting.settle()
+    waiting = answered(service, DELIVER)  # of a result whose copies are all there
     with delivering(service, monkeypatch):
         reject(waiting, PRIORS[0], folder)
         waiting.settle()
@@ -465,9 +463,7 @@ def test_a_result_that_is_being_sent_while_a_copy_is_withdrawn_is_kept_here_no_m
 def test_a_copy_whose_sender_was_killed_is_withdrawn_and_once_more_later(
     service: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waiting = hands(service, *(kind for kind in KINDS if kind != DELIVER))
-    waiting.send(ASKED, "WRISTMIR_Q_DR")
-    waiting.settle()
+    waiting = answered(service, DELIVER)
     uid, study = copy_of(service, PRIORS[0]), str(image_of(PRIORS[0]).StudyInstanceUID)
 
     def killed(*_: object) -> None:
